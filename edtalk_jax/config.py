@@ -1,0 +1,295 @@
+"""Every number of a run, as frozen dataclasses that check themselves when they are built.
+
+A file in `configs/` returns one `Config`; `--set name.field=value` on the command line replaces single fields.
+Defaults are the official code's values (docs/stages.md names each source).
+"""
+
+import ast
+import dataclasses
+import importlib.util
+import pathlib
+import re
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+
+class UserError(Exception):
+  """A mistake of the user: commands print its one line and exit with code 2, without a traceback."""
+
+
+def _check(ok: bool, name: str, value: Any, expected: str) -> None:
+  if not ok:
+    raise ValueError(f'{name} must be {expected}, got {value!r}')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+  """Sizes of encoder, navigation, generator and discriminator (EDTalk Sec. 3; the layout is LIA's)."""
+
+  image_size: int = 256  # pixels; height = width
+  style_dim: int = 512  # length of the latent code and of every basis vector
+  channel_base: int = 16384  # channels at resolution r are min(channel_max, channel_base / r)
+  channel_max: int = 512
+  # The motion spaces, in the order in which QR orthonormalises them: an earlier bank never depends on a later one.
+  banks: tuple[tuple[str, int], ...] = (('mouth', 20), ('pose', 6))
+  trunk_layers: int = 4  # linear layers shared by all banks
+  head_layers: int = 3  # linear layers of each bank's own head
+  expression_module: bool = False  # EEM: the bank named 'expression' also modulates the source's features
+  expression_hidden: int = 128  # hidden width of the EEM's AdaIN heads
+  stddev_group: int = 4  # samples per minibatch-stddev group of the discriminator
+  dtype: Literal['float32', 'bfloat16'] = 'float32'  # of convolutions and activations; islands stay float32
+
+  def __post_init__(self):
+    size = self.image_size
+    _check(size >= 16 and size & (size - 1) == 0, 'model.image_size', size, 'a power of two of at least 16')
+    names = [name for name, _ in self.banks]
+    _check(bool(names) and len(set(names)) == len(names), 'model.banks', self.banks, 'a list of distinct banks')
+    for name, bank_size in self.banks:
+      _check(re.fullmatch(r'[a-z][a-z_]*', name) is not None, 'name in model.banks', name, 'a lower-case word')
+      _check(bank_size > 0, f'size of bank {name}', bank_size, 'positive')
+    total = sum(bank_size for _, bank_size in self.banks)
+    _check(total <= self.style_dim, 'sum of model.banks', total, f'at most style_dim = {self.style_dim}')
+    _check(not self.expression_module or 'expression' in names, 'model.expression_module', True,
+           "False without a bank named 'expression'")
+    _check(self.trunk_layers >= 1, 'model.trunk_layers', self.trunk_layers, 'at least 1')
+    _check(self.head_layers >= 1, 'model.head_layers', self.head_layers, 'at least 1')
+    _check(self.stddev_group >= 1, 'model.stddev_group', self.stddev_group, 'at least 1')
+
+  def channels(self, resolution: int) -> int:
+    """Channels of feature maps of `resolution` pixels (StyleGAN2's table; model.md Sec. 2)."""
+    return max(1, min(self.channel_max, self.channel_base // resolution))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PerceptualConfig:
+  """The VGG19 pyramid loss (FOMM setting)."""
+
+  weights: str = ''  # torchvision's vgg19 state dict; empty: seeded random features, which the run announces
+  scales: tuple[float, ...] = (1.0, 0.5, 0.25, 0.125)
+  width: float = 1.0  # multiplies VGG19's channels; only 1 fits torchvision's file
+  layer_weights: tuple[float, ...] = (10.0, 10.0, 10.0, 10.0, 10.0)  # relu1_1 ... relu5_1
+
+  def __post_init__(self):
+    for scale in self.scales:
+      _check(scale in (1.0, 0.5, 0.25, 0.125), 'perceptual.scales', scale, 'one of 1, 0.5, 0.25, 0.125')
+    _check(len(self.layer_weights) == 5, 'perceptual.layer_weights', self.layer_weights, 'five numbers')
+    _check(not self.weights or self.width == 1, 'perceptual.width', self.width, '1 with a weights file')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LossConfig:
+  """Weight of each loss term. All reference weights are 1; `latent_batch` is how often a mean stands in for its sum."""
+
+  l1: float = 1.0
+  perceptual: float = 1.0
+  adversarial: float = 1.0
+  mouth_space: float = 1.0
+  pose_space: float = 1.0
+  # The reference sums the two feature losses over a per-process batch of 4; ours is this many times the mean.
+  latent_batch: float = 4.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+  """Adam for both networks, with StyleGAN2's lazy-regularisation rescaling r = n / (n + 1) (training.md 0.2)."""
+
+  learning_rate: float = 0.002
+  beta1: float = 0.0
+  beta2: float = 0.99
+  epsilon: float = 1e-8
+  generator_every: int = 4  # n of the generator; no regulariser runs, only the rescaling remains
+  discriminator_every: int = 16
+
+  def __post_init__(self):
+    _check(self.learning_rate > 0, 'optimizer.learning_rate', self.learning_rate, 'positive')
+    _check(0 <= self.beta1 < 1, 'optimizer.beta1', self.beta1, 'in [0, 1)')
+    _check(0 <= self.beta2 < 1, 'optimizer.beta2', self.beta2, 'in [0, 1)')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataConfig:
+  """What one process reads. The records themselves are named on the command line (`--data`)."""
+
+  batch_size: int = 4  # global: over all processes and devices
+  workers: int = 2  # worker processes per host; 0 decodes in the training process
+  mouth_canvas: int = 0  # pixels at 256; 0: whole frame; 224: the official code's quirk (docs/stages.md)
+
+  def __post_init__(self):
+    _check(self.batch_size > 0, 'data.batch_size', self.batch_size, 'positive')
+    _check(self.workers >= 0, 'data.workers', self.workers, 'at least 0')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeshConfig:
+  """Device mesh. The batch is split over `data` x `fsdp`; parameters and moments over `fsdp`."""
+
+  data: int = -1  # -1: all remaining devices
+  fsdp: int = 1
+
+  def __post_init__(self):
+    _check(self.data == -1 or self.data > 0, 'mesh.data', self.data, '-1 or positive')
+    _check(self.fsdp > 0, 'mesh.fsdp', self.fsdp, 'positive')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+  """What is trained, how long, from which seed."""
+
+  stage: Literal['reconstruction', 'mouth_pose'] = 'reconstruction'
+  train: Literal['everything', 'navigation'] = 'everything'  # of the generator side; the discriminator always trains
+  seed: int = 0
+  steps: int = 100_000
+
+  def __post_init__(self):
+    _check(self.steps > 0, 'run.steps', self.steps, 'positive')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogConfig:
+  """How often a run speaks, in steps."""
+
+  every: int = 10  # metrics.jsonl, TensorBoard and the progress line
+  samples_every: int = 500  # samples/*.png; 0: never
+  validate_every: int = 1000  # losses on the validation split, which choose the best checkpoint; 0: never
+  validate_batches: int = 8
+
+  def __post_init__(self):
+    _check(self.every > 0, 'log.every', self.every, 'positive')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+  """Which states are kept."""
+
+  every: int = 1000
+  keep: int = 3  # newest ones; the best by validation loss is kept besides
+
+  def __post_init__(self):
+    _check(self.every > 0, 'checkpoint.every', self.every, 'positive')
+    _check(self.keep > 0, 'checkpoint.keep', self.keep, 'positive')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  """A whole run."""
+
+  run: RunConfig = RunConfig()
+  model: ModelConfig = ModelConfig()
+  perceptual: PerceptualConfig = PerceptualConfig()
+  loss: LossConfig = LossConfig()
+  optimizer: OptimizerConfig = OptimizerConfig()
+  data: DataConfig = DataConfig()
+  mesh: MeshConfig = MeshConfig()
+  log: LogConfig = LogConfig()
+  checkpoint: CheckpointConfig = CheckpointConfig()
+
+  def __post_init__(self):
+    smallest = self.model.image_size * min(self.perceptual.scales, default=1.0)
+    # Four poolings precede relu5_1; below 16 pixels nothing is left of the image.
+    _check(smallest >= 16, 'perceptual.scales', self.perceptual.scales,
+           f'scales of at least {16 / self.model.image_size:g} at image_size {self.model.image_size}')
+
+
+def override(config, name: str, text: str):
+  """Returns `config` with the field `name` (dots descend) set to the value that `text` spells.
+
+  Raises:
+    ValueError: if there is no such field, or `text` is not of its type.
+  """
+  head, _, rest = name.partition('.')
+  fields = {f.name: f.type for f in dataclasses.fields(config)}
+  if head not in fields:
+    raise ValueError(f'unknown option {head!r}; {type(config).__name__} has {", ".join(fields)}')
+  old = getattr(config, head)
+  if rest:
+    if not dataclasses.is_dataclass(old):
+      raise ValueError(f'{head} is a {type(old).__name__} and has no field {rest!r}')
+    return dataclasses.replace(config, **{head: override(old, rest, text)})
+  if dataclasses.is_dataclass(old):
+    raise ValueError(f'{head} is a group; set one of its fields, e.g. {head}.{dataclasses.fields(old)[0].name}')
+  return dataclasses.replace(config, **{head: _parse(text, fields[head], head)})
+
+
+def _parse(text: str, kind: Any, name: str) -> Any:
+  if kind is str or typing.get_origin(kind) is Literal:
+    return _convert(text, kind, name)
+  try:
+    value = ast.literal_eval(text)
+  except (ValueError, SyntaxError):
+    raise ValueError(f'{name} must be a {_type_name(kind)}, got {text!r}') from None
+  return _convert(value, kind, name)
+
+
+def _convert(value: Any, kind: Any, name: str) -> Any:
+  """Returns `value` (from JSON or a literal) as `kind`, or raises ValueError."""
+  origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+  if origin is Literal:
+    if value not in arguments:
+      raise ValueError(f'{name} must be one of {", ".join(map(str, arguments))}, got {value!r}')
+    return value
+  if origin is tuple and isinstance(value, (list, tuple)):
+    kinds = [arguments[0]] * len(value) if arguments[-1] is ... else arguments
+    if len(kinds) == len(value):
+      return tuple(_convert(v, k, name) for v, k in zip(value, kinds, strict=True))
+  elif kind is float and type(value) in (int, float):
+    return float(value)
+  elif isinstance(kind, type) and type(value) is kind:
+    return value
+  raise ValueError(f'{name} must be a {_type_name(kind)}, got {value!r}')
+
+
+def _type_name(kind: Any) -> str:
+  return kind.__name__ if isinstance(kind, type) and not isinstance(kind, types.GenericAlias) else str(kind)
+
+
+def from_dict(kind: type, values: Mapping[str, Any], name: str = ''):
+  """Builds the dataclass `kind` from nested dictionaries, the inverse of `dataclasses.asdict` through JSON.
+
+  Raises:
+    ValueError: on an unknown field or a value of the wrong type.
+  """
+  fields = {f.name: f.type for f in dataclasses.fields(kind)}
+  arguments = {}
+  for key, value in values.items():
+    path = f'{name}.{key}'.lstrip('.')
+    if key not in fields:
+      raise ValueError(f'unknown option {path!r}; {kind.__name__} has {", ".join(fields)}')
+    if dataclasses.is_dataclass(fields[key]):
+      arguments[key] = from_dict(fields[key], value, path)
+    else:
+      arguments[key] = _convert(value, fields[key], path)
+  return kind(**arguments)
+
+
+def load(path: str, overrides: Sequence[str] = ()) -> Config:
+  """Reads a Python file that defines `get_config()` and applies `name=value` overrides.
+
+  Raises:
+    UserError: with one line that names the file or option, its value and what was expected.
+  """
+  file = pathlib.Path(path)
+  if not file.is_file():
+    raise UserError(f'--config {path}: no such file; configs/ holds the shipped ones')
+  spec = importlib.util.spec_from_file_location(f'edtalk_config_{file.stem}', file)
+  if spec is None or spec.loader is None:
+    raise UserError(f'--config {path}: not a Python file')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  if not hasattr(module, 'get_config'):
+    raise UserError(f'--config {path}: the file defines no get_config()')
+  return apply_overrides(module.get_config(), overrides)
+
+
+def apply_overrides(config: Config, overrides: Sequence[str]) -> Config:
+  """Applies `name=value` strings in order. Raises UserError in one line."""
+  for text in overrides:
+    name, equals, value = text.partition('=')
+    if not equals:
+      raise UserError(f'--set {text}: expected NAME=VALUE, e.g. optimizer.beta2=0.9')
+    try:
+      config = override(config, name.strip(), value.strip())
+    except ValueError as error:
+      raise UserError(f'--set {text}: {error}') from None
+  return config
