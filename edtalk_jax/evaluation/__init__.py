@@ -1,0 +1,1 @@
+"""How good a model is: metrics, protocols, baselines and the report. docs/evaluation.md defines every number."""

@@ -1,0 +1,48 @@
+"""Means and bootstrap intervals in which every identity counts once."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+  """A mean over identities and its 95 % bootstrap interval. All NaN where nothing could be measured."""
+
+  mean: float
+  low: float
+  high: float
+  identities: int
+  frames: int  # frames measured
+  missing: int  # frames in which the metric was undefined, e.g. no face was found
+
+
+def by_identity(values: Sequence[np.ndarray], identities: Sequence[str], *, resamples: int = 2000,
+                seed: int = 0) -> Interval:
+  """Summarises per-frame values of several sequences.
+
+  The mean over the frames of each identity is taken first, so that a person with many clips weighs no more than
+  another; the interval resamples identities with replacement (percentile bootstrap, Efron & Tibshirani 1993, Sec. 13).
+
+  Args:
+    values: one float array of frames for each sequence; NaN marks a frame without a value.
+    identities: the identity of each sequence.
+    resamples: bootstrap draws.
+    seed: of the bootstrap.
+  """
+  if len(values) != len(identities):
+    raise ValueError(f'got {len(values)} arrays of values for {len(identities)} identities')
+  pooled: dict[str, list[np.ndarray]] = {}
+  for sequence, identity in zip(values, identities, strict=True):
+    pooled.setdefault(identity, []).append(np.asarray(sequence, np.float64))
+  frames = {identity: np.concatenate(arrays) for identity, arrays in pooled.items()}
+  total = sum(v.size for v in frames.values())
+  finite = [v[~np.isnan(v)] for _, v in sorted(frames.items())]
+  means = np.array([v.mean() for v in finite if v.size])
+  measured = sum(v.size for v in finite)
+  if not means.size:
+    return Interval(np.nan, np.nan, np.nan, 0, 0, total)
+  draws = np.random.default_rng(seed).integers(means.size, size=(resamples, means.size))
+  low, high = np.percentile(means[draws].mean(axis=1), [2.5, 97.5])
+  return Interval(float(means.mean()), float(low), float(high), means.size, measured, total - measured)
