@@ -1,0 +1,90 @@
+"""What is animated with what: driving sequences chosen from held-out clips by a seed alone."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipInfo:
+  """What choosing needs to know of a clip."""
+
+  clip_id: str
+  identity: str
+  frames: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Driving:
+  """One source frame driven by a sequence of frames. Clips are positions in the list that was chosen from."""
+
+  protocol: Literal['same_clip', 'cross']
+  source: int  # clip whose first frame is the portrait
+  mouth: int  # clip that drives the mouth
+  pose: int  # clip that drives head pose
+  frames: tuple[int, ...]  # of both drivers, in time order
+
+
+def same_clip(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> list[Driving]:
+  """Same-clip driving: the first frame of a clip is the source, later frames of it drive every bank and are the truth.
+
+  Args:
+    clips: to choose from; clips of one frame are passed over.
+    count: at most this many clips, identities in turn; 0: all.
+    frames: at most this many later frames of each, evenly spaced; 0: every one.
+    seed: of the choice of clips.
+  """
+  usable = [i for i, clip in enumerate(clips) if clip.frames > 1]
+  order = _identities_in_turn(clips, usable, np.random.default_rng(seed))
+  return [Driving('same_clip', i, i, i, _spread(1, clips[i].frames, frames)) for i in order[:count or None]]
+
+
+def cross(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> list[Driving]:
+  """Cross-driving: mouth from one clip, head pose from a clip of another identity, portrait of a third.
+
+  Each clip lends its first frame as portrait once, identities in turn; drivers are drawn evenly over the other
+  identities. With two identities only, the portrait is of the mouth driver's; with one there is nothing to cross.
+
+  Args:
+    clips: to choose from; clips of one frame are passed over.
+    count: at most this many sequences; 0: one for each clip.
+    frames: at most this many frames of the drivers, evenly spaced over the shorter one; 0: every one.
+    seed: of all choices.
+  """
+  usable = [i for i, clip in enumerate(clips) if clip.frames > 1]
+  rng = np.random.default_rng(seed)
+  order = _identities_in_turn(clips, usable, rng)
+  identities = sorted({clips[i].identity for i in usable})
+  if len(identities) < 2:
+    return []
+  chosen = []
+  for source in order[:count or None]:
+    others = [name for name in identities if name != clips[source].identity]
+    if len(others) > 1:
+      mouth_identity, pose_identity = rng.permutation(others)[:2]
+    else:
+      mouth_identity, pose_identity = clips[source].identity, others[0]
+    mouth, pose = (int(rng.choice([i for i in usable if clips[i].identity == name]))
+                   for name in (mouth_identity, pose_identity))
+    length = min(clips[mouth].frames, clips[pose].frames)
+    chosen.append(Driving('cross', source, mouth, pose, _spread(0, length, frames)))
+  return chosen
+
+
+def _identities_in_turn(clips: Sequence[ClipInfo], usable: Sequence[int], rng: np.random.Generator) -> list[int]:
+  """Orders clips so that any beginning of the list covers as many identities as it can, each in a seeded order."""
+  by_identity: dict[str, list[int]] = {}
+  for i in sorted(usable, key=lambda i: clips[i].clip_id):  # not the order of the records, which may change
+    by_identity.setdefault(clips[i].identity, []).append(i)
+  queues = [rng.permutation(by_identity[name]).tolist() for name in sorted(by_identity)]
+  queues = [queues[i] for i in rng.permutation(len(queues))]
+  return [queue[turn] for turn in range(max(map(len, queues), default=0)) for queue in queues if turn < len(queue)]
+
+
+def _spread(first: int, stop: int, count: int) -> tuple[int, ...]:
+  """At most `count` integers from [first, stop), evenly spaced, both ends included; 0: all of them."""
+  if count == 0 or stop - first <= count:
+    return tuple(range(first, stop))
+  return tuple(np.linspace(first, stop - 1, count).round().astype(int).tolist())
