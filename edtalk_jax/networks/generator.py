@@ -1,0 +1,142 @@
+"""The generator: a latent code paints flow fields and masks, which warp the source's features into the image."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from edtalk_jax import ops
+from edtalk_jax.config import ModelConfig
+from edtalk_jax.networks.expression import ExpressionModule
+from edtalk_jax.networks.layers import EqualConv, EqualDense, equalized
+
+
+class StyledConv(nn.Module):
+  """Modulated convolution and scaled leaky ReLU (StyleGAN2 Sec. 2.2, without noise).
+
+  The style scales the activations instead of the kernel, so one convolution serves the whole batch; see
+  `ops.modulated_conv`.
+
+  Attributes:
+    features: output channels.
+    upsample: double the resolution.
+    dtype: of the convolution.
+  """
+
+  features: int
+  upsample: bool = False
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, latent: jax.Array) -> jax.Array:
+    """Maps x[batch, height, width, in], latent[batch, style_dim] to [batch, height', width', features]."""
+    style = EqualDense(x.shape[-1], bias_init=1.0, name='style')(latent)
+    kernel = self.param('kernel', nn.initializers.normal(1.0), (3, 3, x.shape[-1], self.features))
+    bias = self.param('bias', nn.initializers.zeros, (self.features,))
+    x = ops.modulated_conv(x.astype(self.dtype), equalized(kernel), style, upsample=self.upsample)
+    return ops.leaky_relu_scaled(x, bias)
+
+
+class Flow(nn.Module):
+  """Where to fetch the source's features, and how much of them to take (`ToFlow` of the official code; LIA Sec. 3.3).
+
+  The base grid puts the outermost pixels at -1 and 1 while the sampler puts the image's edges there, as in the
+  official code: a displacement of zero is a slight zoom, not the identity (docs/model.md).
+  """
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, latent: jax.Array, source: jax.Array, coarser: jax.Array | None
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Warps the source's features of one level.
+
+    Args:
+      x: style path, [batch, size, size, channels].
+      latent: [batch, style_dim].
+      source: the source's features, of the shape of `x`.
+      coarser: raw flow of the level below, float32[batch, size / 2, size / 2, 3]; None at the first level.
+
+    Returns:
+      Masked warped features and the blend that the style path goes on with, both like `x`; and the raw flow,
+      float32[batch, size, size, 3]: displacement (x, y) before tanh, mask before the sigmoid.
+    """
+    style = EqualDense(x.shape[-1], bias_init=1.0, name='style')(latent)
+    kernel = self.param('kernel', nn.initializers.normal(1.0), (1, 1, x.shape[-1], 3))
+    bias = self.param('bias', nn.initializers.zeros, (3,))
+    raw = ops.modulated_conv(x.astype(jnp.float32), equalized(kernel), style, demodulate=False) + bias
+    if coarser is not None:
+      raw += ops.upsample(coarser)
+    displacement, mask = jnp.tanh(raw[..., :2]), jax.nn.sigmoid(raw[..., 2:])
+    weight = mask.astype(x.dtype)
+    warped = ops.warp(source, displacement).astype(x.dtype) * weight
+    blended = warped + x * (1 - weight)
+    for name, value in {'raw': raw, 'mask': mask, 'warped': warped, 'blended': blended}.items():
+      self.sow('intermediates', name, value)
+    return warped, blended, raw
+
+
+class RGB(nn.Module):
+  """Reads colours from warped features (`ToRGB` of the official code), in float32.
+
+  Unlike StyleGAN2's, this layer is not linear: each level's colours pass the scaled leaky ReLU before they are added.
+  """
+
+  @nn.compact
+  def __call__(self, x: jax.Array, coarser: jax.Array | None) -> jax.Array:
+    """Maps x[batch, size, size, channels] and the RGB of half the size to float32[batch, size, size, 3]."""
+    bias = self.param('bias', nn.initializers.zeros, (3,))
+    rgb = EqualConv(3, kernel_size=1, dtype=jnp.float32, name='conv')(x) + bias
+    return rgb if coarser is None else rgb + ops.upsample(coarser)
+
+
+class Generator(nn.Module):
+  """Synthesis by warping (EDTalk Sec. 3.1; official code, networks/styledecoder.py, `Synthesis`).
+
+  Colours are read from warped source features alone: the style path reaches the image only through flow and mask.
+  With `mutable=['intermediates']`, `apply` also returns raw flow, mask, warped and blended features and RGB of every
+  level.
+
+  Attributes:
+    config: sizes; `expression_module` adds the EEM.
+  """
+
+  config: ModelConfig
+
+  @nn.compact
+  def __call__(
+    self, latent: jax.Array, features: tuple[jax.Array, ...], expression: jax.Array | None = None
+  ) -> jax.Array:
+    """Paints images.
+
+    Args:
+      latent: float32[batch, style_dim].
+      features: the source's, from `Encoder`, 8 pixels first.
+      expression: the expression bank's shift, float32[batch, style_dim]; None leaves the source's features as they are.
+
+    Returns:
+      float32[batch, image_size, image_size, 3], nominally in [-1, 1] but not bounded.
+
+    Raises:
+      ValueError: if an expression is given to a model without EEM, or levels are missing from `features`.
+    """
+    config = self.config
+    if expression is not None and not config.expression_module:
+      raise ValueError('expression is given, but model.expression_module is False')
+    sizes = [source.shape[1] for source in features]
+    if sizes != [8 << level for level in range(len(sizes))] or sizes[-1] != config.image_size:
+      raise ValueError(f'features have sizes {sizes}, expected 8, 16, ..., {config.image_size}')
+    constant = self.param('constant', nn.initializers.normal(1.0), (1, 4, 4, config.channels(4)))
+    x = jnp.broadcast_to(constant, (len(latent), *constant.shape[1:]))
+    x = StyledConv(config.channels(4), dtype=config.dtype, name='conv_4')(x, latent)
+    flow = rgb = None
+    for size, source in zip(sizes, features, strict=True):
+      channels = config.channels(size)
+      x = StyledConv(channels, upsample=True, dtype=config.dtype, name=f'up_{size}')(x, latent)
+      x = StyledConv(channels, dtype=config.dtype, name=f'conv_{size}')(x, latent)
+      if expression is not None:
+        source = ExpressionModule(config.expression_hidden, config.dtype, name=f'expression_{size}')(source, expression)
+      warped, x, flow = Flow(name=f'flow_{size}')(x, latent, source, flow)
+      rgb = RGB(name=f'rgb_{size}')(warped, rgb)
+      self.sow('intermediates', f'rgb_{size}_image', rgb)
+    return rgb

@@ -1,0 +1,98 @@
+"""Layers with an equalised learning rate, and the blocks that encoder and discriminator share.
+
+Equalised learning rate (Karras et al., 2018, Sec. 4.1): a weight is stored as drawn from N(0, 1) and scaled by
+1 / sqrt(fan in) in the forward pass. The scale is never folded into the stored weight, because Adam's step, which does
+not depend on the size of the gradient, is relative to the stored weight.
+
+Leaf names are `kernel`, `bias` and `constant` only; sharding rules and optimiser masks match on them.
+"""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from edtalk_jax import ops
+
+Dtype = Any
+
+
+def equalized(kernel: jax.Array) -> jax.Array:
+  """Scales a stored kernel[..., in, out] by 1 / sqrt(fan in)."""
+  return kernel * (1 / math.sqrt(math.prod(kernel.shape[:-1])))
+
+
+class EqualDense(nn.Module):
+  """Affine map with equalised learning rate, always in float32: latents are small, and errors in them move pixels.
+
+  Attributes:
+    features: output width.
+    bias_init: constant initial bias.
+    activate: apply the scaled leaky ReLU, sqrt(2) * leaky_relu(x + bias, 0.2).
+  """
+
+  features: int
+  bias_init: float = 0.0
+  activate: bool = False
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps x[..., in] to float32[..., features]."""
+    kernel = self.param('kernel', nn.initializers.normal(1.0), (x.shape[-1], self.features))
+    bias = self.param('bias', nn.initializers.constant(self.bias_init), (self.features,))
+    x = x.astype(jnp.float32) @ equalized(kernel)
+    return ops.leaky_relu_scaled(x, bias) if self.activate else x + bias
+
+
+class EqualConv(nn.Module):
+  """Convolution with equalised learning rate (official code: `ConvLayer` of networks/encoder.py).
+
+  Attributes:
+    features: output channels.
+    kernel_size: side of the square kernel in pixels.
+    downsample: blur with [1, 3, 3, 1] and take every second pixel.
+    activate: add a bias and apply the scaled leaky ReLU; otherwise the layer is linear and has no bias.
+    padding: 'SAME' or 'VALID'.
+    dtype: of the computation; parameters are float32.
+  """
+
+  features: int
+  kernel_size: int = 3
+  downsample: bool = False
+  activate: bool = True
+  padding: str = 'SAME'
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps x[batch, height, width, in] to [batch, height', width', features], halved if `downsample`."""
+    shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+    kernel = equalized(self.param('kernel', nn.initializers.normal(1.0), shape)).astype(self.dtype)
+    x = x.astype(self.dtype)
+    x = ops.conv_downsample(x, kernel) if self.downsample else ops.conv(x, kernel, self.padding)
+    if not self.activate:
+      return x
+    return ops.leaky_relu_scaled(x, self.param('bias', nn.initializers.zeros, (self.features,)))
+
+
+class ResBlock(nn.Module):
+  """Residual block that halves the resolution (StyleGAN2's discriminator block).
+
+  Attributes:
+    features: output channels.
+    dtype: of the computation.
+  """
+
+  features: int
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps x[batch, height, width, in] to [batch, height / 2, width / 2, features]."""
+    y = EqualConv(x.shape[-1], dtype=self.dtype, name='conv_0')(x)
+    y = EqualConv(self.features, downsample=True, dtype=self.dtype, name='conv_1')(y)
+    skip = EqualConv(self.features, kernel_size=1, downsample=True, activate=False, dtype=self.dtype, name='skip')(x)
+    # Keeps the variance of a sum of two independent terms at that of one.
+    return (y + skip) * (1 / math.sqrt(2))

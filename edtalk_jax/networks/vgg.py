@@ -1,0 +1,81 @@
+"""VGG19 features for the perceptual loss."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from edtalk_jax import ops
+
+# Convolutions of each block, and its channels at width 1 (Simonyan and Zisserman, 2015, table 1, column E).
+_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (1, 512))
+# ImageNet statistics of images in [0, 1], torchvision's order RGB.
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+
+class VGG19(nn.Module):
+  """VGG19 up to relu5_1 (official code, train/vgg19.py). Parameters are `conv<block>_<index>/{kernel, bias}`.
+
+  Attributes:
+    width: multiplies all channels; only 1 fits torchvision's weights.
+    dtype: of the convolutions.
+  """
+
+  width: float = 1.0
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> tuple[jax.Array, ...]:
+    """Maps images[batch, height, width, 3] in [-1, 1] to relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.
+
+    Pixels beyond [-1, 1] are clamped, and so get no gradient from here.
+
+    Raises:
+      ValueError: if an image side is below 16 pixels: four poolings would leave nothing.
+    """
+    if min(images.shape[1:3]) < 16:
+      raise ValueError(f'images has shape {images.shape}, VGG19 needs at least 16 x 16 pixels')
+    x = jnp.clip(images.astype(jnp.float32), -1, 1) / 2 + 0.5
+    x = (x - jnp.array(_MEAN)) / jnp.array(_STD)
+    features = []
+    for block, (layers, channels) in enumerate(_BLOCKS, start=1):
+      if block > 1:
+        x = ops.max_pool(x)
+      for index in range(1, layers + 1):
+        # Nothing behind relu5_1 is needed, and of each block only the first output.
+        x = nn.relu(_Conv(max(1, round(channels * self.width)), self.dtype, name=f'conv{block}_{index}')(x))
+        if index == 1:
+          features.append(x)
+    return tuple(features)
+
+
+class _Conv(nn.Module):
+  """3 x 3 convolution with bias, He initialisation (He et al., 2015), which keeps random features at one scale."""
+
+  features: int
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    kernel = self.param('kernel', nn.initializers.he_normal(), (3, 3, x.shape[-1], self.features))
+    bias = self.param('bias', nn.initializers.zeros, (self.features,))
+    return ops.conv(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
+
+
+def pyramid_features(
+  variables: Any, images: jax.Array, scales: tuple[float, ...], *, vgg: VGG19
+) -> tuple[tuple[jax.Array, ...], ...]:
+  """Returns for each scale the five feature maps of the images shrunk to it (FOMM's pyramid).
+
+  The pyramid is built on the images as they are; the clamp comes after it. Targets do not change within a step:
+  compute theirs once and use them for every loss.
+
+  Args:
+    variables: of `vgg`.
+    images: [batch, height, width, 3] in [-1, 1].
+    scales: among 1, 0.5, 0.25 and 0.125.
+    vgg: the module.
+  """
+  return tuple(vgg.apply(variables, image) for image in ops.pyramid(images, scales))

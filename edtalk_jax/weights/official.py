@@ -1,0 +1,209 @@
+"""Official PyTorch checkpoints in and out, as mappings from official names to NumPy arrays.
+
+Reading a `.pt` file is the caller's: what is in it need not be PyTorch's.
+"""
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from edtalk_jax import ops
+from edtalk_jax.config import ModelConfig, PerceptualConfig
+from edtalk_jax.networks import VGG19, Discriminator, EDTalk
+from edtalk_jax.weights import official_names
+
+_log = logging.getLogger(__name__)
+
+NETWORKS = ('edtalk', 'lip_pose', 'lia', 'discriminator', 'vgg19')
+# Constants of the loss network's module, and what torchvision's file holds behind relu5_1.
+_VGG_EXTRA = re.compile(r'pyramid\.downs\..*|vgg\.(mean|std)|features\.(30|32|34)\..*|classifier\..*')
+
+Arrays = Mapping[str, np.ndarray]
+AnyConfig = ModelConfig | PerceptualConfig
+
+
+def from_official(arrays: Arrays, network: str) -> tuple[AnyConfig, dict[str, Any]]:
+  """Turns an official state dict into our config and variables.
+
+  All sizes are read from the shapes. Dead tensors (docs/model.md lists them) are accepted, left out and named in the
+  log. Banks are converted from the official sign convention to ours; see `_signed_banks`.
+
+  Args:
+    arrays: official name -> array in PyTorch's layout. For 'vgg19', torchvision's names ('features.0.weight') too.
+    network: 'edtalk', 'lip_pose', 'lia', 'discriminator' or 'vgg19'.
+
+  Returns:
+    The config (`PerceptualConfig` for 'vgg19', else `ModelConfig`) and `{'params': ...}` in float32.
+
+  Raises:
+    ValueError: on an unknown network, or names or shapes that do not make up one.
+  """
+  _check_network(network)
+  if network == 'vgg19':
+    arrays = {_slice_name(name): array for name, array in arrays.items()}
+  config = _infer(arrays, network)
+  entries = official_names.entries(network, config)
+  banks = official_names.BANKS.get(network, ())
+  known = {entry.name for entry in entries} | {name for name, _ in banks}
+  dropped = {name for name in arrays if name in official_names.inert(network, config) or _VGG_EXTRA.fullmatch(name)}
+  _check_names(network, missing=known - set(arrays), unknown=set(arrays) - known - dropped)
+  if dropped:
+    names = ', '.join(sorted(dropped))
+    _log.info('%s: left out %d tensors that never reach the output: %s', network, len(dropped), names)
+  flat = {entry.path: entry.layout.load(np.asarray(arrays[entry.name], np.float32)) for entry in entries}
+  flat |= _signed_banks([np.asarray(arrays[name], np.float32) for name, _ in banks], config)
+  _check_shapes(network, flat, config)
+  flat = {path: np.ascontiguousarray(array) for path, array in flat.items()}
+  return config, {'params': flax.traverse_util.unflatten_dict(flat, sep='/')}
+
+
+def to_official(variables: Mapping[str, Any], config: AnyConfig, network: str) -> dict[str, np.ndarray]:
+  """Turns our variables into a state dict that the official code loads and animates alike; dead tensors are zeros.
+
+  Raises:
+    ValueError: if the model is not one that the official code can hold.
+  """
+  arrays = official_layout(variables['params'], config, network)
+  for head, signs in _official_signs(arrays, config, network).items():
+    for part in ('weight', 'bias'):
+      arrays[f'{head}.{part}'] = (arrays[f'{head}.{part}'].T * signs).T
+  return arrays | official_names.inert(network, config)
+
+
+def official_layout(params: Mapping[str, Any], config: AnyConfig, network: str) -> dict[str, np.ndarray]:
+  """Renames and transposes a tree of parameters, gradients or moments to official names; signs stay ours.
+
+  A gradient of a bank imported by `from_official` is the official one times `ops.householder_signs` of the official
+  matrix, column by column.
+
+  Raises:
+    ValueError: if the tree lacks what the official network has, or has more.
+  """
+  _check_network(network)
+  names = [name for _, group in official_names.BANKS.get(network, ()) for name in group]
+  if names and [name for name, _ in config.banks] != names:
+    raise ValueError(f'banks {", ".join(name for name, _ in config.banks)} do not fit {network}, '
+                     f'which has {", ".join(names)}')
+  flat = {path: np.asarray(array) for path, array in flax.traverse_util.flatten_dict(params, sep='/').items()}
+  entries = official_names.entries(network, config)
+  expected = {entry.path for entry in entries} | {f'navigation/banks/{name}' for name in names}
+  _check_names(network, missing=expected - set(flat), unknown=set(flat) - expected)
+  arrays = {entry.name: np.ascontiguousarray(entry.layout.save(flat[entry.path])) for entry in entries}
+  for name, group in official_names.BANKS.get(network, ()):
+    arrays[name] = np.concatenate([flat[f'navigation/banks/{bank}'] for bank in group], axis=1)
+  return arrays
+
+
+def _signed_banks(matrices: list[np.ndarray], config: AnyConfig) -> dict[str, np.ndarray]:
+  """Splits the official matrices into banks whose QR with positive diagonal is the official QR.
+
+  The official code takes LAPACK's Householder QR as it comes, where the sign of a column depends on a pivot's; weights
+  of the heads are learnt for those signs. Ours makes the diagonal of R positive, so that no column jumps when a pivot
+  crosses zero in training. With D = diag(sign(diag R)), the positive QR of W D has the Q of the Householder QR of W.
+  """
+  if not matrices:
+    return {}
+  joint = np.concatenate(matrices, axis=1)
+  joint = joint * ops.householder_signs(joint)
+  ends = np.cumsum([size for _, size in config.banks])[:-1]
+  return {
+    f'navigation/banks/{name}': columns
+    for (name, _), columns in zip(config.banks, np.split(joint, ends, axis=1), strict=True)
+  }
+
+
+def _official_signs(arrays: Arrays, config: AnyConfig, network: str) -> dict[str, np.ndarray]:
+  """Signs of each head's outputs under the official convention: official name of the head's last layer -> [size].
+
+  Householder's Q does not change when a column of W is negated (the reflection's target flips with it), so an export
+  cannot choose the official signs through the bank. Where they differ from ours, the weight of that column is negated
+  instead: the last row of the head and its bias.
+  """
+  banks = official_names.BANKS.get(network)
+  if not banks:
+    return {}
+  signs = ops.householder_signs(np.concatenate([arrays[name] for name, _ in banks], axis=1))
+  result, first = {}, 0
+  for name, size in config.banks:
+    last = config.head_layers - 1
+    head = f'enc.fc.{config.trunk_layers + last}' if network == 'lia' else f'{official_names.HEADS[name]}.{last}'
+    result[head] = signs[first:first + size]
+    first += size
+  return result
+
+
+def _slice_name(name: str) -> str:
+  """Turns torchvision's 'features.0.weight' into the official code's 'vgg.slice1.0.weight'; leaves others alone."""
+  match = re.fullmatch(r'features\.(\d+)\.(weight|bias)', name)
+  parts = {index: part for part, index in official_names.VGG19.values()}
+  if match is None or int(match[1]) not in parts:
+    return name
+  return f'vgg.slice{parts[int(match[1])]}.{match[1]}.{match[2]}'
+
+
+def _infer(arrays: Arrays, network: str) -> AnyConfig:
+  """Reads the sizes of a network from the shapes of its tensors."""
+
+  def shape(name: str) -> tuple[int, ...]:
+    if name not in arrays:
+      raise ValueError(f'this is no {network} state dict: it has no tensor {name}')
+    return tuple(arrays[name].shape)
+
+  def count(pattern: str) -> int:
+    return len({match[1] for match in map(re.compile(pattern).match, arrays) if match})
+
+  if network == 'vgg19':
+    return PerceptualConfig(width=shape('vgg.slice1.0.weight')[0] / 64)
+  prefix = '' if network == 'discriminator' else r'enc\.net_app\.'
+  blocks = count(rf'{prefix}convs\.(\d+)\.skip\.')
+  size, full = 4 << blocks, shape(prefix.replace('\\', '') + 'convs.0.0.weight')[0]
+  if network == 'discriminator':
+    deepest = shape('final_conv.0.weight')[0]
+    return ModelConfig(image_size=size, channel_base=full * size, channel_max=deepest)
+  trunk = 'enc.fc' if network == 'lia' else 'fc'
+  layers = count(rf'{re.escape(trunk)}\.(\d+)\.')
+  if network == 'lia':
+    banks, depth, layers = (('motion', shape(f'enc.fc.{layers - 1}.weight')[0]),), 1, layers - 1
+  else:
+    depth = count(r'lip_fc\.(\d+)\.')
+    names = [name for _, group in official_names.BANKS[network] for name in group]
+    banks = tuple((name, shape(f'{official_names.HEADS[name]}.{depth - 1}.weight')[0]) for name in names)
+  expression = network == 'edtalk'
+  return ModelConfig(
+    image_size=size, style_dim=shape(f'enc.net_app.convs.{blocks + 1}.weight')[0], channel_base=full * size,
+    channel_max=shape('dec.input.input')[1], banks=banks, trunk_layers=layers, head_layers=depth,
+    expression_module=expression,
+    expression_hidden=shape('dec.fineadainresblock.0.norm2.mlp_shared.0.weight')[0] if expression else 128,
+  )  # fmt: skip
+
+
+def _check_network(network: str) -> None:
+  if network not in NETWORKS:
+    raise ValueError(f'network must be one of {", ".join(NETWORKS)}, got {network!r}')
+
+
+def _check_names(network: str, *, missing: set[str], unknown: set[str]) -> None:
+  if missing or unknown:
+    raise ValueError(f'this is no {network} network: missing {", ".join(sorted(missing)) or "nothing"}; '
+                     f'unknown {", ".join(sorted(unknown)) or "nothing"}')
+
+
+def _check_shapes(network: str, flat: Mapping[str, np.ndarray], config: AnyConfig) -> None:
+  """Compares with the shapes of the module that the inferred config builds."""
+  image = jnp.zeros((1, 64, 64, 3)) if network == 'vgg19' else jnp.zeros((1, config.image_size, config.image_size, 3))
+  module, inputs = {
+    'vgg19': lambda: (VGG19(config.width), (image,)),
+    'discriminator': lambda: (Discriminator(config), (image,)),
+  }.get(network, lambda: (EDTalk(config), (image, image)))()
+  variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
+  expected = {k: v.shape for k, v in flax.traverse_util.flatten_dict(variables['params'], sep='/').items()}
+  wrong = [f'{path} {array.shape}, expected {expected[path]}' for path, array in flat.items()
+           if array.shape != expected[path]]
+  if wrong:
+    raise ValueError(f'{network}: shapes do not fit together: {"; ".join(wrong)}')

@@ -1,0 +1,72 @@
+"""VGG19 weights: from torchvision's file, or seeded random ones when there is none."""
+
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from edtalk_jax.networks import VGG19
+from edtalk_jax.weights.official import from_official
+
+
+def load_vgg19(path: str | pathlib.Path) -> dict[str, Any]:
+  """Reads VGG19's convolutions up to relu5_1.
+
+  Args:
+    path: torchvision's `vgg19-*.pth` (needs the extra `[torch]`), or an `.npz` or `.safetensors` file with the same
+      names ('features.0.weight', ...), which needs no PyTorch.
+
+  Returns:
+    Variables of `VGG19(width=1)`.
+
+  Raises:
+    ValueError: if the file is missing, of another kind, or does not hold VGG19.
+  """
+  path = pathlib.Path(path)
+  readers = {'.npz': _read_npz, '.safetensors': _read_safetensors, '.pth': _read_torch, '.pt': _read_torch}
+  if path.suffix not in readers:
+    raise ValueError(f'VGG19 weights must be a {", ".join(readers)} file, got {path}')
+  if not path.is_file():
+    raise ValueError(f'VGG19 weights: no file {path}')
+  config, variables = from_official(readers[path.suffix](path), 'vgg19')
+  if config.width != 1:
+    raise ValueError(f'VGG19 weights in {path} have {config.width:g} times the channels of VGG19')
+  return variables
+
+
+def random_vgg19(seed: int, width: float = 1.0) -> dict[str, Any]:
+  """Draws VGG19 by He's initialisation: features of random projections, a weak but useful stand-in (ours)."""
+  return VGG19(width).init(jax.random.key(seed), jnp.zeros((1, 16, 16, 3)))
+
+
+def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
+  with np.load(path, allow_pickle=False) as file:
+    return dict(file)
+
+
+def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
+  """Reads the format itself: 8 bytes of header length, a JSON header of dtypes, shapes and offsets, then the data."""
+  import json
+
+  data = path.read_bytes()
+  length = int.from_bytes(data[:8], 'little')
+  header, body = json.loads(data[8:8 + length]), data[8 + length:]
+  header.pop('__metadata__', None)
+  kinds = {'F64': '<f8', 'F32': '<f4', 'F16': '<f2', 'I64': '<i8'}
+  arrays = {}
+  for name, item in header.items():
+    if item['dtype'] not in kinds:
+      raise ValueError(f'{path}: tensor {name} has type {item["dtype"]}, expected one of {", ".join(kinds)}')
+    start, end = item['data_offsets']
+    arrays[name] = np.frombuffer(body[start:end], kinds[item['dtype']]).reshape(item['shape'])
+  return arrays
+
+
+def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
+  try:
+    import torch
+  except ImportError:
+    raise ValueError(f"reading {path} needs PyTorch (pip install 'edtalk-jax[torch]'), or an .npz of it") from None
+  return {name: tensor.numpy() for name, tensor in torch.load(path, map_location='cpu', weights_only=True).items()}
