@@ -1,0 +1,48 @@
+"""Statistics over pixels and over the batch, always accumulated in float32."""
+
+import jax
+import jax.numpy as jnp
+
+
+def instance_norm(x: jax.Array, eps: float = 1e-5) -> jax.Array:
+  """Zero mean and unit (biased) variance over the pixels of each sample and channel.
+
+  Args:
+    x: [batch, height, width, channels].
+    eps: added to the variance.
+
+  Returns:
+    float32[batch, height, width, channels].
+  """
+  x = x.astype(jnp.float32)
+  mean = jnp.mean(x, (1, 2), keepdims=True)
+  variance = jnp.mean(jnp.square(x - mean), (1, 2), keepdims=True)
+  return (x - mean) * jax.lax.rsqrt(variance + eps)
+
+
+def minibatch_stddev(x: jax.Array, group: int) -> jax.Array:
+  """Appends one channel: how much the samples of a group differ (ProGAN Sec. 3, StyleGAN2's grouping).
+
+  The batch is the global one, unlike the official code, whose statistic is per device. Sample n belongs to slot
+  n mod (batch / group), so a group is strided through the batch.
+
+  Args:
+    x: [batch, height, width, channels].
+    group: samples per group; a batch smaller than that is one group.
+
+  Returns:
+    [batch, height, width, channels + 1] in the type of `x`; the statistic comes last.
+
+  Raises:
+    ValueError: if the batch is larger than `group` and no multiple of it.
+  """
+  batch, height, width, channels = x.shape
+  group = min(batch, group)
+  if batch % group:
+    raise ValueError(f'batch must be a multiple of the minibatch-stddev group {group}, got {batch}')
+  slots = batch // group
+  y = x.astype(jnp.float32).reshape(group, slots, height, width, channels)
+  variance = jnp.mean(jnp.square(y - jnp.mean(y, 0)), 0)
+  statistic = jnp.mean(jnp.sqrt(variance + 1e-8), (1, 2, 3)).astype(x.dtype)
+  statistic = jnp.tile(statistic, group)[:, None, None, None]
+  return jnp.concatenate([x, jnp.broadcast_to(statistic, (batch, height, width, 1))], -1)

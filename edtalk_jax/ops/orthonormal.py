@@ -1,0 +1,40 @@
+"""The orthonormal basis of a motion bank."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# The official code factorises weight + 1e-8.
+_OFFSET = 1e-8
+
+
+def orthonormal_basis(w: jax.Array) -> jax.Array:
+  """The factor Q of the reduced QR of `w`, made unique by a positive diagonal of R.
+
+  EDTalk Sec. 3.2 (official code, networks/generator.py, takes Q as LAPACK returns it). There, column j of Q flips its
+  sign when the Householder pivot of column j crosses zero in training; a positive diagonal is continuous. Weights
+  trained with the official convention are converted once, by `w * householder_signs(w)`. Column j of Q depends on the
+  columns 0..j of `w` alone, so frozen leading columns stay where they are.
+
+  Args:
+    w: [dim, n] with dim >= n, of full rank.
+
+  Returns:
+    float32[dim, n] with orthonormal columns.
+
+  Raises:
+    ValueError: if there are more columns than rows.
+  """
+  if w.ndim != 2 or w.shape[0] < w.shape[1]:
+    raise ValueError(f'w must have shape [dim, n] with dim >= n, got {w.shape}')
+  q, r = jnp.linalg.qr(w.astype(jnp.float32) + _OFFSET)
+  return q * jnp.where(jnp.diagonal(r) < 0, -1.0, 1.0)
+
+
+def householder_signs(w: np.ndarray) -> np.ndarray:
+  """float32[n] of +-1: the signs of R's diagonal in LAPACK's QR of `w`[dim, n], the official convention.
+
+  `orthonormal_basis(w * householder_signs(w))` equals the official Q of `w`.
+  """
+  r = np.linalg.qr(np.asarray(w, np.float32) + np.float32(_OFFSET), mode='r')
+  return np.where(np.diagonal(r) < 0, -1, 1).astype(np.float32)
