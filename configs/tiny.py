@@ -22,6 +22,6 @@ def get_config() -> Config:
     perceptual=PerceptualConfig(scales=(1.0, 0.5, 0.25), width=0.25),
     optimizer=OptimizerConfig(),
     data=DataConfig(batch_size=8),
-    log=LogConfig(every=10, samples_every=200, validate_every=200, validate_batches=4),
+    log=LogConfig(every=10, samples_every=200, validate_batches=4),
     checkpoint=CheckpointConfig(every=200),
   )

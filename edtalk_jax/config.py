@@ -152,8 +152,7 @@ class LogConfig:
 
   every: int = 10  # metrics.jsonl, TensorBoard and the progress line
   samples_every: int = 500  # samples/*.png; 0: never
-  validate_every: int = 1000  # losses on the validation split, which choose the best checkpoint; 0: never
-  validate_batches: int = 8
+  validate_batches: int = 8  # of the validation split, at every checkpoint; their loss chooses the best; 0: none
 
   def __post_init__(self):
     _check(self.every > 0, 'log.every', self.every, 'positive')

@@ -1,0 +1,23 @@
+"""The training stages: data about what trains, on which examples, with which losses. `training` runs them all."""
+
+from collections.abc import Callable
+
+from edtalk_jax.config import Config, ModelConfig
+from edtalk_jax.stages import mouth_pose, reconstruction
+from edtalk_jax.stages.stage import Stage
+
+_STAGES = {'reconstruction': reconstruction, 'mouth_pose': mouth_pose}
+
+
+def build(config: Config) -> Stage:
+  """Returns the stage that `config.run.stage` names, over networks of `config`'s sizes."""
+  build_stage: Callable[[Config], Stage] = _STAGES[config.run.stage].build
+  return build_stage(config)
+
+
+def model_config(config: Config) -> ModelConfig:
+  """Returns the model that the stage trains: `config.model`, or the part of it that exists before later stages."""
+  return _STAGES[config.run.stage].model_config(config.model)
+
+
+__all__ = ['Stage', 'build', 'model_config']

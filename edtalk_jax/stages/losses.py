@@ -1,0 +1,64 @@
+"""The loss terms that stages share, as pure functions returning float32[batch].
+
+Images carry a `views` axis, [batch, views, height, width, 3]: the several pictures of one example. Every term is the
+mean over an example's views times their number where the official code adds losses of separate calls.
+"""
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+def to_unit_range(image: Array) -> Array:
+  """uint8 images -> float32 in [-1, 1], the official transform (ToTensor, then Normalize(0.5, 0.5))."""
+  return (image.astype(jnp.float32) / 255 - 0.5) * 2
+
+
+def merge_views(images: Array) -> Array:
+  """[batch, views, ...] -> [batch * views, ...]; an example's views stay on its device."""
+  return images.reshape(-1, *images.shape[2:])
+
+
+def split_views(values: Array, views: int) -> Array:
+  """[batch * views, ...] -> [batch, views, ...], the inverse of `merge_views`."""
+  return values.reshape(-1, views, *values.shape[1:])
+
+
+def l1(prediction: Array, target: Array) -> Array:
+  """Mean absolute error per example, summed over views: [batch, views, height, width, 3] -> float32[batch]."""
+  error = jnp.abs(prediction.astype(jnp.float32) - target.astype(jnp.float32))
+  return jnp.sum(jnp.mean(error, axis=(2, 3, 4)), axis=1)
+
+
+def generator_adversarial(fake_logits: Array) -> Array:
+  """Non-saturating logistic loss (Goodfellow et al., 2014): mean over views of softplus(-D(fake)).
+
+  Takes float32[batch, views] and returns float32[batch].
+  """
+  return jnp.mean(jax.nn.softplus(-fake_logits), axis=1)
+
+
+def discriminator_adversarial(real_logits: Array, fake_logits: Array) -> tuple[Array, Array]:
+  """The discriminator's two logistic terms (on real, on fake images), float32[batch] each, means over views."""
+  return jnp.mean(jax.nn.softplus(-real_logits), axis=1), jnp.mean(jax.nn.softplus(fake_logits), axis=1)
+
+
+def space_distance(first: Array, second: Array) -> Array:
+  """exp(-cos) of two motions in one space (EDTalk, mouth-pose decoupling), summed over views.
+
+  The official code takes the cosine of the 512-dimensional motions Q a; as Q's columns are orthonormal, that is the
+  cosine of the weights a, which needs no Q and sends no rounding noise into the banks.
+
+  Args:
+    first: float32[batch, views, size] bank weights.
+    second: the same of the motion that should agree.
+
+  Returns:
+    float32[batch] in [views / e, views * e].
+  """
+  first, second = first.astype(jnp.float32), second.astype(jnp.float32)
+  product = jnp.sum(first * second, axis=-1)
+  # The square root's gradient at zero is infinite; torch's cosine_similarity clamps at the same 1e-8.
+  norms = jnp.sqrt(jnp.maximum(jnp.sum(first**2, axis=-1) * jnp.sum(second**2, axis=-1), 1e-16))
+  return jnp.sum(jnp.exp(-product / norms), axis=1)

@@ -1,0 +1,80 @@
+"""Stage 1: mouth and head pose part ways by cross-reconstruction of mouth-swapped frames (EDTalk, Sec. 3.2)."""
+
+import functools
+
+import jax.numpy as jnp
+
+from edtalk_jax.config import Config, ModelConfig, UserError
+from edtalk_jax.stages import losses
+from edtalk_jax.stages.networks import Networks
+from edtalk_jax.stages.stage import Images, Params, Stage, Terms
+
+TRAINABLE = {
+  'everything': '',  # as the released trainer does
+  'navigation': '^navigation/(heads|banks)/',  # as the paper says: only the light modules; the trunk came with E
+}
+
+SOURCES = ('source_a', 'source_b')
+DRIVERS = ('target_a', 'target_b', 'target_a_mouth_b', 'target_b_mouth_a')
+OUTPUTS = ('a', 'b', 'a cross', 'b cross')
+# The driver that gives each output its mouth and its pose. A crossed face takes its own mouth from the other's frame
+# that carries it, and its own pose from its own frame that carries the other's mouth.
+MOUTH_FROM = (0, 1, 3, 2)
+POSE_FROM = (0, 1, 2, 3)
+
+
+def model_config(model: ModelConfig) -> ModelConfig:
+  """The model as configured; the stage needs its banks 'mouth' and 'pose'."""
+  names = [name for name, _ in model.banks]
+  if not {'mouth', 'pose'} <= set(names):
+    raise UserError(f"model.banks={names}: stage mouth_pose needs banks named 'mouth' and 'pose'")
+  return model
+
+
+def build(config: Config) -> Stage:
+  """Builds the stage; see `Stage` and docs/stages.md."""
+  networks = Networks(config)
+  return Stage(
+    name='mouth_pose',
+    sampler='mouth_pose',
+    starts_from='reconstruction',
+    trainable=TRAINABLE[config.run.train],
+    init=networks.init,
+    init_frozen=networks.perceptual.init,
+    model_losses=functools.partial(_model_losses, networks=networks),
+    discriminator_losses=networks.discriminator_losses,
+    samples=(
+      *((name.replace('_', ' '), name, 0) for name in (*SOURCES, *DRIVERS)),
+      *((f'generated {name}', 'reconstruction', view) for view, name in enumerate(OUTPUTS)),
+    ),
+  )
+
+
+def _model_losses(
+  model: Params, discriminator: Params, perceptual: Params, batch: dict, *, networks: Networks
+) -> tuple[Terms, Images]:
+  """Self- and cross-reconstruction of two faces, and agreement of the weights that should be equal."""
+  pictures = jnp.stack([losses.to_unit_range(batch[name]) for name in (*SOURCES, *DRIVERS)], axis=1)
+  codes, features = networks.encode(model, pictures)
+  motion = networks.motion(model, codes[:, 2:])
+  mouth = motion['mouth'][:, MOUTH_FROM, :]
+  pose = motion['pose'][:, POSE_FROM, :]
+  shift = networks.direction(networks.basis(model), {'mouth': mouth, 'pose': pose})
+  twice = lambda pair: jnp.concatenate([pair, pair], axis=1)  # a, b -> a, b, a cross, b cross
+  image = networks.decode(model, twice(codes[:, :2]) + shift, [twice(f[:, :2]) for f in features])
+  own, cross, target = image[:, :2], image[:, 2:], pictures[:, 2:4]
+
+  distance = networks.perceptual.distances(perceptual, image, target)
+  logits = networks.logits(discriminator, image)
+  weight = networks.config.loss
+  terms = {
+    'self_l1': weight.l1 * losses.l1(own, target),
+    'self_perceptual': weight.perceptual * distance[:, 0],
+    'cross_l1': weight.l1 * losses.l1(cross, target),
+    'cross_perceptual': weight.perceptual * distance[:, 1],
+    'adversarial': weight.adversarial * losses.generator_adversarial(logits),
+    'mouth_space': weight.mouth_space * weight.latent_batch * losses.space_distance(mouth[:, 2:], mouth[:, :2]),
+    'pose_space': weight.pose_space * weight.latent_batch * losses.space_distance(pose[:, 2:], pose[:, :2]),
+  }
+  # The self-reconstructions are never shown to the discriminator as fakes (official trainer).
+  return terms, {'reconstruction': image, 'fake': cross, 'real': target}

@@ -1,0 +1,81 @@
+"""The networks of a GAN stage, applied to batches with views.
+
+A batch holds several pictures of each example, [batch, views, ...]. Networks see [batch * views, ...] with an example's
+views side by side, so that on a mesh nothing but the 4-pixel statistics of the discriminator crosses devices.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from edtalk_jax.config import Config
+from edtalk_jax.networks import navigation
+from edtalk_jax.networks.discriminator import Discriminator
+from edtalk_jax.networks.edtalk import EDTalk
+from edtalk_jax.stages import losses
+from edtalk_jax.stages.losses import merge_views, split_views
+from edtalk_jax.stages.perceptual import Perceptual
+from edtalk_jax.stages.stage import Images, Params, Terms
+
+Array = jax.Array
+
+
+class Networks:
+  """Encoder, navigation, generator, discriminator and VGG of one configuration. Holds no arrays."""
+
+  def __init__(self, config: Config):
+    self.config = config
+    self.model = EDTalk(config.model)
+    self.discriminator = Discriminator(config.model)
+    self.perceptual = Perceptual(config.perceptual, config.model.dtype)
+
+  def init(self, key: Array) -> dict:
+    """Fresh parameters: {'model': encoder, navigation and generator, 'discriminator': ...}."""
+    model_key, discriminator_key = jax.random.split(key)
+    size = self.config.model.image_size
+    image = jnp.zeros((1, size, size, 3))
+    return {
+      'model': self.model.init(model_key, image, image)['params'],
+      'discriminator': self.discriminator.init(discriminator_key, image)['params'],
+    }
+
+  def encode(self, model: Params, images: Array) -> tuple[Array, list[Array]]:
+    """Maps [batch, views, height, width, 3] to codes [batch, views, style_dim] and feature maps [batch, views, ...]."""
+    views = images.shape[1]
+    codes, features = self.model.apply({'params': model}, merge_views(images), method='encode')
+    return split_views(codes, views), [split_views(f, views) for f in features]
+
+  def motion(self, model: Params, codes: Array) -> dict[str, Array]:
+    """Maps codes [..., style_dim] to the weights of every bank, [..., size]."""
+    return self.model.apply({'params': model}, codes, method='motion')
+
+  def basis(self, model: Params) -> Array:
+    """Returns the orthonormal basis of all banks: one QR. Call it once per step."""
+    return self.model.apply({'params': model}, method='basis')
+
+  def direction(self, basis: Array, weights: dict[str, Array]) -> Array:
+    """Maps bank weights [..., size] to the shift of the latent code, [..., style_dim]."""
+    return navigation.direction(weights, basis, self.config.model)
+
+  def decode(self, model: Params, latent: Array, features: list[Array]) -> Array:
+    """Maps latents [batch, views, style_dim] and source features [batch, views, ...] to images."""
+    views = latent.shape[1]
+    images = self.model.apply(
+      {'params': model}, merge_views(latent), [merge_views(f) for f in features], method='decode'
+    )
+    return split_views(images, views)
+
+  def logits(self, discriminator: Params, images: Array) -> Array:
+    """Maps [batch, views, height, width, 3] to logits [batch, views].
+
+    The minibatch statistics are those of the official order, in which the batch of one view follows that of another.
+    """
+    views = images.shape[1]
+    logits = self.discriminator.apply({'params': discriminator}, merge_views(images), views=views)
+    return split_views(logits, views)
+
+  def discriminator_losses(self, discriminator: Params, images: Images) -> Terms:
+    """The two logistic terms on `images['real']` and `images['fake']`, each scored as a batch of its own."""
+    real, fake = losses.discriminator_adversarial(
+      self.logits(discriminator, images['real']), self.logits(discriminator, images['fake'])
+    )
+    return {'discriminator_real': real, 'discriminator_fake': fake}

@@ -1,0 +1,20 @@
+"""How commands end: one clear line for a user's mistake (exit code 2), a traceback only for a defect of ours."""
+
+import sys
+from collections.abc import Callable
+
+from edtalk_jax.config import UserError
+
+
+def run_main(main: Callable[[], None]) -> None:
+  """Runs a command; a `UserError` or one of the data pipeline's `DataError`s becomes one line and exit code 2."""
+  from data_pipeline.errors import DataError  # beside us, not below: imported where the two meet
+
+  try:
+    main()
+  except (UserError, DataError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    sys.exit(2)
+  except KeyboardInterrupt:
+    print('interrupted; run the same command again to go on', file=sys.stderr)
+    sys.exit(130)

@@ -1,0 +1,90 @@
+"""`config.json`: what a run is, written once, and compared when the same command is run again."""
+
+import dataclasses
+import json
+import pathlib
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import flax
+import jax
+import numpy as np
+import optax
+import orbax.checkpoint
+
+from edtalk_jax import config as config_lib
+from edtalk_jax._version import __version__
+from edtalk_jax.config import Config, UserError
+
+FILE = 'config.json'
+# Changing these between two starts of a run changes neither the examples nor the mathematics of a step.
+FREE = ('run.steps', 'log.', 'checkpoint.', 'data.workers', 'mesh.')
+
+
+def describe(config: Config, about: Mapping[str, Any]) -> dict[str, Any]:
+  """The content of config.json: the whole configuration, versions, and `about` (data set, VGG features, origin)."""
+  return {
+    'config': dataclasses.asdict(config),
+    **about,
+    'versions': {
+      'edtalk_jax': __version__,
+      'python': platform.python_version(),
+      'jax': jax.__version__,
+      'flax': flax.__version__,
+      'optax': optax.__version__,
+      'orbax-checkpoint': orbax.checkpoint.__version__,
+      'numpy': np.__version__,
+    },
+    'devices': [str(device) for device in jax.devices()],
+  }
+
+
+def write(workdir: pathlib.Path, content: Mapping[str, Any]) -> None:
+  """Writes config.json, whole or not at all."""
+  temporary = workdir / (FILE + '.tmp')
+  temporary.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+  temporary.replace(workdir / FILE)
+
+
+def read(workdir: pathlib.Path) -> dict[str, Any]:
+  """Reads config.json. Raises UserError if the folder is no run."""
+  try:
+    return json.loads((workdir / FILE).read_text(encoding='utf-8'))
+  except FileNotFoundError:
+    raise UserError(f'{workdir}: no run here (there is no {FILE}); train.py --workdir makes one') from None
+  except json.JSONDecodeError as error:
+    raise UserError(f'{workdir / FILE}: not valid JSON ({error})') from None
+
+
+def read_config(workdir: pathlib.Path) -> Config:
+  """Reads the configuration of a run. Raises UserError if the folder is no run, or one of another version."""
+  try:
+    return config_lib.from_dict(Config, read(workdir)['config'])
+  except (KeyError, ValueError) as error:
+    raise UserError(f'{workdir / FILE}: {error}') from None
+
+
+def check_same(workdir: pathlib.Path, content: Mapping[str, Any]) -> None:
+  """Raises UserError if the run in `workdir` was started with other settings or data than `content` says."""
+  old = read(workdir)
+  before, now = _flat(old['config']), _flat(json.loads(json.dumps(content['config'])))
+  differing = [
+    f'{name}: {before.get(name)!r} there, {now.get(name)!r} here'
+    for name in sorted({*before, *now})
+    if before.get(name) != now.get(name) and not name.startswith(FREE)
+  ]
+  if old.get('data') and old['data'].get('fingerprint') != content['data']['fingerprint']:
+    differing.append(f'data set: {old["data"]["fingerprint"]} there, {content["data"]["fingerprint"]} here')
+  if differing:
+    raise UserError(f'{workdir} holds a run with other settings ({"; ".join(differing)}); choose another --workdir')
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+  flat = {}
+  for name, value in tree.items():
+    if isinstance(value, dict):
+      flat.update(_flat(value, f'{prefix}{name}.'))
+    else:
+      flat[prefix + name] = value
+  return flat
