@@ -54,12 +54,11 @@ def conv_upsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """
   batch, height, width, _ = x.shape
   _, _, channels, features = kernel.shape
-  padded = jnp.pad(kernel.astype(jnp.float32), ((3, 3), (3, 3), (0, 0), (0, 0)))
-  # K[m] = sum_t fir[t] w[m + t - 1] for m = -2..3, of which a full-size blur of gain 4 is the flipped copy.
-  folded = resample.blur(padded, (0, 0)) * 4
-  # Tap m of phase q mod 2 meets x[s - (m - q) / 2]: the order along each axis is reversed.
-  folded = folded.reshape(3, 2, 3, 2, channels, features)[::-1, :, ::-1]
-  folded = folded.transpose(0, 2, 4, 1, 3, 5).reshape(3, 3, channels, 4 * features)
+  # K[m] = sum_t fir[t] w[m + t - 1] for m = -2..3.
+  folded = 4 * resample.blur(kernel.astype(jnp.float32).transpose(2, 0, 1, 3), (3, 3))
+  # With q = 2 s + phase, tap m meets x[s - (m - phase) / 2]: the order along each axis is reversed.
+  folded = folded.reshape(channels, 3, 2, 3, 2, features)[:, ::-1, :, ::-1]
+  folded = folded.transpose(1, 3, 0, 2, 4, 5).reshape(3, 3, channels, 4 * features)
   y = conv(x, folded.astype(kernel.dtype)).reshape(batch, height, width, 2, 2, features)
   return y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, features)
 
