@@ -1,6 +1,6 @@
 """EDTalk's whole generator side: encoder, navigation and generator as one module."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import flax.linen as nn
 import jax
@@ -43,7 +43,7 @@ class EDTalk(nn.Module):
     return self.navigation.basis(frozen)
 
   def decode(
-    self, latent: jax.Array, features: tuple[jax.Array, ...], expression: jax.Array | None = None
+    self, latent: jax.Array, features: Sequence[jax.Array], expression: jax.Array | None = None
   ) -> jax.Array:
     """Paints float32[batch, size, size, 3] from latent[batch, style_dim] and the source's features.
 

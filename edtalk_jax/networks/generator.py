@@ -1,5 +1,6 @@
 """The generator: a latent code paints flow fields and masks, which warp the source's features into the image."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -87,15 +88,17 @@ class RGB(nn.Module):
     """Maps x[batch, size, size, channels] and the RGB of half the size to float32[batch, size, size, 3]."""
     bias = self.param('bias', nn.initializers.zeros, (3,))
     rgb = EqualConv(3, kernel_size=1, dtype=jnp.float32, name='conv')(x) + bias
-    return rgb if coarser is None else rgb + ops.upsample(coarser)
+    rgb = rgb if coarser is None else rgb + ops.upsample(coarser)
+    self.sow('intermediates', 'rgb', rgb)
+    return rgb
 
 
 class Generator(nn.Module):
   """Synthesis by warping (EDTalk Sec. 3.1; official code, networks/styledecoder.py, `Synthesis`).
 
   Colours are read from warped source features alone: the style path reaches the image only through flow and mask.
-  With `mutable=['intermediates']`, `apply` also returns raw flow, mask, warped and blended features and RGB of every
-  level.
+  With `mutable=['intermediates']`, `apply` also returns `flow_<size>/{raw, mask, warped, blended}` and
+  `rgb_<size>/rgb` of every level, for visualisation and tests; otherwise they cost nothing.
 
   Attributes:
     config: sizes; `expression_module` adds the EEM.
@@ -105,7 +108,7 @@ class Generator(nn.Module):
 
   @nn.compact
   def __call__(
-    self, latent: jax.Array, features: tuple[jax.Array, ...], expression: jax.Array | None = None
+    self, latent: jax.Array, features: Sequence[jax.Array], expression: jax.Array | None = None
   ) -> jax.Array:
     """Paints images.
 
@@ -138,5 +141,4 @@ class Generator(nn.Module):
         source = ExpressionModule(config.expression_hidden, config.dtype, name=f'expression_{size}')(source, expression)
       warped, x, flow = Flow(name=f'flow_{size}')(x, latent, source, flow)
       rgb = RGB(name=f'rgb_{size}')(warped, rgb)
-      self.sow('intermediates', f'rgb_{size}_image', rgb)
     return rgb
