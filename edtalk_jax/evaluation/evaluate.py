@@ -1,0 +1,159 @@
+"""Runs the protocols: generated frames and baselines, scored; a few of them kept to be looked at."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from data_pipeline import transforms
+from edtalk_jax.evaluation import landmark_metrics, metrics, protocols
+from edtalk_jax.model import Model
+
+GENERATED = 'generated'
+UNCHANGED = 'source unchanged'
+MOUTH_PASTED = 'mouth pasted'
+MOUTH_DRIVER = 'mouth driver pasted'
+POSE_DRIVER = 'pose driver pasted'
+
+
+class Clip(Protocol):
+  """What is asked of a clip; `data_pipeline.records.Clip` is one."""
+
+  clip_id: str
+  identity: str
+
+  def __len__(self) -> int:
+    """Frames."""
+
+  def frame(self, index: int, size: int) -> np.ndarray:
+    """One frame, uint8[size, size, 3]."""
+
+  def landmarks(self, size: int) -> np.ndarray:
+    """Landmarks, float32[frames, 68, 2] in pixels of `size`, NaN where invalid."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """How much is evaluated."""
+
+  clips: int = 0  # per protocol; 0: all
+  frames: int = 25  # per clip, evenly spaced; 0: every one
+  seed: int = 0
+  samples: int = 6  # sequences per protocol that the report shows
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+  """A driven sequence to look at; uint8[frames, size, size, 3] each."""
+
+  source: np.ndarray  # [size, size, 3]
+  mouth: np.ndarray
+  pose: np.ndarray
+  predictions: dict[str, np.ndarray]  # by method
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+  """One driven sequence and its scores."""
+
+  driving: protocols.Driving
+  source_id: str
+  mouth_id: str
+  pose_id: str
+  identity: str  # of the source
+  scores: dict[str, dict[str, np.ndarray]]  # method -> metric key -> float64[frames], NaN where undefined
+  sample: Sample | None
+
+
+def choose(clips: Sequence[Clip], banks: Sequence[str], settings: Settings) -> list[protocols.Driving]:
+  """Returns the sequences of both protocols; cross-driving only for models with a mouth and a pose space."""
+  infos = [protocols.ClipInfo(clip.clip_id, clip.identity, len(clip)) for clip in clips]
+  arguments = {'count': settings.clips, 'frames': settings.frames, 'seed': settings.seed}
+  chosen = protocols.same_clip(infos, **arguments)
+  return chosen + protocols.cross(infos, **arguments) if {'mouth', 'pose'} <= set(banks) else chosen
+
+
+def evaluate(model: Model, clips: Sequence[Clip], drivings: Sequence[protocols.Driving],
+             detector: landmark_metrics.Detect | None, *, samples: int = 6,
+             progress: Callable[[], None] = lambda: None) -> list[Scored]:
+  """Animates every sequence, beside the trivial baselines, and scores all of them.
+
+  Args:
+    model: that is evaluated.
+    clips: that `drivings` refer to.
+    drivings: from `choose`.
+    detector: of landmarks, on uint8[256, 256, 3]; None: no landmark metric, hence no number for cross-driving.
+    samples: the first sequences of each protocol keep their images.
+    progress: called after each sequence.
+  """
+  scored, kept = [], dict.fromkeys(metrics.BY_PROTOCOL, 0)
+  for driving in drivings:
+    sample = predict(model, clips, driving)
+    keep = kept[driving.protocol] < samples
+    kept[driving.protocol] += keep
+    scored.append(Scored(
+      driving, *(clips[i].clip_id for i in (driving.source, driving.mouth, driving.pose)),
+      clips[driving.source].identity, score(driving.protocol, sample, detector), sample if keep else None))
+    progress()
+  return scored
+
+
+def predict(model: Model, clips: Sequence[Clip], driving: protocols.Driving) -> Sample:
+  """Renders one sequence with the model and with every baseline of its protocol.
+
+  Same-clip driving takes all banks from the driver; cross-driving mouth and pose, all others from the portrait.
+  """
+  size, frames = model.image_size, list(driving.frames)
+  source, mouth_clip, pose_clip = (clips[i] for i in (driving.source, driving.mouth, driving.pose))
+  portrait = source.frame(0, size)
+  mouth = np.stack([mouth_clip.frame(j, size) for j in frames])
+  motion = model.motion(mouth)
+  if driving.protocol == 'same_clip':
+    pose = mouth
+  else:
+    pose = np.stack([pose_clip.frame(j, size) for j in frames])
+    motion = {'mouth': motion['mouth'], 'pose': model.motion(pose)['pose']}
+  portrait_landmarks, mouth_landmarks = source.landmarks(size)[0], mouth_clip.landmarks(size)[frames]
+  predictions = {
+    GENERATED: model.generate(model.encode(portrait), motion),
+    UNCHANGED: np.repeat(portrait[None], len(frames), axis=0),
+    MOUTH_PASTED: np.stack([paste_mouth(image, landmarks, portrait, portrait_landmarks)
+                            for image, landmarks in zip(mouth, mouth_landmarks, strict=True)]),
+  }
+  if driving.protocol == 'cross':
+    predictions |= {MOUTH_DRIVER: mouth, POSE_DRIVER: pose}
+  return Sample(portrait, mouth, pose, predictions)
+
+
+def paste_mouth(driver: np.ndarray, driver_landmarks: np.ndarray, portrait: np.ndarray,
+                portrait_landmarks: np.ndarray) -> np.ndarray:
+  """The portrait with the driver's mouth pasted on it (training's mouth swap); unchanged if a face has no landmarks."""
+  if np.isnan(driver_landmarks).any() or np.isnan(portrait_landmarks).any():
+    return portrait
+  return transforms.mouth_swap(driver, driver_landmarks, portrait, portrait_landmarks)
+
+
+def score(protocol: str, sample: Sample, detector: landmark_metrics.Detect | None) -> dict[str, dict[str, np.ndarray]]:
+  """Returns method -> metric key -> float64[frames]."""
+  mouth = pose = None
+  if detector is not None:
+    mouth = landmark_metrics.detect(sample.mouth, detector)
+    pose = mouth if protocol == 'same_clip' else landmark_metrics.detect(sample.pose, detector)
+  known = {MOUTH_DRIVER: mouth, POSE_DRIVER: pose}
+  scores = {}
+  for method, frames in sample.predictions.items():
+    landmarks = known.get(method)
+    if landmarks is None and detector is not None:
+      landmarks = _detect(method, frames, detector)
+    if protocol == 'same_clip':
+      scores[method] = metrics.score_same_clip(frames, sample.mouth, landmarks, mouth)
+    else:
+      scores[method] = {} if landmarks is None else metrics.score_cross(landmarks, mouth, pose)
+  return scores
+
+
+def _detect(method: str, frames: np.ndarray, detector: landmark_metrics.Detect) -> np.ndarray:
+  if method != UNCHANGED:
+    return landmark_metrics.detect(frames, detector)
+  return np.repeat(landmark_metrics.detect(frames[:1], detector), len(frames), axis=0)  # all frames are one image
