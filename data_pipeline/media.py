@@ -1,0 +1,317 @@
+"""Video and audio in and out, streamed through PyAV: memory does not grow with the length of a file.
+
+Times count from the first frame that a player would show. FFmpeg applies edit lists and the encoder's priming samples,
+so a frame's timestamp is already the time at which it is seen; audio before that first frame is cut, audio that starts
+later is preceded by silence.
+"""
+
+import dataclasses
+import fractions
+import math
+import os
+import pathlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import av
+import numpy as np
+
+from data_pipeline.errors import DataError
+
+FPS = 25  # frames per second of every record (the rate that EDTalk's audio windows assume)
+AUDIO_RATE = 16_000  # Hz
+# Audio that drifts from its timestamps by less than this is jitter of the container, not a gap.
+_GAP_SECONDS = 0.04
+_LONGEST_HOLD_SECONDS = 10.0  # a frame shown longer than this is a broken timestamp, not a still picture
+
+
+class MediaError(DataError):
+  """A file that PyAV cannot open, decode or write."""
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoInfo:
+  """What a container says about itself.
+
+  Attributes:
+    width, height: pixels as displayed, after rotation and with square pixels.
+    fps: average frames per second as stored; 0 if unknown.
+    seconds: duration; 0 if unknown.
+    has_audio: whether there is an audio stream.
+  """
+
+  width: int
+  height: int
+  fps: float
+  seconds: float
+  has_audio: bool
+
+
+def probe(path: str | os.PathLike) -> VideoInfo:
+  """Reads the properties of a video from its header and first frame.
+
+  Raises:
+    MediaError: if the file cannot be read or shows no picture.
+  """
+  with _open(path) as container:
+    stream = _video_stream(container, path)
+    frame = next(_decode(container, stream, path), None)
+    if frame is None:
+      raise MediaError(f'{path}: holds no decodable video frame')
+    height, width = _picture(frame, stream).shape[:2]
+    seconds = container.duration / av.time_base if container.duration else 0.0
+    return VideoInfo(width, height, float(stream.average_rate or 0), seconds, bool(container.streams.audio))
+
+
+def read_frames(path: str | os.PathLike, fps: float | None = FPS) -> Iterator[np.ndarray]:
+  """Yields the pictures of a video at a constant rate as uint8[height, width, 3] RGB, upright, with square pixels."""
+  return (image for _, image in read_indexed_frames(path, fps))
+
+
+def read_indexed_frames(path: str | os.PathLike, fps: float | None = FPS) -> Iterator[tuple[int, np.ndarray]]:
+  """Yields (number of the stored frame, uint8[height, width, 3]) at a constant rate.
+
+  Output frame k is the last stored frame whose time rounds to slot k or before (FFmpeg's `fps` filter), so a stored
+  frame may be repeated or left out. A still image is a video of one frame.
+
+  Args:
+    path: any file that FFmpeg reads.
+    fps: output rate; None yields every stored frame once.
+
+  Raises:
+    MediaError: if the file cannot be opened, or no frame of it can be decoded. A stream that breaks off later ends there.
+  """
+  with _open(path) as container:
+    stream = _video_stream(container, path)
+    stream.thread_type = 'AUTO' if stream.codec_context.codec.name not in ('mjpeg', 'png') else 'NONE'
+    stored = _timed_frames(container, stream, path)
+    if fps is None:
+      yield from ((index, _picture(frame, stream)) for index, _, frame in stored)
+      return
+    for index, frame, repeats in _constant_rate(stored, fps):
+      if repeats:
+        image = _picture(frame, stream)
+        for _ in range(repeats):
+          yield index, image
+
+
+def _constant_rate(stored: Iterator[tuple[int, float, Any]], fps: float) -> Iterator[tuple[int, Any, int]]:
+  """Yields (stored index, frame, how many output slots it fills) for frames timed in seconds."""
+  held = None
+  slot = 0  # next output slot
+  last_duration = 0.0
+  for index, time, frame in stored:
+    if held is not None:
+      begin = max(0, math.floor(time * fps + 0.5))
+      yield *held[:2], max(0, min(begin - slot, int(_LONGEST_HOLD_SECONDS * fps)))
+      slot = max(slot, begin)
+      last_duration = max(0.0, time - held[2])
+    held = (index, frame, time)
+  if held is not None:
+    end = math.floor((held[2] + last_duration) * fps + 0.5)
+    yield *held[:2], max(end - slot, 1 if slot == 0 else 0)
+
+
+def _timed_frames(container, stream, path) -> Iterator[tuple[int, float, Any]]:
+  """Yields (number, seconds since the first shown frame, frame), repairing missing timestamps."""
+  start, last = None, 0.0
+  step = 1 / float(stream.average_rate) if stream.average_rate else 1 / FPS
+  for index, frame in enumerate(_decode(container, stream, path)):
+    time = frame.time
+    if start is None:
+      start = time or 0.0
+    last = time - start if time is not None else last + step
+    yield index, last, frame
+  if start is None:
+    raise MediaError(f'{path}: holds no decodable video frame')
+
+
+def _picture(frame, stream) -> np.ndarray:
+  """Returns a decoded frame as displayed: square pixels, display matrix applied."""
+  aspect = stream.sample_aspect_ratio
+  if aspect and aspect > 0 and abs(float(aspect) - 1) > 0.01:
+    frame = frame.reformat(width=max(1, round(frame.width * float(aspect))), format='rgb24')
+  image = frame.to_ndarray(format='rgb24')
+  turns = round(frame.rotation / 90) % 4
+  return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+class AudioReader:
+  """Forward-only access to a file's audio as mono int16 at 16 kHz, aligned with the video's first frame.
+
+  `take(start, stop)` returns samples [start, stop) and must be called with increasing ranges; what lies beyond the end
+  of the track is missing from the result.
+
+  Attributes:
+    found: whether the file has an audio stream.
+  """
+
+  def __init__(self, path: str | os.PathLike, rate: int = AUDIO_RATE):
+    with _open(path) as container:
+      self.found = bool(container.streams.audio)
+    self._blocks = _audio_blocks(path, rate) if self.found else iter(())
+    self._buffer = np.zeros(0, np.int16)
+    self._begin = 0  # position of the buffer's first sample
+
+  def take(self, start: int, stop: int) -> np.ndarray:
+    """Returns int16[<= stop - start]; shorter where the track ends early."""
+    if start < self._begin:
+      raise ValueError(f'start must be at least {self._begin} (reads go forward only), got {start}')
+    self._drop(start)
+    while self._begin + len(self._buffer) < stop and (block := next(self._blocks, None)) is not None:
+      self._buffer = np.concatenate([self._buffer, block])
+      self._drop(start)
+    return self._buffer[:max(0, stop - self._begin)].copy()
+
+  def _drop(self, start: int) -> None:
+    count = min(start - self._begin, len(self._buffer))
+    self._buffer, self._begin = self._buffer[count:], self._begin + count
+
+
+def read_audio(path: str | os.PathLike, rate: int = AUDIO_RATE) -> np.ndarray | None:
+  """Returns a whole audio track as float32[samples] in [-1, 1], mono, aligned with the video; None without one."""
+  if not AudioReader(path, rate).found:
+    return None
+  blocks = list(_audio_blocks(path, rate))
+  samples = np.concatenate(blocks) if blocks else np.zeros(0, np.int16)
+  return samples.astype(np.float32) / 32768
+
+
+def _audio_blocks(path, rate: int) -> Iterator[np.ndarray]:
+  """Yields consecutive int16 blocks whose first sample is at the time of the first video frame."""
+  start = _first_frame_time(path)
+  position = 0  # samples since `start` that have been yielded
+  with _open(path) as container:
+    stream = container.streams.audio[0]
+    resampler = av.AudioResampler(format='s16', layout='mono', rate=rate)
+    expected = None  # time at which the next decoded block should begin
+    for frame in _decode(container, stream, path):
+      time = frame.time if frame.time is not None else (expected if expected is not None else start)
+      if expected is None or abs(time - expected) > _GAP_SECONDS:
+        gap = round((time - start) * rate) - position
+      else:
+        gap = 0
+      expected = time + frame.samples / frame.sample_rate
+      frame.pts = None  # the resampler would otherwise fill gaps by rules of its own
+      for block in resampler.resample(frame):
+        samples, gap = _shift(block.to_ndarray().reshape(-1), gap)
+        position += len(samples)
+        yield samples
+    for block in resampler.resample(None):
+      samples = block.to_ndarray().reshape(-1)
+      position += len(samples)
+      yield samples
+
+
+def _shift(samples: np.ndarray, gap: int) -> tuple[np.ndarray, int]:
+  """Puts `gap` samples of silence before a block, or cuts -gap samples; returns also what remains to be cut."""
+  if gap >= 0:
+    return (np.concatenate([np.zeros(gap, np.int16), samples]) if gap else samples), 0
+  cut = min(-gap, len(samples))
+  return samples[cut:], gap + cut
+
+
+def _first_frame_time(path) -> float:
+  with _open(path) as container:
+    if not container.streams.video:
+      return 0.0
+    frame = next(_decode(container, container.streams.video[0], path), None)
+    return frame.time or 0.0 if frame is not None else 0.0
+
+
+def write_video(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: float = FPS,
+                audio: np.ndarray | None = None, audio_rate: int = AUDIO_RATE, crf: int = 16) -> int:
+  """Encodes frames (and sound) as MP4, H.264 yuv420p and AAC; the file appears only when it is whole.
+
+  Args:
+    path: where to write; the folder is made.
+    frames: uint8[height, width, 3] RGB, all of one even size; consumed one at a time.
+    fps: frames per second.
+    audio: float32[samples] in [-1, 1], mono; cut to the length of the video.
+    audio_rate: samples per second of `audio`.
+    crf: x264's quality, lower is better.
+
+  Returns:
+    The number of frames written.
+
+  Raises:
+    ValueError: if there are no frames, or a frame is not uint8 RGB of the first one's even size.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(f'.{path.stem}.{os.getpid()}.partial.mp4')
+  try:
+    with av.open(str(temporary), 'w', options={'movflags': '+faststart'}) as container:
+      count = _encode(container, frames, fps, audio, audio_rate, crf)
+    os.replace(temporary, path)
+  finally:
+    temporary.unlink(missing_ok=True)
+  return count
+
+
+def _encode(container, frames, fps, audio, audio_rate, crf) -> int:
+  iterator = iter(frames)
+  first = next(iterator, None)
+  if first is None:
+    raise ValueError('frames must hold at least one frame, got none')
+  height, width = first.shape[:2]
+  if height % 2 or width % 2:
+    raise ValueError(f'frames must have even sides for yuv420p, got {width}x{height}')
+  rate = fractions.Fraction(fps).limit_denominator(1001)
+  video = container.add_stream('libx264', rate=rate, options={'crf': str(crf), 'preset': 'medium'})
+  video.width, video.height, video.pix_fmt = width, height, 'yuv420p'
+  sound = container.add_stream('aac', rate=audio_rate, layout='mono') if audio is not None else None
+  count = 0
+  for count, image in enumerate(_chain(first, iterator), start=1):
+    if image.shape != (height, width, 3) or image.dtype != np.uint8:
+      raise ValueError(f'frame {count - 1} must be uint8 {(height, width, 3)}, got {image.dtype} {image.shape}')
+    container.mux(video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format='rgb24')))
+  container.mux(video.encode(None))
+  if sound is not None:
+    _encode_audio(container, sound, audio[:round(count / fps * audio_rate)], audio_rate)
+  return count
+
+
+def _encode_audio(container, stream, audio: np.ndarray, rate: int) -> None:
+  for begin in range(0, len(audio), 1024):
+    block = np.ascontiguousarray(audio[begin:begin + 1024], np.float32)[None]
+    frame = av.AudioFrame.from_ndarray(block, format='fltp', layout='mono')
+    frame.sample_rate, frame.pts = rate, begin
+    container.mux(stream.encode(frame))
+  container.mux(stream.encode(None))
+
+
+def _chain(first, rest):
+  yield first
+  yield from rest
+
+
+def _open(path):
+  if not os.path.exists(path):
+    raise MediaError(f'{path}: no such file')
+  try:
+    return av.open(os.fspath(path), metadata_errors='replace')
+  except (av.FFmpegError, OSError) as error:
+    raise MediaError(f'{path}: cannot be opened ({_short(error)})') from None
+
+
+def _video_stream(container, path):
+  if not container.streams.video:
+    raise MediaError(f'{path}: holds no video stream')
+  return container.streams.video[0]
+
+
+def _decode(container, stream, path) -> Iterator[Any]:
+  """Yields decoded frames; a stream that breaks off ends, unless nothing could be decoded at all."""
+  count = 0
+  try:
+    for frame in container.decode(stream):
+      count += 1
+      yield frame
+  except av.FFmpegError as error:
+    if not count:
+      raise MediaError(f'{path}: cannot be decoded ({_short(error)})') from None
+
+
+def _short(error: Exception) -> str:
+  return str(error).split(':')[0].strip().splitlines()[0]
