@@ -1,0 +1,81 @@
+"""Reading the golden parity pack: discovered cases, drawn weights, comparison of every recorded key."""
+
+import json
+import pathlib
+import re
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from tests.shared import parity_dir, parity_weights
+
+
+def case_files(*nets: str) -> list[pathlib.Path]:
+  """The pack's cases of these networks at whatever sizes it has, smallest first."""
+  files = [file for net in nets for file in parity_dir().glob(f'case_{net}_*.npz')]
+  if not files:
+    pytest.skip(f'{parity_dir()} holds no case of {", ".join(nets)}', allow_module_level=True)
+  return sorted(files, key=lambda file: (int(file.stem.rpartition('_')[2]), file.stem))
+
+
+class Case:
+  """One recorded case: inputs, official weights, and what the official network made of them."""
+
+  def __init__(self, file: pathlib.Path):
+    self.name = file.stem
+    with np.load(file) as arrays:
+      self._arrays = dict(arrays)
+    self.net, self.size = str(self._arrays['net']), int(self._arrays['size'])
+    self._pack = parity_weights()
+    tolerances = json.loads((parity_dir() / 'tolerances.json').read_text())
+    self._tolerances = tolerances.get(self.name, {})
+
+  def weights(self) -> dict[str, np.ndarray]:
+    """Official names to arrays, drawn from the case's seed."""
+    sized = parity_dir() / f'manifest_{self.net}_{self.size}.json'
+    manifest = sized if sized.is_file() else parity_dir() / f'manifest_{self.net}.json'
+    return self._pack.make_weights(self._pack.load_manifest(manifest), int(self._arrays['seed']))
+
+  def input(self, name: str) -> np.ndarray:
+    """An input; images as float32 NHWC in [-1, 1]."""
+    array = self._arrays[f'in/{name}']
+    return self._pack.images_to_input(array).transpose(0, 2, 3, 1) if name.endswith('_u8') else array
+
+  def recorded(self, prefix: str = '') -> list[str]:
+    """Names of the recorded outputs that start so."""
+    return [key.removeprefix('out/') for key in self._arrays if key.startswith(f'out/{prefix}')]
+
+  def output(self, name: str) -> np.ndarray:
+    """One recorded output, in PyTorch's layout."""
+    return self._arrays[f'out/{name}']
+
+  def check(self, ours: Mapping[str, np.ndarray], without_counterpart: Mapping[str, str]) -> None:
+    """Compares every recorded output with ours, at the pack's own tolerance.
+
+    Args:
+      ours: official name -> array; maps are NHWC here and compared as NCHW.
+      without_counterpart: pattern of a recorded name -> why we compute nothing of the kind.
+    """
+    problems = []
+    for key in self.recorded():
+      if any(re.fullmatch(pattern, key) for pattern in without_counterpart):
+        continue
+      base = next((name for name in (key, re.sub('/(stat|sample|full)$', '', key)) if name in ours), None)
+      if base is None:
+        problems.append(f'{key}: recorded, but the port offers nothing to compare')
+      elif key not in self._tolerances:
+        problems.append(f'{key}: tolerances.json has no entry for it under {self.name}')
+      else:
+        error, ok = self._pack.compare(self._like(key, ours[base]), self.output(key), self._tolerances[key])
+        if not ok:
+          problems.append(f'{key}: error {error:.2e}, tolerance {self._tolerances[key]}')
+    assert not problems, f'{self.name}: {len(problems)} of {len(self.recorded())} keys fail:\n' + '\n'.join(problems)
+
+  def _like(self, key: str, array: np.ndarray) -> np.ndarray:
+    array = np.asarray(array)
+    if array.ndim == 4:
+      array = array.transpose(0, 3, 1, 2)
+    if key.endswith(('/stat', '/sample')):
+      return self._pack.summarise(array)[key.endswith('/sample')]
+    return array
