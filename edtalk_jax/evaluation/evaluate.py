@@ -131,7 +131,7 @@ def paste_mouth(driver: np.ndarray, driver_landmarks: np.ndarray, portrait: np.n
   """The portrait with the driver's mouth pasted on it (training's mouth swap); unchanged if a face has no landmarks."""
   if np.isnan(driver_landmarks).any() or np.isnan(portrait_landmarks).any():
     return portrait
-  return transforms.mouth_swap(driver, driver_landmarks, portrait, portrait_landmarks)
+  return transforms.swap_mouth(driver, driver_landmarks, portrait, portrait_landmarks)
 
 
 def score(protocol: str, sample: Sample, detector: landmark_metrics.Detect | None) -> dict[str, dict[str, np.ndarray]]:

@@ -15,7 +15,7 @@ h3 { font-size: 1rem; margin: 1.6rem 0 .3rem; }
 p { margin: .35rem 0 .8rem; max-width: 92ch; }
 .soft, figcaption, .note { color: var(--soft); font-size: .88rem; }
 nav { margin: .6rem 0 1.2rem; font-size: .9rem; } nav a { margin-right: 1.1rem; color: var(--accent); }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(165px, 1fr)); gap: .8rem; margin: 1rem 0; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(225px, 1fr)); gap: .8rem; margin: 1rem 0; }
 .card { background: var(--tint); border-radius: 8px; padding: .7rem .9rem; }
 .card { display: flex; flex-direction: column; }
 .card b { display: block; font-size: 1.45rem; font-variant-numeric: tabular-nums; line-height: 1.3; }
@@ -24,8 +24,9 @@ table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabula
 th, td { padding: .42rem .6rem; text-align: right; border-bottom: 1px solid var(--line); vertical-align: baseline; }
 th:first-child, td:first-child { text-align: left; }
 thead th { white-space: nowrap; border-bottom: 1.5px solid var(--ink); font-size: .86rem; }
+td:first-child small { white-space: normal; }
 tr.ours { background: var(--tint); font-weight: 600; } tr.gain td { color: var(--accent); }
-td small { display: block; color: var(--soft); font-weight: 400; font-size: .78rem; }
+td small { display: block; white-space: nowrap; color: var(--soft); font-weight: 400; font-size: .78rem; }
 figure { margin: 1.3rem 0 1.9rem; } figcaption { margin-bottom: .4rem; } figcaption b { color: var(--ink); }
 .sheet { display: grid; gap: 4px 10px; align-items: center; }
 .sheet .portrait { grid-column: 2; align-self: center; }

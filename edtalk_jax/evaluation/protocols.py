@@ -36,7 +36,7 @@ def same_clip(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) 
     frames: at most this many later frames of each, evenly spaced; 0: every one.
     seed: of the choice of clips.
   """
-  usable = [i for i, clip in enumerate(clips) if clip.frames > 1]
+  usable = _usable(clips)
   order = _identities_in_turn(clips, usable, np.random.default_rng(seed))
   return [Driving('same_clip', i, i, i, _spread(1, clips[i].frames, frames)) for i in order[:count or None]]
 
@@ -53,7 +53,7 @@ def cross(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> l
     frames: at most this many frames of the drivers, evenly spaced over the shorter one; 0: every one.
     seed: of all choices.
   """
-  usable = [i for i, clip in enumerate(clips) if clip.frames > 1]
+  usable = _usable(clips)
   rng = np.random.default_rng(seed)
   order = _identities_in_turn(clips, usable, rng)
   identities = sorted({clips[i].identity for i in usable})
@@ -73,10 +73,15 @@ def cross(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> l
   return chosen
 
 
+def _usable(clips: Sequence[ClipInfo]) -> list[int]:
+  """Clips of more than one frame, by name: the order of the records may change, the choice must not."""
+  return sorted((i for i, clip in enumerate(clips) if clip.frames > 1), key=lambda i: clips[i].clip_id)
+
+
 def _identities_in_turn(clips: Sequence[ClipInfo], usable: Sequence[int], rng: np.random.Generator) -> list[int]:
   """Orders clips so that any beginning of the list covers as many identities as it can, each in a seeded order."""
   by_identity: dict[str, list[int]] = {}
-  for i in sorted(usable, key=lambda i: clips[i].clip_id):  # not the order of the records, which may change
+  for i in usable:
     by_identity.setdefault(clips[i].identity, []).append(i)
   queues = [rng.permutation(by_identity[name]).tolist() for name in sorted(by_identity)]
   queues = [queues[i] for i in rng.permutation(len(queues))]

@@ -112,7 +112,7 @@ def _table(summary: ProtocolSummary) -> str:
     cells = [f'{page.text(method)}<small>{page.text(METHOD_NOTES[method])}</small>']
     for metric in summary.metrics:
       value = row[metric.key]
-      missing = f', {value.missing} of {value.frames + value.missing} missing' if value.missing else ''
+      missing = f'<br>{value.missing} of {value.frames + value.missing} missing' if value.missing else ''
       cells.append(f'{page.number(value.mean)}<small>{page.number(value.low)} to {page.number(value.high)}'
                    f'{missing}</small>')
     rows.append(('ours' if method == GENERATED else '', cells))

@@ -1,0 +1,90 @@
+"""The public model: batching and padding change nothing, banks left out are the portrait's own, errors name the value."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from edtalk_jax.config import Config, ModelConfig, PerceptualConfig
+from edtalk_jax.model import Model
+from edtalk_jax.networks.edtalk import EDTalk
+
+SIZE = 16
+CONFIG = Config(
+  model=ModelConfig(image_size=SIZE, style_dim=32, channel_base=256, channel_max=16, trunk_layers=1, head_layers=2,
+                    banks=(('mouth', 4), ('pose', 3))),
+  perceptual=PerceptualConfig(scales=(1.0,)),
+)
+
+
+@pytest.fixture(scope='module')
+def params():
+  images = jnp.zeros((1, SIZE, SIZE, 3))
+  return EDTalk(CONFIG.model).init(jax.random.key(0), images, images)['params']
+
+
+@pytest.fixture(scope='module')
+def model(params):
+  return Model(CONFIG, params, batch_size=2)
+
+
+def _images(count, seed=0):
+  return np.random.default_rng(seed).integers(256, size=(count, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+def test_generate_is_the_network_applied_to_one_pair(model, params):
+  source, driver = _images(2)
+  frames = model.generate(model.encode(source), model.motion(driver[None]))
+  signal = jnp.asarray(np.stack([source, driver]), jnp.float32) / 127.5 - 1
+  expected = EDTalk(CONFIG.model).apply({'params': params}, signal[:1], signal[1:])[0]
+  # One grey level: the value may lie on either side of a rounding edge.
+  np.testing.assert_allclose(frames[0].astype(float), np.clip((expected + 1) * 127.5, 0, 255), atol=1.0)
+
+
+def test_any_number_of_frames_gives_what_each_gives_alone(model):
+  images = _images(5)
+  together = model.motion(images)
+  assert {name: values.shape for name, values in together.items()} == {'mouth': (5, 4), 'pose': (5, 3)}
+  for name in together:
+    alone = np.concatenate([model.motion(image[None])[name] for image in images])
+    np.testing.assert_allclose(together[name], alone, rtol=1e-5, atol=1e-6)  # float32 in another batch position
+  source = model.encode(images[0])
+  frames = model.generate(source, together)
+  assert frames.shape == (5, SIZE, SIZE, 3) and frames.dtype == np.uint8
+  last = model.generate(source, {name: values[4:] for name, values in together.items()})
+  np.testing.assert_allclose(frames[4].astype(int), last[0].astype(int), atol=1)
+
+
+def test_uint8_and_float_images_are_the_same(model):
+  image = _images(1)
+  np.testing.assert_allclose(model.motion(image)['pose'], model.motion(image / 127.5 - 1)['pose'], rtol=1e-4, atol=1e-5)
+
+
+def test_a_bank_left_out_keeps_the_portraits_own_motion(model):
+  source = model.encode(_images(1)[0])
+  mouth = model.motion(_images(3, seed=1))['mouth']
+  pose = np.repeat(source.motion['pose'], 3, axis=0)
+  np.testing.assert_array_equal(model.generate(source, {'mouth': mouth}),
+                                model.generate(source, {'mouth': mouth, 'pose': pose}))
+
+
+def test_empty_motion_gives_no_frames(model):
+  motion = model.motion(_images(0))
+  assert motion['mouth'].shape == (0, 4)
+  assert model.generate(model.encode(_images(1)[0]), motion).shape == (0, SIZE, SIZE, 3)
+
+
+@pytest.mark.parametrize('motion, message', [
+  ({'eye': np.zeros((1, 4))}, 'eye; the model has mouth, pose'),
+  ({'mouth': np.zeros((1, 5))}, r'mouth must be \[frames, 4\]'),
+  ({'mouth': np.zeros((1, 4)), 'pose': np.zeros((2, 3))}, 'one length'),
+])
+def test_wrong_motion_is_named(model, motion, message):
+  with pytest.raises(ValueError, match=message):
+    model.generate(model.encode(_images(1)[0]), motion)
+
+
+@pytest.mark.parametrize('images', [np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, SIZE, SIZE, 3), np.int64)])
+def test_wrong_images_are_named(model, images):
+  with pytest.raises(ValueError, match='images must be'):
+    model.motion(images)
