@@ -15,8 +15,8 @@ from edtalk_jax.training import trees
 # Optimiser moments repeat their parameter's path, so the same rules place them.
 RULES: tuple[tuple[str, P], ...] = (
   # Outputs of a handful of channels (RGB, flow and mask, logits, bank weights) are not worth dividing.
-  (r'/(to_rgb|to_flow|logit)\w*/.*(kernel|bias)$', P()),
-  (r'/heads/\w+/\w+/(kernel|bias)$', P()),
+  (r'/(rgb|flow)_\d+/(conv/)?(kernel|bias)$|/logit/', P()),
+  (r'/heads/\w+/linear_\d+/(kernel|bias)$', P()),
   (r'/banks/\w+$', P()),  # QR needs a bank whole
   (r'/constant$', P()),
   (r'/(bias|scale)$', P()),

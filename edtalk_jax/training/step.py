@@ -1,16 +1,93 @@
-"""One update of both networks, as a pure function."""
+"""One update of both networks, as pure functions."""
 
 from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 
-from edtalk_jax.stages.stage import Stage
+from edtalk_jax.stages.stage import Images, Stage, Terms
 from edtalk_jax.training import trees
 from edtalk_jax.training.state import TrainState
 
 Metrics = dict[str, jax.Array]
+
+
+@flax.struct.dataclass
+class Gradients:
+  """Of one batch, both at the same parameters.
+
+  Attributes:
+    model: gradient of the generator side's trainable part, keyed by path.
+    discriminator: gradient of the discriminator, keyed by path.
+    metrics: float32 scalars: every loss term, 'loss', 'discriminator_loss' and both gradients' norms.
+    images: what the stage painted, without gradient.
+  """
+
+  model: trees.Flat
+  discriminator: trees.Flat
+  metrics: Metrics
+  images: Images
+
+
+def gradients(model: Any, discriminator: Any, frozen: Any, batch: dict[str, jax.Array], *, stage: Stage) -> Gradients:
+  """Returns both networks' gradients from one forward pass of the generator.
+
+  The official trainers update the generator, then the discriminator on fakes of the *old* generator scored by the
+  *old* discriminator. Neither sees the other's update, so both gradients can be taken before either is applied.
+
+  Args:
+    model: parameters of the generator side.
+    discriminator: its parameters.
+    frozen: parameters that never train, see `Stage`.
+    batch: uint8[batch, height, width, 3] images by field name.
+    stage: the losses and what trains.
+  """
+  trainable, fixed = trees.split(model, stage.trainable)
+
+  def model_loss(trainable):
+    terms, images = stage.model_losses(trees.unflatten({**trainable, **fixed}), discriminator, frozen, batch)
+    loss, metrics = total(terms)
+    return loss, ({**metrics, 'loss': loss}, jax.lax.stop_gradient(images))
+
+  model_gradient, (metrics, images) = jax.grad(model_loss, has_aux=True)(trainable)
+
+  def discriminator_loss(flat):
+    loss, metrics = total(stage.discriminator_losses(trees.unflatten(flat), images))
+    return loss, {**metrics, 'discriminator_loss': loss}
+
+  discriminator_gradient, more = jax.grad(discriminator_loss, has_aux=True)(trees.flatten(discriminator))
+  norms = {
+    'grad_norm/model': optax.tree.norm(model_gradient),
+    'grad_norm/discriminator': optax.tree.norm(discriminator_gradient),
+  }
+  return Gradients(
+    model=model_gradient, discriminator=discriminator_gradient, metrics={**metrics, **more, **norms}, images=images
+  )
+
+
+def apply_gradients(
+  state: TrainState,
+  found: Gradients,
+  *,
+  stage: Stage,
+  model_optimizer: optax.GradientTransformation,
+  discriminator_optimizer: optax.GradientTransformation,
+) -> TrainState:
+  """Returns the state after one update of both networks."""
+  trainable, fixed = trees.split(state.model, stage.trainable)
+  trainable, model_moments = _update(model_optimizer, found.model, state.model_moments, trainable)
+  discriminator, discriminator_moments = _update(
+    discriminator_optimizer, found.discriminator, state.discriminator_moments, trees.flatten(state.discriminator)
+  )
+  return TrainState(
+    step=state.step + 1,
+    model=trees.unflatten({**trainable, **fixed}),
+    discriminator=trees.unflatten(discriminator),
+    model_moments=model_moments,
+    discriminator_moments=discriminator_moments,
+  )
 
 
 def train_step(
@@ -22,79 +99,26 @@ def train_step(
   model_optimizer: optax.GradientTransformation,
   discriminator_optimizer: optax.GradientTransformation,
 ) -> tuple[TrainState, Metrics]:
-  """One fused GAN step: both gradients at the old parameters, from one forward pass of the generator.
-
-  The official trainers update the generator, then the discriminator on fakes of the *old* generator scored by the
-  *old* discriminator; since neither sees the other's update, both gradients can be taken before either is applied.
-
-  Args:
-    state: parameters and moments; donate it.
-    frozen: parameters that never train (VGG), see `Stage`.
-    batch: uint8[batch, height, width, 3] images by field name.
-    stage: the losses and what trains.
-    model_optimizer: of the trainable part of `state.model`.
-    discriminator_optimizer: of `state.discriminator`.
-
-  Returns:
-    The next state and float32 scalars: every loss term (weighted mean over the global batch), 'loss',
-    'discriminator_loss' and both gradient norms.
-  """
-  trainable, fixed = trees.split(state.model, stage.trainable)
-
-  def model_loss(trainable):
-    params = trees.unflatten({**trainable, **fixed})
-    terms, images = stage.model_losses(params, state.discriminator, frozen, batch)
-    return *mean_terms(terms), images
-
-  def total_model_loss(trainable):
-    loss, metrics, images = model_loss(trainable)
-    return loss, (metrics, images)
-
-  def total_discriminator_loss(flat, images):
-    return mean_terms(stage.discriminator_losses(trees.unflatten(flat), images))
-
-  (loss, (metrics, images)), model_grads = jax.value_and_grad(total_model_loss, has_aux=True)(trainable)
-  images = jax.lax.stop_gradient(images)
-  flat = trees.flatten(state.discriminator)
-  (discriminator_loss, discriminator_metrics), discriminator_grads = jax.value_and_grad(
-    total_discriminator_loss, has_aux=True
-  )(flat, images)
-
-  updates, model_moments = model_optimizer.update(model_grads, state.model_moments, trainable)
-  trainable = optax.apply_updates(trainable, updates)
-  updates, discriminator_moments = discriminator_optimizer.update(
-    discriminator_grads, state.discriminator_moments, flat
+  """One fused GAN step: `gradients`, then `apply_gradients`. Donate `state`."""
+  found = gradients(state.model, state.discriminator, frozen, batch, stage=stage)
+  next_state = apply_gradients(
+    state, found, stage=stage, model_optimizer=model_optimizer, discriminator_optimizer=discriminator_optimizer
   )
-  flat = optax.apply_updates(flat, updates)
-
-  metrics = {
-    **metrics,
-    **discriminator_metrics,
-    'loss': loss,
-    'discriminator_loss': discriminator_loss,
-    'grad_norm/model': optax.tree.norm(model_grads),
-    'grad_norm/discriminator': optax.tree.norm(discriminator_grads),
-  }
-  next_state = TrainState(
-    step=state.step + 1,
-    model=trees.unflatten({**trainable, **fixed}),
-    discriminator=trees.unflatten(flat),
-    model_moments=model_moments,
-    discriminator_moments=discriminator_moments,
-  )
-  return next_state, metrics
+  return next_state, found.metrics
 
 
-def validation_step(
-  model: Any, discriminator: Any, frozen: Any, batch: dict[str, jax.Array], *, stage: Stage
-) -> Metrics:
-  """The generator side's loss terms on one batch, without an update."""
-  terms, _ = stage.model_losses(model, discriminator, frozen, batch)
-  loss, metrics = mean_terms(terms)
+def validation_step(model: Any, discriminator: Any, frozen: Any, batch: dict[str, jax.Array], *, stage: Stage):
+  """The generator side's loss terms on one batch, without an update: float32 scalars by name."""
+  loss, metrics = total(stage.model_losses(model, discriminator, frozen, batch)[0])
   return {**metrics, 'loss': loss}
 
 
-def mean_terms(terms: dict[str, jax.Array]) -> tuple[jax.Array, Metrics]:
-  """Sums named per-example terms, float32[batch] each, averaged over the global batch: the one place where it happens."""
+def total(terms: Terms) -> tuple[jax.Array, Metrics]:
+  """Averages float32[batch] terms over the global batch and adds them up: the one place where either happens."""
   metrics = {name: jnp.mean(values) for name, values in terms.items()}
   return sum(metrics.values(), jnp.zeros(())), metrics
+
+
+def _update(optimizer, gradient, moments, params):
+  updates, moments = optimizer.update(gradient, moments, params)
+  return optax.apply_updates(params, updates), moments
