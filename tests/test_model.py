@@ -20,7 +20,7 @@ CONFIG = Config(
 @pytest.fixture(scope='module')
 def params():
   images = jnp.zeros((1, SIZE, SIZE, 3))
-  return EDTalk(CONFIG.model).init(jax.random.key(0), images, images)['params']
+  return jax.jit(EDTalk(CONFIG.model).init)(jax.random.key(0), images, images)['params']
 
 
 @pytest.fixture(scope='module')

@@ -1,0 +1,126 @@
+"""The `edtalk` command. Each subcommand is a few lines over the library, whose heavy imports wait until it is chosen."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import tyro
+
+from edtalk_jax.config import UserError
+from edtalk_jax.terminal import run_main
+
+Folder = Annotated[str, tyro.conf.arg(metavar='DIR')]
+File = Annotated[str, tyro.conf.arg(metavar='FILE')]
+OptionalFile = Annotated[str | None, tyro.conf.arg(metavar='FILE', help_behavior_hint='(optional)')]
+OptionalFolder = Annotated[str | None, tyro.conf.arg(metavar='DIR', help_behavior_hint='(optional)')]
+Which = Literal['latest', 'best']
+
+
+def evaluate(
+  workdir: Folder,
+  data: Folder,
+  split: str = 'test',
+  which: Which = 'latest',
+  out: OptionalFolder = None,
+  clips: int = 0,
+  frames: int = 25,
+  seed: int = 0,
+  landmarks: bool = True,
+) -> None:
+  """Measures a trained model on held-out clips and writes metrics.json and report.html.
+
+  Example: edtalk eval --workdir runs/mouth_pose --data records
+
+  The root's eval.py is the same command. docs/evaluation.md defines every number.
+
+  Args:
+    workdir: Folder of the run, as train.py wrote it.
+    data: Folder of records, as `edtalk prepare` wrote it.
+    split: Split of the records; its people should not have been trained on.
+    which: The newest checkpoint, or the one of the lowest validation loss.
+    out: Folder for both files, instead of WORKDIR/eval/SPLIT/metrics.json and WORKDIR/report.html.
+    clips: Clips of each protocol, people in turn; 0 takes all.
+    frames: Frames of each clip, evenly spaced; 0 takes all.
+    seed: Of the choice of clips and drivers.
+    landmarks: Measure landmark metrics too, which need the extra [faces].
+  """
+  from edtalk_jax.evaluation import run
+  from edtalk_jax.evaluation.evaluate import Settings
+
+  settings = Settings(clips=clips, frames=frames, seed=seed)
+  run.run(workdir, data, split=split, which=which, out=out, settings=settings, landmarks=landmarks)
+
+
+def animate(
+  model: Folder,
+  source: File,
+  out: File,
+  mouth: OptionalFile = None,
+  pose: OptionalFile = None,
+  expression: OptionalFile = None,
+  driver: OptionalFile = None,
+  extend: Literal['hold', 'pingpong', 'loop'] = 'hold',
+  crop: bool = True,
+  which: Which = 'latest',
+  batch: int = 8,
+) -> None:
+  """Animates a portrait with the motion of videos; the result has the mouth driver's sound.
+
+  Example: edtalk animate --model runs/mouth_pose --source portrait.png --mouth talk.mp4 --pose nod.mp4 --out x.mp4
+
+  The mouth driver sets the length. Motion that nothing drives stays as in the portrait.
+
+  Args:
+    model: Folder of the run, as train.py wrote it.
+    source: Portrait image.
+    out: The MP4 to write.
+    mouth: Video or image whose mouth the portrait takes.
+    pose: Video or image whose head pose it takes.
+    expression: Video or image whose expression it takes (for models with an expression space).
+    driver: Video or image for every motion space that is not given its own.
+    extend: How a driver goes on that is shorter than the mouth's: hold its last frame, back and forth, or again.
+    crop: Find the face in every input and frame it as in training; needs the extra [faces].
+    which: The newest checkpoint, or the one of the lowest validation loss.
+    batch: Frames per device call.
+  """
+  from edtalk_jax import animation
+  from edtalk_jax import model as model_lib
+
+  drivers = {name: path for name, path in (('mouth', mouth), ('pose', pose), ('expression', expression)) if path}
+  done = animation.animate(model_lib.load(model, which, batch_size=batch), source, drivers, out, driver=driver,
+                           extend=extend, crop=crop, say=print)
+  sound = 'with the driver\'s sound' if done.sound else 'silent, as the driver is'
+  print(f'wrote {done.path}: {done.frames} frames, {done.seconds:.2f} s at 25 frames/s, {sound}')
+
+
+# In the order in which they are used.
+COMMANDS = {'eval': evaluate, 'animate': animate}
+
+
+def overview() -> str:
+  """Returns the page that `edtalk --help` prints."""
+  width = max(map(len, COMMANDS))
+  lines = [f'  {name:<{width}}  {function.__doc__.splitlines()[0]}' for name, function in COMMANDS.items()]
+  return '\n'.join([
+    'usage: edtalk COMMAND ...', '', 'From raw video to an animated portrait, in this order:', '', *lines, '',
+    'edtalk COMMAND --help explains a command and gives an example.'])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+  """Entry point of the `edtalk` command."""
+  run_main(lambda: dispatch(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def dispatch(arguments: list[str]) -> None:
+  """Runs the command that the first argument names. Raises UserError if there is no such command."""
+  if not arguments or arguments[0] in ('-h', '--help', 'help'):
+    print(overview())
+    return
+  name, *rest = arguments
+  if name not in COMMANDS:
+    raise UserError(f'edtalk {name}: no such command; there are {", ".join(COMMANDS)}')
+  tyro.cli(COMMANDS[name], prog=f'edtalk {name}', args=rest)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,117 @@
+"""One evaluation from a run's folder to `metrics.json` and `report.html`: what eval.py and `edtalk eval` call."""
+
+import json
+import pathlib
+import platform
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import rich.console
+import rich.progress
+import rich.table
+import skimage
+
+from data_pipeline import faces, records
+from data_pipeline.errors import DataError
+from edtalk_jax import __version__
+from edtalk_jax.config import UserError
+from edtalk_jax.evaluation import metrics, page, pictures, report
+from edtalk_jax.evaluation.evaluate import GENERATED, Settings, choose, evaluate
+from edtalk_jax.evaluation.summary import ProtocolSummary, summarise, to_json
+from edtalk_jax.model import load
+from edtalk_jax.training import record
+
+
+def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest', 'best'] = 'latest',
+        out: str | None = None, settings: Settings = Settings(), landmarks: bool = True) -> dict[str, Any]:  # noqa: B008
+  """Evaluates a run, prints its tables and writes its files.
+
+  Args:
+    workdir: folder of the run.
+    data: folder of records, as `edtalk prepare --out` made it.
+    split: of the records; its identities should not have been trained on.
+    which: checkpoint.
+    out: folder for `metrics.json` and `report.html`; default: `workdir/eval/<split>/` and `workdir/report.html`.
+    settings: how much is evaluated.
+    landmarks: whether to measure landmark metrics, which need the extra `faces`.
+
+  Returns:
+    The content of `metrics.json`.
+
+  Raises:
+    UserError, data_pipeline.errors.DataError: in one line, if the run or the records cannot be read.
+  """
+  folder = pathlib.Path(workdir)
+  metrics_file = (pathlib.Path(out) if out else folder / 'eval' / split) / 'metrics.json'
+  report_file = (pathlib.Path(out) if out else folder) / 'report.html'
+  console = rich.console.Console(highlight=False)
+  model = load(workdir, which)
+  clips = records.Clips(data, split)
+  drivings = choose(clips, model.banks, settings)
+  if not drivings:
+    raise UserError(f'{data}: split {split} holds no clip of two frames or more, so nothing can be driven')
+  detector, notes = _detector(landmarks)
+  if not {'mouth', 'pose'} <= set(model.banks):
+    notes.append(f'The model has one undivided motion space ({", ".join(model.banks)}): cross-driving needs one for '
+                 'the mouth and one for head pose.')
+  with rich.progress.Progress(console=console, transient=True) as bar:
+    task = bar.add_task('animating and scoring', total=len(drivings))
+    scored = evaluate(model, clips, drivings, detector, samples=settings.samples, progress=lambda: bar.advance(task))
+  summaries = summarise(scored)
+
+  about = _about(workdir, which, model, data, clips, split, settings)
+  result = {**about, 'notes': notes, **to_json(summaries, scored)}
+  report.write(metrics_file, json.dumps(result, indent=2) + '\n')
+  facts = [('stage', about['stage']), ('step', f'{model.step:,}'), ('split', split), ('data set', about['fingerprint']),
+           ('run', workdir), ('checkpoint', which), ('records', data), ('model size', f'{model.image_size} pixels'),
+           *((name, f'{value}') for name, value in {**about['settings'], **about['versions']}.items())]
+  report.write(report_file, report.render(
+    title=f'EDTalk evaluation: {folder.resolve().name}', facts=facts, summaries=summaries, scored=scored,
+    curves=pictures.read_curves(folder / 'metrics.jsonl'), record=record.read(folder), notes=notes))
+  _print(console, summaries, notes)
+  console.print(f'wrote {metrics_file} (all numbers) and {report_file} (open it in a browser)', soft_wrap=True)
+  return result
+
+
+def _detector(wanted: bool) -> tuple[Any, list[str]]:
+  """Returns the landmark detector, or None and the sentence that says why."""
+  if not wanted:
+    return None, ['Landmark metrics were switched off (--no-landmarks).']
+  try:
+    return faces.LandmarkDetector().detect, []
+  except DataError as error:
+    return None, [f'No landmark metrics: {error}']
+
+
+def _about(workdir, which, model, data, clips, split, settings: Settings) -> dict[str, Any]:
+  return {
+    'workdir': str(workdir), 'checkpoint': which, 'step': model.step, 'stage': model.config.run.stage,
+    'image_size': model.image_size, 'banks': list(model.banks), 'data': str(data), 'split': split,
+    'fingerprint': clips.fingerprint,
+    'settings': {'clips': settings.clips, 'frames': settings.frames, 'seed': settings.seed},
+    'versions': {'edtalk_jax': __version__, 'jax': jax.__version__, 'numpy': np.__version__,
+                 'scikit-image': skimage.__version__, 'python': platform.python_version()},
+  }
+
+
+def _print(console: rich.console.Console, summaries: list[ProtocolSummary], notes: list[str]) -> None:
+  for summary in summaries:
+    table = rich.table.Table(title=f'{report.TITLES[summary.protocol]}: mean over {summary.identities} identities, '
+                                   f'{summary.sequences} sequences', title_justify='left')
+    table.add_column('')
+    for metric in summary.metrics:
+      table.add_column(metric.heading, justify='right')
+    for method, row in summary.methods.items():
+      table.add_row(method, *(page.number(row[m.key].mean) for m in summary.metrics),
+                    style='bold' if method == GENERATED else '')
+    table.add_row('gain over source unchanged', *(_gain(summary, m) for m in summary.metrics))
+    if summary.metrics:
+      console.print(table)
+  for note in notes:
+    console.print(note, soft_wrap=True)
+
+
+def _gain(summary: ProtocolSummary, metric: metrics.Metric) -> str:
+  gain = summary.gain[metric.key]
+  return f'{page.number(gain.mean, signed=True)} ({page.number(gain.low, True)} to {page.number(gain.high, True)})'
