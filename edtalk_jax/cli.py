@@ -1,4 +1,4 @@
-"""The `edtalk` command. Each subcommand is a few lines over the library, whose heavy imports wait until it is chosen."""
+"""The `edtalk` command. Each subcommand is a few lines over the library, imported only when it is chosen."""
 
 import sys
 from collections.abc import Sequence

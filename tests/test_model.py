@@ -1,4 +1,4 @@
-"""The public model: batching and padding change nothing, banks left out are the portrait's own, errors name the value."""
+"""The public model: batching and padding change nothing, banks left out are the portrait's own."""
 
 import jax
 import jax.numpy as jnp

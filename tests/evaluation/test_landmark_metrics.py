@@ -27,12 +27,14 @@ def _face(rotation=None, scale=1.0, shift=(128, 128), opening=0.0, seed=0):
 
 def test_landmark_distance_is_the_mean_of_euclidean_distances():
   truth = np.zeros((2, 20, 2))
-  prediction = truth + [3.0, 4.0]
+  prediction = truth + np.array([3.0, 4.0])
   prediction[1] *= 2
   np.testing.assert_allclose(landmark_metrics.landmark_distance(prediction, truth), [5, 10])
 
 
-@pytest.mark.parametrize('angles', [{}, {'yaw': 25}, {'pitch': -15}, {'roll': 30}, {'yaw': -20, 'pitch': 10, 'roll': 5}])
+@pytest.mark.parametrize('angles', [
+  {}, {'yaw': 25}, {'pitch': -15}, {'roll': 30}, {'yaw': -20, 'pitch': 10, 'roll': 5},
+])
 def test_the_pose_of_the_mean_face_is_recovered(angles):
   rotation = _rotation(**angles)
   found = head_pose.rotation(_face(rotation, scale=1.7, shift=(30, 200)))

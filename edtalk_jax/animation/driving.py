@@ -53,11 +53,12 @@ def animate(model: Model, source: str, drivers: Mapping[str, str], out: str, *, 
     data_pipeline.errors.DataError: on a file that cannot be read or shows no face.
   """
   paths = assign(model, drivers, driver)
-  portrait = model.encode(framing.portrait(source, model.image_size, crop))
+  detector = framing.find_faces() if crop else None
+  portrait = model.encode(framing.portrait(source, model.image_size, detector))
   motions = {}
   for path in sorted(set(paths.values())):  # one pass, however many banks a video drives
     say(f'reading the motion of {path}')
-    motions[path] = read_motion(model, framing.driver_frames(path, model.image_size, crop))
+    motions[path] = read_motion(model, framing.driver_frames(path, model.image_size, detector))
   parts = {bank: motions[path][bank] for bank, path in paths.items()}
   count = timeline.common_length({bank: len(values) for bank, values in parts.items()})
   motion = {bank: values[timeline.extended(len(values), count, extend)] for bank, values in parts.items()}
