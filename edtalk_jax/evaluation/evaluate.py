@@ -23,14 +23,11 @@ class Clip(Protocol):
   clip_id: str
   identity: str
 
-  def __len__(self) -> int:
-    """Frames."""
-
   def frame(self, index: int, size: int) -> np.ndarray:
     """One frame, uint8[size, size, 3]."""
 
   def landmarks(self, size: int) -> np.ndarray:
-    """Landmarks, float32[frames, 68, 2] in pixels of `size`, NaN where invalid."""
+    """Landmarks, float32[frames, 68, 2] in pixels of `size`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +63,8 @@ class Scored:
   sample: Sample | None
 
 
-def choose(clips: Sequence[Clip], banks: Sequence[str], settings: Settings) -> list[protocols.Driving]:
+def choose(infos: Sequence[protocols.ClipInfo], banks: Sequence[str], settings: Settings) -> list[protocols.Driving]:
   """Returns the sequences of both protocols; cross-driving only for models with a mouth and a pose space."""
-  infos = [protocols.ClipInfo(clip.clip_id, clip.identity, len(clip)) for clip in clips]
   arguments = {'count': settings.clips, 'frames': settings.frames, 'seed': settings.seed}
   chosen = protocols.same_clip(infos, **arguments)
   return chosen + protocols.cross(infos, **arguments) if {'mouth', 'pose'} <= set(banks) else chosen
@@ -81,7 +77,7 @@ def evaluate(model: Model, clips: Sequence[Clip], drivings: Sequence[protocols.D
 
   Args:
     model: that is evaluated.
-    clips: that `drivings` refer to.
+    clips: that `drivings` refer to; read one sequence at a time.
     drivings: from `choose`.
     detector: of landmarks, on uint8[256, 256, 3]; None: no landmark metric, hence no number for cross-driving.
     samples: the first sequences of each protocol keep their images.
@@ -89,49 +85,39 @@ def evaluate(model: Model, clips: Sequence[Clip], drivings: Sequence[protocols.D
   """
   scored, kept = [], dict.fromkeys(metrics.BY_PROTOCOL, 0)
   for driving in drivings:
-    sample = predict(model, clips, driving)
+    read = {i: clips[i] for i in {driving.source, driving.mouth, driving.pose}}
+    source, mouth, pose = read[driving.source], read[driving.mouth], read[driving.pose]
+    sample = predict(model, driving, source, mouth, pose)
     keep = kept[driving.protocol] < samples
     kept[driving.protocol] += keep
-    scored.append(Scored(
-      driving, *(clips[i].clip_id for i in (driving.source, driving.mouth, driving.pose)),
-      clips[driving.source].identity, score(driving.protocol, sample, detector), sample if keep else None))
+    scored.append(Scored(driving, source.clip_id, mouth.clip_id, pose.clip_id, source.identity,
+                         score(driving.protocol, sample, detector), sample if keep else None))
     progress()
   return scored
 
 
-def predict(model: Model, clips: Sequence[Clip], driving: protocols.Driving) -> Sample:
+def predict(model: Model, driving: protocols.Driving, source: Clip, mouth: Clip, pose: Clip) -> Sample:
   """Renders one sequence with the model and with every baseline of its protocol.
 
   Same-clip driving takes all banks from the driver; cross-driving mouth and pose, all others from the portrait.
   """
-  size, frames = model.image_size, list(driving.frames)
-  source, mouth_clip, pose_clip = (clips[i] for i in (driving.source, driving.mouth, driving.pose))
+  size, times = model.image_size, list(driving.frames)
   portrait = source.frame(0, size)
-  mouth = np.stack([mouth_clip.frame(j, size) for j in frames])
-  motion = model.motion(mouth)
-  if driving.protocol == 'same_clip':
-    pose = mouth
-  else:
-    pose = np.stack([pose_clip.frame(j, size) for j in frames])
-    motion = {'mouth': motion['mouth'], 'pose': model.motion(pose)['pose']}
-  portrait_landmarks, mouth_landmarks = source.landmarks(size)[0], mouth_clip.landmarks(size)[frames]
+  mouth_frames = pose_frames = np.stack([mouth.frame(j, size) for j in times])
+  motion = model.motion(mouth_frames)
+  if driving.protocol == 'cross':
+    pose_frames = np.stack([pose.frame(j, size) for j in times])
+    motion = {'mouth': motion['mouth'], 'pose': model.motion(pose_frames)['pose']}
+  portrait_landmarks, mouth_landmarks = source.landmarks(size)[0], mouth.landmarks(size)[times]
   predictions = {
     GENERATED: model.generate(model.encode(portrait), motion),
-    UNCHANGED: np.repeat(portrait[None], len(frames), axis=0),
-    MOUTH_PASTED: np.stack([paste_mouth(image, landmarks, portrait, portrait_landmarks)
-                            for image, landmarks in zip(mouth, mouth_landmarks, strict=True)]),
+    UNCHANGED: np.repeat(portrait[None], len(times), axis=0),
+    MOUTH_PASTED: np.stack([transforms.swap_mouth(frame, landmarks, portrait, portrait_landmarks)
+                            for frame, landmarks in zip(mouth_frames, mouth_landmarks, strict=True)]),
   }
   if driving.protocol == 'cross':
-    predictions |= {MOUTH_DRIVER: mouth, POSE_DRIVER: pose}
-  return Sample(portrait, mouth, pose, predictions)
-
-
-def paste_mouth(driver: np.ndarray, driver_landmarks: np.ndarray, portrait: np.ndarray,
-                portrait_landmarks: np.ndarray) -> np.ndarray:
-  """The portrait with the driver's mouth pasted on it (training's mouth swap); unchanged if a face has no landmarks."""
-  if np.isnan(driver_landmarks).any() or np.isnan(portrait_landmarks).any():
-    return portrait
-  return transforms.swap_mouth(driver, driver_landmarks, portrait, portrait_landmarks)
+    predictions |= {MOUTH_DRIVER: mouth_frames, POSE_DRIVER: pose_frames}
+  return Sample(portrait, mouth_frames, pose_frames, predictions)
 
 
 def score(protocol: str, sample: Sample, detector: landmark_metrics.Detect | None) -> dict[str, dict[str, np.ndarray]]:

@@ -68,7 +68,7 @@ def loss_figure(curves: Curves, columns: int = 3) -> str:
     for position, (name, kinds) in enumerate(curves.items()):
       _panel(figure.add_subplot(rows, columns, position + 1), name, kinds)
     stream = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(stream, metadata={'Date': None})
+    FigureCanvasSVG(figure).print_svg(stream, metadata=dict.fromkeys(('Creator', 'Date', 'Format', 'Type')))
   svg = stream.getvalue()
   return svg[svg.index('<svg'):]
 

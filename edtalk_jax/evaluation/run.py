@@ -48,7 +48,7 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
   console = rich.console.Console(highlight=False)
   model = load(workdir, which)
   clips = records.Clips(data, split)
-  drivings = choose(clips, model.banks, settings)
+  drivings = choose(clips.infos, model.banks, settings)
   if not drivings:
     raise UserError(f'{data}: split {split} holds no clip of two frames or more, so nothing can be driven')
   detector, notes = _detector(landmarks)
@@ -63,7 +63,7 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
   about = _about(workdir, which, model, data, clips, split, settings)
   result = {**about, 'notes': notes, **to_json(summaries, scored)}
   report.write(metrics_file, json.dumps(result, indent=2) + '\n')
-  facts = [('stage', about['stage']), ('step', f'{model.step:,}'), ('split', split), ('data set', about['fingerprint']),
+  facts = [('stage', about['stage']), ('step', f'{model.step:,}'), ('split', split), ('data set', clips.fingerprint[:12]),
            ('run', workdir), ('checkpoint', which), ('records', data), ('model size', f'{model.image_size} pixels'),
            *((name, f'{value}') for name, value in {**about['settings'], **about['versions']}.items())]
   report.write(report_file, report.render(

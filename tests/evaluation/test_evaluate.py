@@ -1,0 +1,148 @@
+"""The protocols end to end, on drawn faces and a model that does its job perfectly, or not at all."""
+
+import json
+import re
+import types
+
+import numpy as np
+import pytest
+
+from edtalk_jax.evaluation import evaluate as evaluate_lib
+from edtalk_jax.evaluation import protocols, report
+from edtalk_jax.evaluation.evaluate import GENERATED, MOUTH_DRIVER, MOUTH_PASTED, POSE_DRIVER, UNCHANGED, Settings
+from edtalk_jax.evaluation.summary import summarise, to_json
+
+SIZE = 64
+BASE = np.random.default_rng(0).uniform(20, 44, (68, 2))
+
+
+class FakeClip:
+  """A noise picture that gets brighter; its landmarks shift and its mouth opens frame by frame."""
+
+  def __init__(self, number, identity, frames=6):
+    self.clip_id, self.identity, self.number, self.frames = f'clip{number}', identity, number, frames
+
+  def frame(self, index, size):
+    assert size == SIZE
+    noise = np.random.default_rng(self.number).integers(180, size=(SIZE, SIZE, 3))
+    frame = (noise + 8 * index).astype(np.uint8)
+    frame[0, 0] = self.number, index, 0  # what the fake detector reads
+    return frame
+
+  def landmarks(self, size):
+    return np.stack([_landmarks(self.number, index) for index in range(self.frames)])
+
+
+def _landmarks(number, index):
+  points = BASE + 0.5 * index
+  points[56:60, 1] += index + number
+  return points
+
+
+def _detector(frame):
+  assert frame.shape == (256, 256, 3)
+  number, index, _ = frame[0, 0]
+  return None if (number, index) == (2, 3) else 4 * _landmarks(int(number), int(index))
+
+
+class FakeModel:
+  """Returns its pose driver's frames: perfect where a truth exists, a copy of the pose driver in cross-driving."""
+
+  image_size, banks = SIZE, ('mouth', 'pose')
+
+  def encode(self, image):
+    return image
+
+  def motion(self, images):
+    return {bank: images for bank in self.banks}
+
+  def generate(self, source, motion):
+    return motion['pose']
+
+
+@pytest.fixture(autouse=True)
+def exact_resize(monkeypatch):
+  """Enlarges by repetition: the drawn landmarks travel in one pixel, which bicubic resizing would blur."""
+  affine = (SIZE / 256, 0, 0, 0, SIZE / 256, 0)
+  monkeypatch.setattr('PIL.Image.Image.resize', lambda self, size, *_: self.transform(size, 0, affine))
+
+
+@pytest.fixture
+def clips():
+  return [FakeClip(0, 'a'), FakeClip(1, 'b'), FakeClip(2, 'c'), FakeClip(3, 'c')]
+
+
+@pytest.fixture
+def scored(clips):
+  infos = [protocols.ClipInfo(clip.clip_id, clip.identity, clip.frames) for clip in clips]
+  drivings = evaluate_lib.choose(infos, FakeModel.banks, Settings(frames=0))
+  return evaluate_lib.evaluate(FakeModel(), clips, drivings, _detector, samples=2)
+
+
+def _rows(scored, protocol):
+  return [row for row in scored if row.driving.protocol == protocol]
+
+
+def test_a_perfect_model_is_perfect_and_the_baselines_are_not(scored):
+  same = _rows(scored, 'same_clip')
+  assert len(same) == 4
+  for row in same:
+    ours, still = row.scores[GENERATED], row.scores[UNCHANGED]
+    assert set(row.scores) == {GENERATED, UNCHANGED, MOUTH_PASTED}
+    assert (ours['l1'] == 0).all() and (ours['psnr'] == 100).all()
+    assert (still['psnr'] < 35).all() and (np.diff(still['l1']) > 0).all()
+    if row.source_id != 'clip2':
+      np.testing.assert_allclose(ours['f_lmd'], 0, atol=1e-9)
+      # Frame k is shifted by k/2 and its four lower lip points down by k: by hand, times 4 for 256 pixels.
+      k = np.arange(1, 6)
+      lower_lip = 4 * np.hypot(0.5 * k, 1.5 * k)
+      np.testing.assert_allclose(still['m_lmd'], (4 * lower_lip + 16 * 4 * 0.5 * k * np.sqrt(2)) / 20)
+
+
+def test_a_frame_without_a_face_is_missing_in_landmark_metrics_only(scored):
+  row = next(row for row in _rows(scored, 'same_clip') if row.source_id == 'clip2')
+  np.testing.assert_array_equal(np.isnan(row.scores[GENERATED]['f_lmd']), [False, False, True, False, False])
+  assert not np.isnan(row.scores[GENERATED]['psnr']).any()
+
+
+def test_cross_driving_measures_each_driver_on_its_own(scored):
+  for row in _rows(scored, 'cross'):
+    assert set(row.scores) == {GENERATED, UNCHANGED, MOUTH_PASTED, MOUTH_DRIVER, POSE_DRIVER}
+    # Pasting a driver is perfect for what it drives; this model is a copy of the pose driver.
+    assert np.nanmax(row.scores[MOUTH_DRIVER]['mouth_distance']) == pytest.approx(0, abs=1e-9)
+    assert np.nanmax(row.scores[POSE_DRIVER]['pose_distance']) == pytest.approx(0, abs=1e-4)
+    np.testing.assert_array_equal(row.scores[GENERATED]['pose_distance'], row.scores[POSE_DRIVER]['pose_distance'])
+    assert np.nanmin(row.scores[POSE_DRIVER]['mouth_distance']) > 0.1
+
+
+def test_the_summary_is_valid_json_with_paired_gains(scored):
+  same, cross = summarise(scored)
+  assert (same.protocol, same.sequences, same.identities, cross.protocol) == ('same_clip', 4, 3, 'cross')
+  assert same.gain['psnr'].mean == pytest.approx(same.methods[GENERATED]['psnr'].mean
+                                                 - same.methods[UNCHANGED]['psnr'].mean)
+  assert same.methods[GENERATED]['f_lmd'].missing == 1
+  content = json.loads(json.dumps(to_json([same, cross], scored), allow_nan=False))
+  assert content['protocols']['same_clip']['methods'][GENERATED]['psnr']['mean'] == 100
+  assert len(content['sequences']) == len(scored)
+
+
+def test_without_a_detector_only_image_metrics_remain(clips):
+  drivings = [protocols.Driving('same_clip', 0, 0, 0, (1, 2)), protocols.Driving('cross', 0, 1, 2, (0, 1))]
+  same, cross = summarise(evaluate_lib.evaluate(FakeModel(), clips, drivings, None))
+  assert [m.key for m in same.metrics] == ['psnr', 'ssim', 'l1'] and cross.metrics == ()
+
+
+def test_models_of_one_space_are_not_cross_driven(clips):
+  infos = [types.SimpleNamespace(clip_id=c.clip_id, identity=c.identity, frames=c.frames) for c in clips]
+  assert {d.protocol for d in evaluate_lib.choose(infos, ('motion',), Settings())} == {'same_clip'}
+
+
+def test_the_report_needs_nothing_beside_itself_and_escapes_names(scored):
+  curves = {'loss': {'training': [(i, 1 / (i + 1)) for i in range(50)], 'validation': [(40, 0.1)]}}
+  page = report.render(title='runs/<b>', facts=[('run', 'a&b')], summaries=summarise(scored), scored=scored,
+                       curves=curves, record={'config': {'a': 1}}, notes=['One <note>.'])
+  assert 'runs/&lt;b&gt;' in page and 'a&amp;b' in page and 'One &lt;note&gt;.' in page
+  assert page.count('data:image/') >= 2 * 3 + 2 * 4  # film strips of two samples of each protocol
+  assert not re.findall(r'(?:src|href)="(?!data:|#)|url\((?!#)|<script|@import', page)
+  for word in ('PSNR [dB] ↑', 'M-LMD [px at 256] ↓', 'source unchanged', 'pose driver pasted', 'training step'):
+    assert word in page
