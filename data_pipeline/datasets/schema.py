@@ -1,0 +1,111 @@
+"""The one description of a record: a clip of one face, at most a few seconds long.
+
+Every builder stores `features()`; `Record` is the same in Python. Later builders may add fields, never change these.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+VERSION = '1.0.0'  # of the record format
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+  """One clip.
+
+  Attributes:
+    clip_id: unique name, e.g. 'M003#angry#level_1#001#1' (video_id, '#', number of the clip in its video from 1).
+    video_id: path of the source below the prepared folder, without its ending.
+    identity: the person; never in two splits.
+    emotion: angry, contempt, disgusted, fear, happy, neutral, sad, surprised, mixed; '' if unknown.
+    emotion_level: 1 to 3 (MEAD); 0 if unknown.
+    source_sha256: hexadecimal digest of the source file.
+    begin_frame: first frame in the source at `fps`.
+    fps: frames per second (25).
+    size: side of the frames in pixels.
+    frames: JPEG bytes, one per frame, RGB, size x size.
+    landmarks: float32[n, 68, 2], (x, y) pixels of the stored frames, iBUG-68 order; may lie outside.
+    landmarks_valid: uint8[n], 1 where the landmarks were found in this frame, 0 where they are interpolated.
+    face_boxes: float32[n, 4], the detector's box (left, top, right, bottom), pixels of the stored frames.
+    crop_box: float32[3], the square (left, top, side) in pixels of the source, upright.
+    has_audio: whether the clip has a usable sound track.
+    waveform: int16[samples], 16 kHz, mono, sample 0 at frame 0, exactly 640 samples a frame; empty without audio.
+    mel: float32[columns, 80], `audio_features.mel_spectrogram` of the waveform; empty without audio.
+    av_offset: frames by which the sound is known to be late (positive) in the waveform; 0 if unknown.
+  """
+
+  clip_id: str
+  video_id: str
+  identity: str
+  emotion: str = ''
+  emotion_level: int = 0
+  source_sha256: str = ''
+  begin_frame: int = 0
+  fps: float = 25.0
+  size: int
+  frames: list[bytes]
+  landmarks: np.ndarray
+  landmarks_valid: np.ndarray
+  face_boxes: np.ndarray
+  crop_box: np.ndarray
+  has_audio: bool = False
+  waveform: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int16))
+  mel: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 80), np.float32))
+  av_offset: int = 0
+
+  def __post_init__(self):
+    count = len(self.frames)
+    for name, shape in (('landmarks', (count, 68, 2)), ('landmarks_valid', (count,)), ('face_boxes', (count, 4)),
+                        ('crop_box', (3,))):
+      if getattr(self, name).shape != shape:
+        raise ValueError(f'{name} of clip {self.clip_id} must have shape {shape}, got {getattr(self, name).shape}')
+
+
+def features() -> tfds.features.FeaturesDict:
+  """Returns the TFDS features of `Record`; arrays are stored as raw bytes, which TFDS decodes without TensorFlow."""
+  def array(shape, dtype):
+    return tfds.features.Tensor(shape=shape, dtype=dtype, encoding=tfds.features.Encoding.BYTES)
+
+  text = tfds.features.Text()
+  return tfds.features.FeaturesDict({
+      'clip_id': text,
+      'video_id': text,
+      'identity': text,
+      'emotion': text,
+      'emotion_level': np.int64,
+      'source_sha256': text,
+      'begin_frame': np.int64,
+      'fps': np.float32,
+      'size': np.int64,
+      'frames': tfds.features.Sequence(tfds.features.Tensor(shape=(), dtype=np.object_)),
+      'landmarks': array((None, 68, 2), np.float32),
+      'landmarks_valid': array((None,), np.uint8),
+      'face_boxes': array((None, 4), np.float32),
+      'crop_box': array((3,), np.float32),
+      'has_audio': np.int64,
+      'waveform': array((None,), np.int16),
+      'mel': array((None, 80), np.float32),
+      'av_offset': np.int64,
+  })
+
+
+def to_example(record: Record) -> dict:
+  """Returns what a builder yields for `record`."""
+  example = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+  example['has_audio'] = int(record.has_audio)
+  return example
+
+
+def from_example(example: dict) -> Record:
+  """The inverse of `to_example` for what TFDS reads back; unknown fields (of later builders) are ignored."""
+  values = {}
+  for field in dataclasses.fields(Record):
+    value = example[field.name]
+    values[field.name] = value.decode() if isinstance(value, bytes) else value
+  values['frames'] = list(values['frames'])
+  values['has_audio'] = bool(values['has_audio'])
+  for name in ('emotion_level', 'begin_frame', 'size', 'av_offset'):
+    values[name] = int(values[name])
+  return Record(**values)

@@ -1,0 +1,133 @@
+"""Batches for one process of a training run, made by Grain's worker processes.
+
+Global batch t holds examples [t B, (t + 1) B) of the order that the seed gives; process p of P gets the contiguous
+slice p. Nothing depends on the number of workers, and step t is found without reading what precedes it.
+"""
+
+import os
+from collections.abc import Iterator
+
+import grain
+import numpy as np
+from absl import flags
+
+from data_pipeline import sampling
+from data_pipeline.errors import DataError
+from data_pipeline.records import Clips
+
+_AHEAD = 2  # batches that each worker keeps ready
+_ENDLESS = 1 << 40  # steps; Grain wants a length
+
+
+class Batches:
+  """Random access to this process's slice of every global batch, from step `start_step` on.
+
+  Records are opened where they are read first, so that an instance can be sent to a worker process.
+  """
+
+  def __init__(self, records_dir: str | os.PathLike, *, split: str, sampler: str, image_size: int, batch_size: int,
+               seed: int, start_step: int = 0, process_index: int = 0, process_count: int = 1, mouth_canvas: int = 0):
+    if batch_size < 1 or batch_size % process_count:
+      raise ValueError(f'batch_size must be a positive multiple of process_count = {process_count}, got {batch_size}')
+    if not 0 <= process_index < process_count:
+      raise ValueError(f'process_index must be in [0, {process_count}), got {process_index}')
+    if start_step < 0:
+      raise ValueError(f'start_step must be at least 0, got {start_step}')
+    if image_size < 1:
+      raise ValueError(f'image_size must be positive, got {image_size}')
+    self._records_dir, self._split = os.fspath(records_dir), split
+    self._sampler = sampling.get(sampler)
+    self._options = sampling.Options(image_size, mouth_canvas)
+    self._batch_size, self._seed, self._start_step = batch_size, seed, start_step
+    self._process_index, self._process_count = process_index, process_count
+    self._population: sampling.Population | None = None
+
+  def __len__(self) -> int:
+    return _ENDLESS - self._start_step
+
+  def __getitem__(self, step: int) -> dict[str, np.ndarray]:
+    """Returns the slice of global batch start_step + step; each field uint8[b, size, size, 3], `index` int64[b]."""
+    share = self._batch_size // self._process_count
+    begin = (self._start_step + int(step)) * self._batch_size + self._process_index * share
+    examples = [sampling.make_example(self.open(), self._sampler, self._seed, position, self._options)
+                for position in range(begin, begin + share)]
+    return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+
+  def open(self) -> sampling.Population:
+    """Opens the records; called early to find a user's mistakes before any worker starts."""
+    if self._population is None:
+      self._population = sampling.Population(Clips(self._records_dir, self._split), self._sampler)
+    return self._population
+
+  def __getstate__(self):
+    return {**self.__dict__, '_population': None}
+
+
+class Loader(Iterator[dict[str, np.ndarray]]):
+  """An endless iterator of batches that ends its worker processes when closed (also as a context manager)."""
+
+  def __init__(self, batches: Batches, workers: int):
+    batches.open()
+    if not flags.FLAGS.is_parsed():
+      flags.FLAGS.mark_as_parsed()  # Grain's workers read absl's flags, which nobody parses outside absl.app.run
+    # One reading thread for each worker: decoding holds the interpreter's lock most of the time.
+    options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_AHEAD)
+    dataset = grain.MapDataset.source(batches).to_iter_dataset(options)
+    if workers:
+      dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_AHEAD))
+    self._iterator = iter(dataset)
+
+  def __next__(self) -> dict[str, np.ndarray]:
+    if self._iterator is None:
+      raise StopIteration
+    try:
+      return next(self._iterator)
+    except DataError as error:
+      self.close()
+      # Grain adds the worker's traceback; the message alone says which clip.
+      raise DataError(str(error)) from None
+    except BaseException:
+      self.close()
+      raise
+
+  def close(self) -> None:
+    """Ends the workers; later calls of `next` stop."""
+    iterator, self._iterator = self._iterator, None
+    if iterator is not None and hasattr(iterator, 'close'):
+      iterator.close()
+
+  def __enter__(self) -> 'Loader':
+    return self
+
+  def __exit__(self, *_) -> None:
+    self.close()
+
+
+def make_loader(records_dir: str | os.PathLike, *, split: str, sampler: str, image_size: int, batch_size: int, seed: int,
+                start_step: int = 0, process_index: int = 0, process_count: int = 1, workers: int = 2,
+                mouth_canvas: int = 0) -> Loader:
+  """Returns the endless batches of one process.
+
+  Args:
+    records_dir: the `--out` of `edtalk prepare`.
+    split: train, val or test.
+    sampler: a name in `sampling.SAMPLERS`, which says what the fields are.
+    image_size: side of the images in pixels.
+    batch_size: of the global batch; a multiple of `process_count`.
+    seed: of the order and of all choices.
+    start_step: first global batch.
+    process_index, process_count: which slice of each global batch.
+    workers: worker processes; 0 decodes in this one. They are spawned, so a script that uses them needs
+      `if __name__ == '__main__'`.
+    mouth_canvas: see `transforms.swap_mouth`.
+
+  Raises:
+    DataError: here for missing records or an empty split, and from `next` for a corrupt record, naming it.
+    ValueError: if a number does not fit.
+  """
+  if workers < 0:
+    raise ValueError(f'workers must be at least 0, got {workers}')
+  batches = Batches(records_dir, split=split, sampler=sampler, image_size=image_size, batch_size=batch_size, seed=seed,
+                    start_step=start_step, process_index=process_index, process_count=process_count,
+                    mouth_canvas=mouth_canvas)
+  return Loader(batches, workers)

@@ -1,0 +1,265 @@
+"""One raw video to clip records, or a reason why not: a pure function of the file and the config.
+
+The video is decoded twice, once to follow the face and once to cut it out, so that memory holds one clip and never the
+whole video.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from data_pipeline import audio_features, cropping, media, tracking
+from data_pipeline.errors import DataError, RejectedVideo
+
+# Part of the key under which finished work is kept: raise it when the same input would give another output.
+PIPELINE_VERSION = 1
+_SAMPLES_PER_FRAME = media.AUDIO_RATE // media.FPS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+  """How videos become clips."""
+
+  size: int = 256  # pixels, side of the stored frames
+  quality: int = 95  # JPEG
+  longest: int = 125  # frames of a clip (5 s)
+  shortest: int = 25  # frames; shorter runs of a face are rejected
+  detect_every: int = 5  # frames between two searches for faces
+  min_face: int = 48  # pixels, side of the crop in the source; smaller faces are rejected
+  max_invalid: float = 0.5  # share of frames without a detected face above which a clip is rejected
+  min_audio: float = 0.9  # share of a clip that its sound must cover; the rest is silence
+
+  def __post_init__(self):
+    for name, low, high in (('size', 16, 4096), ('quality', 1, 100), ('longest', 1, 100_000), ('shortest', 1, 100_000),
+                            ('detect_every', 1, 1000), ('min_face', 1, 4096), ('max_invalid', 0, 1), ('min_audio', 0, 1)):
+      value = getattr(self, name)
+      if not low <= value <= high:
+        raise ValueError(f'{name} must be between {low} and {high}, got {value}')
+    if self.shortest > self.longest:
+      raise ValueError(f'shortest must be at most longest = {self.longest}, got {self.shortest}')
+
+  def fingerprint(self) -> str:
+    """Returns a digest of all settings and of the code's version."""
+    text = json.dumps([PIPELINE_VERSION, dataclasses.asdict(self)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PreparedClip:
+  """A clip cut from a video; fields as in `datasets.schema.Record`."""
+
+  begin_frame: int
+  frames: list[bytes]
+  landmarks: np.ndarray
+  landmarks_valid: np.ndarray
+  face_boxes: np.ndarray
+  crop_box: np.ndarray
+  has_audio: bool
+  waveform: np.ndarray
+  mel: np.ndarray
+  notes: tuple[str, ...] = ()  # what a user may want to know, e.g. that there were several faces
+
+
+@dataclasses.dataclass(frozen=True)
+class RejectedClip:
+  """A run of frames that gives no clip."""
+
+  begin_frame: int
+  count: int
+  reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _Segment:
+  """A clip before its pictures are cut: frames [begin, end), landmarks in pixels of the source."""
+
+  begin: int
+  end: int
+  landmarks: np.ndarray  # float32[n, 68, 2], gaps interpolated
+  valid: np.ndarray  # uint8[n]
+  boxes: np.ndarray  # float32[n, 4]
+  crop: tuple[int, int, int]
+  notes: tuple[str, ...]
+
+
+def prepare_video(path: str | os.PathLike, config: PrepareConfig, detector: tracking.Detector | None = None,
+                  landmarks: np.ndarray | None = None) -> Iterator[PreparedClip | RejectedClip]:
+  """Yields the clips of one video in order, and what of it was rejected.
+
+  Args:
+    path: a video.
+    config: how.
+    detector: finds faces; needed unless `landmarks` are given.
+    landmarks: float[frames, 68, 2] in pixels of the video's own upright frames, one for each stored frame, NaN where
+      there is no face.
+
+  Raises:
+    RejectedVideo: if the video gives no clip at all; the message is the reason, without the file's name.
+  """
+  try:
+    tracks, count, (height, width) = _follow(path, config, detector, landmarks)
+  except media.MediaError as error:
+    raise RejectedVideo(str(error).removeprefix(f'{path}: ')) from None
+  if count < config.shortest:
+    raise RejectedVideo(f'too short: {count} frames at {media.FPS} fps, at least {config.shortest} are needed')
+  if not tracks:
+    raise RejectedVideo(f'no face found in {count} frames')
+  segments, rejected = _plan(tracks, config, width, height)
+  if not segments:
+    raise RejectedVideo('; '.join(dict.fromkeys(r.reason for r in rejected)))
+  yield from rejected
+  yield from _cut(path, segments, config)
+
+
+def _follow(path, config: PrepareConfig, detector, landmarks):
+  """First pass: returns (all tracks, number of frames, (height, width))."""
+  shape = [0, 0]
+
+  def watched(frames):
+    for frame in frames:
+      shape[:] = frame.shape[:2]
+      yield frame
+
+  if landmarks is None:
+    tracks, count = tracking.track_faces(watched(media.read_frames(path)), detector, config.detect_every)
+    return tracks, count, tuple(shape)
+  given = GivenLandmarks(landmarks)
+  indices = []
+
+  def noted():
+    for index, frame in media.read_indexed_frames(path):
+      indices.append(index)
+      given.index = index
+      yield frame
+
+  tracks, count = tracking.track_faces(watched(noted()), given, every=1)
+  # Frames are counted before resampling; the last few may have no slot at 25 fps.
+  if indices and indices[-1] >= len(landmarks):
+    raise RejectedVideo(f'landmarks given for {len(landmarks)} frames, the video has at least {indices[-1] + 1}')
+  return tracks, count, tuple(shape)
+
+
+class GivenLandmarks:
+  """Landmarks from a file in the place of a detector; `index` is the number of the frame asked about."""
+
+  def __init__(self, landmarks: np.ndarray):
+    landmarks = np.asarray(landmarks)
+    if landmarks.ndim != 3 or landmarks.shape[1:] != (68, 2):
+      raise RejectedVideo(f'landmarks must have shape [frames, 68, 2], got {list(landmarks.shape)}')
+    self._landmarks = landmarks.astype(np.float32)
+    self.index = 0
+
+  def boxes(self, frame: np.ndarray, thorough: bool = True) -> np.ndarray:
+    """Returns float32[1, 4], or [0, 4] where the landmarks are NaN or missing."""
+    points = self._landmarks[self.index] if self.index < len(self._landmarks) else np.full((68, 2), np.nan)
+    if not np.isfinite(points).all():
+      return np.zeros((0, 4), np.float32)
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])[None].astype(np.float32)
+
+  def landmarks_in(self, frame: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Returns float32[68, 2] of the current frame."""
+    return self._landmarks[self.index]
+
+
+def _plan(tracks, config: PrepareConfig, width: int, height: int) -> tuple[list[_Segment], list[RejectedClip]]:
+  """Cuts the chosen tracks into segments and judges each."""
+  segments, rejected = [], []
+  for track in tracking.choose_tracks(tracks):
+    length = track.end - track.begin
+    if length < config.shortest:
+      rejected.append(RejectedClip(track.begin, length, f'face seen for only {length} frames'))
+      continue
+    landmarks, valid = _fill(track.landmarks)
+    boxes = np.array(track.boxes, np.float32)
+    others = sum(t is not track and t.begin < track.end and track.begin < t.end for t in tracks)
+    notes = (f'several faces: followed the largest of {others + 1}',) if others else ()
+    whole = cropping.is_cropped(landmarks, width, height)
+    for begin, end in cropping.split_evenly(0, length, config.longest):
+      part = slice(begin, end)
+      side = min(width, height)
+      crop = cropping.crop_box(landmarks[part], width, height)
+      if whole:
+        crop = ((width - side) // 2, (height - side) // 2, side)
+      segment = _Segment(track.begin + begin, track.begin + end, landmarks[part], valid[part], boxes[part], crop, notes)
+      reason = _fault(segment, config)
+      if reason:
+        rejected.append(RejectedClip(segment.begin, end - begin, reason))
+      else:
+        segments.append(segment)
+  return segments, rejected
+
+
+def _fault(segment: _Segment, config: PrepareConfig) -> str:
+  """Returns why a segment cannot be used, or ''."""
+  if segment.crop[2] < config.min_face:
+    return f'face too small: a crop of {segment.crop[2]} pixels, at least {config.min_face} are needed'
+  missing = 1 - segment.valid.mean()
+  if missing > config.max_invalid:
+    return f'face found in only {segment.valid.sum()} of {len(segment.valid)} frames'
+  if segment.end - segment.begin < config.shortest:
+    return f'clip of only {segment.end - segment.begin} frames'
+  return ''
+
+
+def _fill(landmarks: list[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
+  """Interpolates frames without a face. Returns (float32[n, 68, 2], uint8[n] whether seen)."""
+  valid = np.array([points is not None for points in landmarks], np.uint8)
+  seen = np.flatnonzero(valid)
+  known = np.stack([landmarks[k] for k in seen]).reshape(len(seen), -1)
+  frames = np.arange(len(landmarks))
+  filled = np.stack([np.interp(frames, seen, column) for column in known.T], axis=1)
+  return filled.reshape(-1, 68, 2).astype(np.float32), valid
+
+
+def _cut(path, segments: list[_Segment], config: PrepareConfig) -> Iterator[PreparedClip]:
+  """Second pass: cuts the pictures and the sound of each segment. Segments are in order and do not overlap."""
+  audio = media.AudioReader(path)
+  pending = iter(segments)
+  segment = next(pending)
+  jpegs: list[bytes] = []
+  for index, frame in enumerate(media.read_frames(path)):
+    if index >= segment.begin:
+      jpegs.append(cropping.encode_jpeg(cropping.crop(frame, segment.crop, config.size), config.quality))
+    if index + 1 == segment.end:
+      yield _clip(segment, jpegs, audio, config)
+      segment, jpegs = next(pending, None), []
+      if segment is None:
+        return
+  raise DataError(f'{path}: changed while it was read')
+
+
+def _clip(segment: _Segment, jpegs: list[bytes], audio: media.AudioReader, config: PrepareConfig) -> PreparedClip:
+  waveform, note = _sound(segment, audio, config)
+  boxes = cropping.to_crop(segment.boxes.reshape(-1, 2, 2), segment.crop, config.size).reshape(-1, 4)
+  has_audio = len(waveform) > 0
+  mel = audio_features.mel_spectrogram(waveform.astype(np.float32) / 32768) if has_audio else np.zeros((0, 80), np.float32)
+  return PreparedClip(
+      begin_frame=segment.begin, frames=jpegs,
+      landmarks=cropping.to_crop(segment.landmarks, segment.crop, config.size),
+      landmarks_valid=segment.valid, face_boxes=boxes, crop_box=np.array(segment.crop, np.float32),
+      has_audio=has_audio, waveform=waveform, mel=mel, notes=segment.notes + ((note,) if note else ()))
+
+
+def _sound(segment: _Segment, audio: media.AudioReader, config: PrepareConfig) -> tuple[np.ndarray, str]:
+  """Returns (int16[640 a frame] or empty, a note on why it is empty or padded)."""
+  nothing = np.zeros(0, np.int16)
+  if not audio.found:
+    return nothing, 'no audio'
+  wanted = (segment.end - segment.begin) * _SAMPLES_PER_FRAME
+  try:
+    samples = audio.take(segment.begin * _SAMPLES_PER_FRAME, segment.end * _SAMPLES_PER_FRAME)
+  except media.MediaError:
+    return nothing, 'audio cannot be decoded'
+  seconds = len(samples) / media.AUDIO_RATE
+  if len(samples) < config.min_audio * wanted:
+    return nothing, f'audio ends after {seconds:.2f} of {wanted / media.AUDIO_RATE:.2f} s'
+  if not samples.any():
+    return nothing, 'audio is digital silence'
+  padded = np.pad(samples, (0, wanted - len(samples)))
+  # Less than a frame is missing at the end of almost every file; only more is worth a note.
+  late = wanted - len(samples) > 2 * _SAMPLES_PER_FRAME
+  return padded, f'audio ends after {seconds:.2f} s, padded with silence' if late else ''

@@ -1,0 +1,195 @@
+"""Which frames of which clips make training example i: a pure function of (seed, i) and the data set.
+
+One epoch visits every usable clip once, in an order that is a keyed permutation computed point by point, so that any
+position is found in constant time and memory. A sampler is data: later stages add theirs to `SAMPLERS`.
+"""
+
+import dataclasses
+import functools
+import zlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from data_pipeline import transforms
+from data_pipeline.errors import DataError
+from data_pipeline.records import Clip, ClipInfo, Clips
+
+_MASK = (1 << 64) - 1
+_ROUNDS = 4  # of the Feistel network; four give a strong pseudo-random permutation (Luby & Rackoff, 1988)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What an example looks like, apart from which frames it holds.
+
+  Attributes:
+    size: side of the images in pixels.
+    mouth_canvas: see `transforms.swap_mouth`.
+  """
+
+  size: int
+  mouth_canvas: int = 0
+
+
+class Draw(NamedTuple):
+  """The random part of one example.
+
+  Attributes:
+    clip: number of the clip that the epoch's order gives.
+    rng: for every further choice.
+  """
+
+  clip: int
+  rng: np.random.Generator
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+  """How examples of one stage are made.
+
+  Attributes:
+    name: as in `SAMPLERS`.
+    fields: image fields of an example, uint8[size, size, 3]; besides, each example has `index`, an int64.
+    usable: whether a clip can begin an example.
+    example: makes the fields from (population, draw, options).
+  """
+
+  name: str
+  fields: tuple[str, ...]
+  usable: Callable[[ClipInfo], bool]
+  example: Callable[['Population', Draw, Options], dict[str, np.ndarray]]
+
+
+class Population:
+  """The clips of one split that a sampler uses.
+
+  Raises:
+    DataError: if the split has none.
+  """
+
+  def __init__(self, clips: Clips, sampler: Sampler):
+    self.clips = clips
+    self.infos: Sequence[ClipInfo] = clips.infos
+    self.usable = [k for k, info in enumerate(self.infos) if sampler.usable(info)]
+    if not self.usable:
+      raise DataError(f'{clips.folder}: no clip of the split {clips.split!r} can be used by the sampler {sampler.name!r} '
+                      f'(of {len(self.infos)})')
+
+  @functools.cached_property
+  def neutral(self) -> dict[str, list[int]]:
+    """Neutral clips of each identity that has other emotions too."""
+    emotions: dict[str, set[str]] = {}
+    for info in self.infos:
+      emotions.setdefault(info.identity, set()).add(info.emotion)
+    both = {identity for identity, words in emotions.items() if 'neutral' in words and words - {'neutral', ''}}
+    groups: dict[str, list[int]] = {}
+    for k in self.usable:
+      if self.infos[k].identity in both and self.infos[k].emotion == 'neutral':
+        groups.setdefault(self.infos[k].identity, []).append(k)
+    return groups
+
+
+def make_example(population: Population, sampler: Sampler, seed: int, position: int,
+                 options: Options) -> dict[str, np.ndarray]:
+  """Returns example `position` (0, 1, ... without end) of the order that `seed` gives; see `Sampler.fields`."""
+  epoch, place = divmod(position, len(population.usable))
+  clip = population.usable[permute(place, len(population.usable), _mix(seed, epoch))]
+  # The key holds seed and position, the counter's top word the sampler, so that no two examples share a stream.
+  counter = np.array([0, 0, 0, zlib.crc32(sampler.name.encode())], np.uint64)
+  key = np.array([seed & _MASK, position], np.uint64)
+  rng = np.random.Generator(np.random.Philox(key=key, counter=counter))
+  example = sampler.example(population, Draw(clip, rng), options)
+  return {**example, 'index': np.int64(position)}
+
+
+def permute(place: int, length: int, key: int) -> int:
+  """Returns element `place` of a pseudo-random permutation of range(length), in constant time and memory.
+
+  A balanced Feistel network on the smallest even number of bits that holds `length`; values outside are sent through
+  again (cycle walking), on average fewer than four times.
+  """
+  if not 0 <= place < length:
+    raise ValueError(f'place must be in [0, {length}), got {place}')
+  half = max(1, ((length - 1).bit_length() + 1) // 2)
+  mask = (1 << half) - 1
+  value = place
+  while True:
+    left, right = value >> half, value & mask
+    for round_ in range(_ROUNDS):
+      left, right = right, left ^ (_mix(key + round_, right) & mask)
+    value = left << half | right
+    if value < length:
+      return value
+
+
+def _mix(key: int, value: int) -> int:
+  """SplitMix64's finaliser over both numbers (Steele et al., 2014)."""
+  z = (key * 0x9E3779B97F4A7C15 + value * 0xD1B54A32D192ED03 + 0x9E3779B97F4A7C15) & _MASK
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EB & _MASK
+  return z ^ (z >> 31)
+
+
+def _any_clip(info: ClipInfo) -> bool:
+  return info.frames > 0
+
+
+def _with_landmarks(info: ClipInfo) -> bool:
+  return info.valid_frames > 0
+
+
+def _reconstruction(population: Population, draw: Draw, options: Options) -> dict[str, np.ndarray]:
+  """Source and target of one person (training stage 0 of the official code).
+
+  Where the person has neutral and emotional clips, the source is from a random neutral one and the target from the
+  clip of the draw; otherwise both are frames of the same clip. Frames are drawn with replacement.
+  """
+  clip = population.clips[draw.clip]
+  group = population.neutral.get(clip.identity)
+  source = clip
+  if group:
+    number = group[draw.rng.integers(len(group))]
+    source = clip if number == draw.clip else population.clips[number]
+  return {'source': source.frame(int(draw.rng.integers(len(source))), options.size),
+          'target': clip.frame(int(draw.rng.integers(len(clip))), options.size)}
+
+
+def _mouth_pose(population: Population, draw: Draw, options: Options) -> dict[str, np.ndarray]:
+  """Two people (or one twice), each with an identity frame and a target frame, and the targets with mouths exchanged.
+
+  Training stage 1 of the official code: a is the clip of the draw, b uniform over the clips. Frames are drawn with
+  replacement among those with landmarks.
+  """
+  first = population.clips[draw.clip]
+  other = population.usable[draw.rng.integers(len(population.usable))]
+  second = first if other == draw.clip else population.clips[other]
+  source_a, target_a, landmarks_a = _pair(first, draw.rng, options.size)
+  source_b, target_b, landmarks_b = _pair(second, draw.rng, options.size)
+  swap = functools.partial(transforms.swap_mouth, canvas=options.mouth_canvas)
+  return {'source_a': source_a, 'source_b': source_b, 'target_a': target_a, 'target_b': target_b,
+          'target_a_mouth_b': swap(target_b, landmarks_b, target_a, landmarks_a),
+          'target_b_mouth_a': swap(target_a, landmarks_a, target_b, landmarks_b)}
+
+
+def _pair(clip: Clip, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Returns an identity frame, a target frame, and the target's landmarks."""
+  valid = np.flatnonzero(clip.landmarks_valid)
+  source, target = (int(valid[rng.integers(len(valid))]) for _ in range(2))
+  return clip.frame(source, size), clip.frame(target, size), clip.landmarks(size)[target]
+
+
+SAMPLERS = {sampler.name: sampler for sampler in (
+    Sampler('reconstruction', ('source', 'target'), _any_clip, _reconstruction),
+    Sampler('mouth_pose',
+            ('source_a', 'source_b', 'target_a', 'target_b', 'target_a_mouth_b', 'target_b_mouth_a'),
+            _with_landmarks, _mouth_pose),
+)}
+
+
+def get(name: str) -> Sampler:
+  """Returns the sampler called `name`. Raises ValueError naming the known ones."""
+  if name not in SAMPLERS:
+    raise ValueError(f'sampler must be one of {", ".join(SAMPLERS)}, got {name!r}')
+  return SAMPLERS[name]
