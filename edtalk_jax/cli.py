@@ -1,5 +1,6 @@
 """The `edtalk` command. Each subcommand is a few lines over the library, imported only when it is chosen."""
 
+import itertools
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -13,7 +14,89 @@ Folder = Annotated[str, tyro.conf.arg(metavar='DIR')]
 File = Annotated[str, tyro.conf.arg(metavar='FILE')]
 OptionalFile = Annotated[str | None, tyro.conf.arg(metavar='FILE', help_behavior_hint='(optional)')]
 OptionalFolder = Annotated[str | None, tyro.conf.arg(metavar='DIR', help_behavior_hint='(optional)')]
+Videos = Annotated[tuple[str, ...], tyro.conf.Positional,
+                   tyro.conf.arg(metavar='VIDEO_OR_DIR [...]', help_behavior_hint='(at least one)')]
+Steps = Annotated[int | None, tyro.conf.arg(metavar='N', help_behavior_hint="(default: the config's)")]
+From = Annotated[str | None, tyro.conf.arg(name='from', metavar='DIR', help_behavior_hint='(optional)')]
+# Each --set takes one or more values, and may be given again.
+Settings = Annotated[tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]],
+                     tyro.conf.arg(name='set', metavar='NAME=VALUE [...]', help_behavior_hint='(optional)')]
 Which = Literal['latest', 'best']
+
+
+def prepare(
+  videos: Videos,
+  out: Folder,
+  metadata: OptionalFile = None,
+  landmarks: OptionalFolder = None,
+  size: int = 256,
+  workers: int = 2,
+  max_rejected: float = 0.5,
+) -> None:
+  """Cuts faces out of raw videos and writes the records that training reads.
+
+  Example: edtalk prepare videos --out records
+
+  Videos may have any frame rate, size or orientation. Run it again with the same arguments to go on where it was
+  stopped, or to add videos. docs/data.md explains records, splits and reasons for rejection.
+
+  Args:
+    videos: Videos, and folders that are searched for videos.
+    out: Folder of the records.
+    metadata: CSV with the columns id (file name without its ending), split, identity, emotion.
+    landmarks: Folder with VIDEO_ID.npy, float [frames, 68, 2]; without it faces are found by the extra [faces].
+    size: Side of the stored frames in pixels.
+    workers: Processes; 0 works in this one.
+    max_rejected: Share of videos without a usable face above which the job ends in an error.
+  """
+  from data_pipeline import job
+  from data_pipeline.prepare import PrepareConfig
+
+  if not videos:
+    raise UserError('edtalk prepare: give at least one video, or a folder of videos')
+  try:
+    config = PrepareConfig(size=size)
+  except ValueError as error:
+    raise UserError(f'--{error}') from None
+  done = job.prepare_folder(videos, out, config, metadata=metadata, landmarks=landmarks, workers=workers,
+                            max_rejected=max_rejected)
+  print(f'wrote {out}: {sum(done.clips.values())} clips, {done.frames} frames of '
+        f'{done.videos - done.rejected} of {done.videos} videos')
+  for split, count in done.clips.items():
+    print(f'  {split}: {count} clips')
+  for reason, count in list(done.reasons.items())[:5]:
+    print(f'  rejected {count}: {reason}')
+  print(f'every clip and every reason: {done.manifest}')
+  print(f'next: edtalk train --config configs/tiny.py --workdir runs/first --data {out}')
+
+
+def train(
+  config: File,
+  workdir: Folder,
+  data: Folder,
+  steps: Steps = None,
+  start_from: From = None,
+  settings: Settings = (),
+) -> None:
+  """Trains one stage until its last step, going on from the newest checkpoint in the workdir.
+
+  Example: edtalk train --config configs/tiny.py --workdir runs/first --data records --set optimizer.beta2=0.9
+
+  The root's train.py is the same command. docs/training.md explains stages, options and the files of a run.
+
+  Args:
+    config: Python file with get_config(); configs/ holds those that are shipped.
+    workdir: Folder of the run; run the same command again to resume it.
+    data: Folder of records, as `edtalk prepare` wrote it.
+    steps: Train until this step.
+    start_from: Folder of an earlier stage's run, whose parameters a new run takes over.
+    settings: Fields of the config to replace, e.g. run.stage=mouth_pose data.batch_size=16.
+  """
+  from edtalk_jax import config as config_lib
+  from edtalk_jax.training import run
+
+  overrides = [*itertools.chain(*settings), *([] if steps is None else [f'run.steps={steps}'])]
+  run.train(config_lib.load(config, overrides), workdir, data, start_from=start_from)
 
 
 def evaluate(
@@ -94,7 +177,7 @@ def animate(
 
 
 # In the order in which they are used.
-COMMANDS = {'eval': evaluate, 'animate': animate}
+COMMANDS = {'prepare': prepare, 'train': train, 'eval': evaluate, 'animate': animate}
 
 
 def overview() -> str:
