@@ -1,0 +1,40 @@
+"""Equalised layers keep their weights at unit scale and activations too."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from edtalk_jax.networks.layers import EqualConv, EqualDense, ResBlock
+
+
+def test_weights_are_stored_at_unit_scale_and_applied_scaled():
+  x = jax.random.normal(jax.random.key(0), (64, 256))
+  y, variables = EqualDense(256).init_with_output(jax.random.key(1), x)
+  # 65536 draws: the standard errors are 0.003 and 0.005.
+  np.testing.assert_allclose([variables['params']['kernel'].std(), y.std()], 1, atol=0.03)
+
+
+def test_gradient_of_a_stored_weight_is_scaled_once_more():
+  x = jnp.ones((1, 4))
+  variables = EqualDense(1).init(jax.random.key(0), x)
+  gradient = jax.grad(lambda v: EqualDense(1).apply(v, x).sum())(variables)
+  np.testing.assert_allclose(gradient['params']['kernel'], 1 / 2, rtol=1e-6)  # 1 / sqrt(4 inputs)
+
+
+@pytest.mark.parametrize('downsample', [False, True])
+def test_conv_shapes(downsample):
+  y = EqualConv(5, downsample=downsample).init_with_output(jax.random.key(0), jnp.zeros((2, 8, 8, 3)))[0]
+  assert y.shape == ((2, 4, 4, 5) if downsample else (2, 8, 8, 5))
+
+
+def test_linear_conv_has_no_bias():
+  variables = EqualConv(5, activate=False).init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
+  assert set(variables['params']) == {'kernel'}
+
+
+def test_residual_block_keeps_the_scale():
+  x = jax.random.normal(jax.random.key(0), (2, 32, 32, 32))
+  x = jax.image.resize(x[:, ::8, ::8], x.shape, 'linear')  # smooth, so that the blur takes little away
+  y = jax.jit(ResBlock(32).init_with_output)(jax.random.key(1), x)[0]
+  assert y.shape == (2, 16, 16, 32) and 0.5 < float(y.std() / x.std()) < 2
