@@ -19,7 +19,7 @@ Videos = Annotated[tuple[str, ...], tyro.conf.Positional,
 Steps = Annotated[int | None, tyro.conf.arg(metavar='N', help_behavior_hint="(default: the config's)")]
 From = Annotated[str | None, tyro.conf.arg(name='from', metavar='DIR', help_behavior_hint='(optional)')]
 # Each --set takes one or more values, and may be given again.
-Settings = Annotated[tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]],
+Overrides = Annotated[tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]],
                      tyro.conf.arg(name='set', metavar='NAME=VALUE [...]', help_behavior_hint='(optional)')]
 Which = Literal['latest', 'best']
 
@@ -76,7 +76,7 @@ def train(
   data: Folder,
   steps: Steps = None,
   start_from: From = None,
-  settings: Settings = (),
+  settings: Overrides = (),
 ) -> None:
   """Trains one stage until its last step, going on from the newest checkpoint in the workdir.
 
