@@ -1,48 +1,50 @@
 """What a run writes down: metrics.jsonl, TensorBoard events and the progress line."""
 
 import json
-import os
+import math
 import pathlib
 import time
 from collections.abc import Mapping
 
-import numpy as np
-
 PROGRESS = ('loss', 'discriminator_loss')  # first on the progress line
+SUMMARISED = ('discriminator_',)  # parts of what is already there; they are in the files
 
 
 class MetricLog:
-  """Writes one line a log step to `metrics.jsonl` and TensorBoard, from process 0 only.
+  """Writes one line a log step to `metrics.jsonl` and TensorBoard. Use as a context manager.
 
-  A line is a JSON object: 'step' (updates made), 'seconds' (of this process, since it started), 'examples_per_second',
-  and every loss term and norm by name; validation lines hold 'step' and names that begin with 'validation/'.
+  A line is a JSON object: 'step' (updates made), 'examples_per_second', every loss term and gradient norm by name;
+  the lines of a validation hold 'step' and names that begin with 'validation/'.
   """
 
-  def __init__(self, workdir: pathlib.Path, start_step: int):
-    """Opens the log; lines of steps after `start_step`, which will be made again, are dropped."""
-    from tensorboardX import SummaryWriter
+  def __init__(self, workdir: pathlib.Path, start_step: int, enabled: bool):
+    """Prepares the log. Only one process of a run is `enabled`; the others write nothing."""
+    self._workdir, self._start_step, self._enabled = workdir, start_step, enabled
 
-    self._path = workdir / 'metrics.jsonl'
-    _truncate(self._path, start_step)
-    self._file = self._path.open('a', encoding='utf-8')
-    self._events = SummaryWriter(str(workdir / 'tensorboard'), purge_step=start_step + 1)
-    self._start = time.monotonic()
+  def __enter__(self) -> 'MetricLog':
+    """Opens the files; lines of steps after `start_step`, which will be made again, are dropped."""
+    if self._enabled:
+      from tensorboardX import SummaryWriter
 
-  def write(self, step: int, values: Mapping[str, float], timing: Mapping[str, float] | None = None) -> None:
+      path = self._workdir / 'metrics.jsonl'
+      _truncate(path, self._start_step)
+      self._file = path.open('a', encoding='utf-8')
+      self._events = SummaryWriter(str(self._workdir / 'tensorboard'), purge_step=self._start_step + 1)
+    return self
+
+  def __exit__(self, *exception) -> None:
+    if self._enabled:
+      self._file.close()
+      self._events.close()
+
+  def write(self, step: int, values: Mapping[str, float]) -> None:
     """Appends one line and flushes it."""
-    line = {'step': step, **(timing or {}), **values}
-    self._file.write(json.dumps(line) + '\n')
+    if not self._enabled:
+      return
+    self._file.write(json.dumps({'step': step, **values}) + '\n')
     self._file.flush()
-    for name, value in line.items():
-      if name != 'step':
-        self._events.add_scalar(name, value, step)
-
-  def close(self) -> None:
-    """Flushes everything to disk."""
-    self._file.flush()
-    os.fsync(self._file.fileno())
-    self._file.close()
-    self._events.close()
+    for name, value in values.items():
+      self._events.add_scalar(name, value, step)
 
 
 def _truncate(path: pathlib.Path, last_step: int) -> None:
@@ -61,8 +63,8 @@ def _truncate(path: pathlib.Path, last_step: int) -> None:
   temporary.replace(path)
 
 
-class Clock:
-  """Examples per second since the last reading, and the time that the remaining steps will take."""
+class Rate:
+  """Examples per second since the last reading."""
 
   def __init__(self, batch_size: int, step: int):
     self._batch_size, self._step, self._time = batch_size, step, time.monotonic()
@@ -77,16 +79,15 @@ class Clock:
 
 def progress_line(step: int, steps: int, rate: float, batch_size: int, values: Mapping[str, float]) -> str:
   """The line that a run prints at every log step."""
-  left = (steps - step) * batch_size / rate if rate > 0 else float('inf')
-  shown = [name for name in PROGRESS if name in values]
-  shown += [n for n in values if n not in shown and '/' not in n and n not in ('discriminator_real', 'discriminator_fake')]
-  losses = '  '.join(f'{name} {values[name]:.4g}' for name in shown)
+  left = (steps - step) * batch_size / rate if rate > 0 else math.inf
+  shown = [*PROGRESS, *(name for name in values if '/' not in name and not name.startswith(SUMMARISED))]
+  losses = '  '.join(f'{name} {values[name]:.4g}' for name in dict.fromkeys(shown))
   return f'step {step}/{steps}  {rate:.1f} examples/s  ETA {duration(left)}  {losses}'
 
 
 def duration(seconds: float) -> str:
   """Seconds as 1d02h, 3h04m, 5m06s or 7s."""
-  if not np.isfinite(seconds):
+  if not math.isfinite(seconds):
     return '?'
   minutes, second = divmod(round(seconds), 60)
   hours, minute = divmod(minutes, 60)

@@ -1,0 +1,28 @@
+"""A model that compiles in seconds, and batches of noise for it."""
+
+import numpy as np
+
+from edtalk_jax.config import Config, DataConfig, ModelConfig, PerceptualConfig, RunConfig
+
+FIELDS = {
+  'reconstruction': ('source', 'target'),
+  'mouth_pose': ('source_a', 'source_b', 'target_a', 'target_b', 'target_a_mouth_b', 'target_b_mouth_a'),
+}
+
+
+def config(stage: str = 'mouth_pose', **model) -> Config:
+  sizes = {'image_size': 16, 'style_dim': 32, 'channel_base': 256, 'channel_max': 16, **model}
+  return Config(
+    run=RunConfig(stage=stage, steps=4),
+    model=ModelConfig(**{'banks': (('mouth', 4), ('pose', 3)), 'trunk_layers': 2, 'head_layers': 2, **sizes}),
+    perceptual=PerceptualConfig(scales=(1.0,), width=0.125),
+    data=DataConfig(batch_size=8, workers=0),
+  )
+
+
+def batch(config: Config, size: int | None = None, seed: int = 0) -> dict[str, np.ndarray]:
+  """Patches of colour: pictures that differ more than noise does, whose codes are all alike."""
+  side, rng = config.model.image_size, np.random.default_rng(seed)
+  shape = (size or config.data.batch_size, 4, 4, 3)
+  patch = np.ones((1, side // 4, side // 4, 1), np.uint8)
+  return {name: np.kron(rng.integers(0, 256, shape, dtype=np.uint8), patch) for name in FIELDS[config.run.stage]}

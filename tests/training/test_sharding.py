@@ -1,0 +1,145 @@
+"""The mesh changes where arrays live, not what they are."""
+
+import collections
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from edtalk_jax import stages
+from edtalk_jax.config import MeshConfig, UserError
+from edtalk_jax.training import feed, programs, sharding, trees
+from tests import tiny
+
+# Each gradient is a sum over a batch of 8 that a mesh adds up in another order. Rounding moves a float32 sum of n
+# terms by about sqrt(n) * 6e-8 of its terms' size, here n up to 8 * 16 * 16; flows and leaky ReLUs amplify it.
+TOLERANCE = 2e-4
+
+
+def terms_and_gradients(config, mesh_config, devices):
+  """Every loss term of both updates, and its gradient with respect to what it trains, as host arrays."""
+  mesh = sharding.make_mesh(mesh_config, devices)
+  stage = stages.build(config)
+  parts = programs.build(config, stage, mesh)
+
+  def weighted(params, weight, frozen, batch):
+    # One program for all terms: the gradient of each is that of the sum with the weights one and zero. Stopping the
+    # gradients at the other network, as the step does, is left to reading the right half of the result.
+    terms, images = stage.model_losses(params['model'], params['discriminator'], frozen, batch)
+    terms |= stage.discriminator_losses(params['discriminator'], jax.lax.stop_gradient(images))
+    means = {name: jnp.mean(values) for name, values in terms.items()}
+    return sum(weight[name] * value for name, value in means.items()), means
+
+  gradient = jax.jit(jax.grad(weighted, has_aux=True))
+  with jax.set_mesh(mesh):
+    state = parts.init(jax.random.key(0))
+    params = {'model': state.model, 'discriminator': state.discriminator}
+    fixed = (parts.place_frozen(stage.init_frozen()),
+             feed.to_device(tiny.batch(config), sharding.batch_sharding(mesh)))
+    names = jax.eval_shape(weighted, params, collections.defaultdict(float), *fixed)[1]
+    gradients = {}
+    for chosen in names:
+      weight = {name: float(name == chosen) for name in names}
+      both, terms = jax.device_get(gradient(params, weight, *fixed))
+      gradients[chosen] = both['discriminator' if chosen.startswith('discriminator') else 'model']
+  return terms, gradients
+
+
+@pytest.mark.parametrize('stage', ['reconstruction', 'mouth_pose'])
+def test_every_loss_term_and_gradient_is_the_same_on_every_mesh(stage):
+  config = tiny.config(stage)
+  devices = jax.devices()
+  expected, expected_gradients = terms_and_gradients(config, MeshConfig(), devices[:1])
+  assert {'adversarial', 'discriminator_real', 'discriminator_fake'} < set(expected)
+  for mesh in (MeshConfig(data=8), MeshConfig(data=2, fsdp=4)):
+    terms, gradients = terms_and_gradients(config, mesh, devices)
+    for name, value in expected.items():
+      np.testing.assert_allclose(terms[name], value, rtol=1e-5, err_msg=f'{mesh} {name}')
+      flat, wanted = trees.flatten(gradients[name]), trees.flatten(expected_gradients[name])
+      # Relative to the whole term: a parameter whose gradient is zero in theory has only rounding.
+      scale = max(np.linalg.norm(array) for array in wanted.values())
+      for path, array in wanted.items():
+        error = np.linalg.norm(flat[path] - array) / scale
+        assert error < TOLERANCE, f'{mesh} {name} {path}: {error:.1e}'
+
+
+def test_stddev_groups_span_devices():
+  """The same images in another order give other groups, so a per-device statistic would go unnoticed otherwise."""
+  config = tiny.config('reconstruction')
+  stage = stages.build(config)
+  params = stage.init(jax.random.key(0))['discriminator']
+  images = jax.random.normal(jax.random.key(1), (8, 1, 16, 16, 3))
+  order = np.array([0, 2, 4, 6, 1, 3, 5, 7])  # groups {0, 2, 4, 6}, {1, 3, 5, 7} become {0, 4, 1, 5}, {2, 6, 3, 7}
+  real = stage.discriminator_losses(params, {'real': images, 'fake': images})['discriminator_real']
+  moved = stage.discriminator_losses(params, {'real': images[order], 'fake': images})['discriminator_real']
+  assert np.max(np.abs(real[order] - moved)) > 1e-5
+
+
+def test_state_is_born_sharded_and_moments_follow_their_parameter():
+  config = tiny.config()
+  mesh = sharding.make_mesh(MeshConfig(data=2, fsdp=4))
+  parts = programs.build(config, stages.build(config), mesh)
+  state = parts.init(jax.random.key(0))
+  kernel = state.model['generator']['conv_16']['kernel']
+  assert kernel.sharding.spec == P(None, None, None, 'fsdp')
+  assert kernel.addressable_shards[0].data.shape[3] == kernel.shape[3] // 4
+  moment = state.model_moments[0].nu['generator/conv_16/kernel']
+  assert moment.sharding == kernel.sharding
+
+
+def test_first_matching_rule_wins():
+  assert sharding.spec('model/generator/rgb_8/conv/kernel', (1, 1, 8, 3)) == P()
+  assert sharding.spec('model/generator/conv_8/kernel', (3, 3, 8, 8)) == P(None, None, None, 'fsdp')
+
+
+def test_parameter_without_a_rule_is_an_error():
+  with pytest.raises(KeyError, match='no sharding rule matches model/odd'):
+    sharding.tree_sharding({'model': {'odd': jnp.ones(3)}}, sharding.make_mesh(MeshConfig()))
+
+
+def test_mesh_that_does_not_fill_the_devices_is_one_clear_line():
+  with pytest.raises(UserError, match=r'mesh\.data=3, mesh\.fsdp=1 do not fill the 8 devices'):
+    sharding.make_mesh(MeshConfig(data=3))
+
+
+def test_fsdp_that_does_not_divide_a_kernel_is_one_clear_line():
+  config = tiny.config(channel_max=12)
+  mesh = sharding.make_mesh(MeshConfig(data=1, fsdp=8))
+  with pytest.raises(UserError, match=r'mesh\.fsdp=8 does not divide axis \d of '):
+    programs.build(config, stages.build(config), mesh)
+
+
+def test_batch_must_divide_over_devices():
+  mesh = sharding.make_mesh(MeshConfig(data=2, fsdp=4))
+  sharding.check_batch(16, mesh, processes=1)
+  with pytest.raises(UserError, match=r'data\.batch_size=12 must be a multiple of the 8 devices'):
+    sharding.check_batch(12, mesh, processes=1)
+
+
+def test_train_step_on_a_mesh_equals_one_device():
+  """The whole fused step, optimisers included: parameters after two steps."""
+  config = tiny.config()
+  results = []
+  for mesh_config, devices in ((MeshConfig(), jax.devices()[:1]), (MeshConfig(data=2, fsdp=4), jax.devices())):
+    mesh = sharding.make_mesh(mesh_config, devices)
+    stage = stages.build(config)
+    parts = programs.build(config, stage, mesh)
+    with jax.set_mesh(mesh):
+      state, frozen = parts.init(jax.random.key(0)), parts.place_frozen(stage.init_frozen())
+      for seed in range(2):
+        state, metrics = parts.train(
+          state, frozen, feed.to_device(tiny.batch(config, seed=seed), sharding.batch_sharding(mesh))
+        )
+    results.append(jax.device_get((state, metrics)))
+  (one, one_metrics), (many, many_metrics) = results
+  assert int(one.step) == int(many.step) == 2
+  np.testing.assert_allclose(many_metrics['loss'], one_metrics['loss'], rtol=1e-3)
+  # Adam with beta1 = 0 moves every parameter by about lr * sign(gradient): rounding may flip the few that are almost
+  # zero, so almost all parameters, not all, must agree.
+  for path, array in trees.flatten(one.model).items():
+    off = np.abs(array - trees.flatten(many.model)[path]) > 1e-4
+    assert off.mean() < 0.05, path
+  assert dataclasses.is_dataclass(many)
