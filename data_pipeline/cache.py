@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline.datasets.schema import join_jpeg
 from data_pipeline.prepare import PreparedClip
 
 _OUTCOME = 'outcome.json'
@@ -50,8 +51,7 @@ class Entry:
     arrays = {f.name: getattr(clip, f.name) for f in dataclasses.fields(clip)}
     frames = arrays.pop('frames')
     arrays['notes'] = np.array(clip.notes, np.str_)
-    arrays['jpeg'] = np.frombuffer(b''.join(frames), np.uint8)
-    arrays['jpeg_sizes'] = np.array([len(frame) for frame in frames], np.int64)
+    arrays['jpeg'], arrays['jpeg_ends'] = join_jpeg(frames)
     np.savez(self._partial / f'{number:05d}.npz', **arrays)
 
   def finish(self, outcome: dict[str, Any]) -> None:
@@ -69,7 +69,7 @@ class Entry:
     for path in sorted(self.folder.glob('*.npz')):
       with np.load(path, allow_pickle=False) as arrays:
         values = {name: arrays[name] for name in arrays.files}
-      data, ends = values.pop('jpeg').tobytes(), np.cumsum(values.pop('jpeg_sizes'))
+      data, ends = values.pop('jpeg').tobytes(), values.pop('jpeg_ends')
       values['frames'] = [data[a:b] for a, b in zip(np.r_[0, ends[:-1]], ends, strict=True)]
       values['notes'] = tuple(str(note) for note in values['notes'])
       values['begin_frame'], values['has_audio'] = int(values['begin_frame']), bool(values['has_audio'])

@@ -349,7 +349,8 @@ def _records(split, videos, entries, labels, splits, config) -> Iterator[schema.
       continue
     digest = entries[video].outcome()['source_sha256']
     for number, clip in entries[video].clips():
-      values = {f.name: getattr(clip, f.name) for f in dataclasses.fields(clip) if f.name != 'notes'}
+      values = {f.name: getattr(clip, f.name) for f in dataclasses.fields(clip) if f.name not in ('notes', 'frames')}
+      values['jpeg'], values['jpeg_ends'] = schema.join_jpeg(clip.frames)
       yield schema.Record(clip_id=f'{video.video_id}#{number}', video_id=video.video_id, identity=label.identity,
                           emotion=label.emotion, emotion_level=label.level, source_sha256=digest, size=config.size,
                           **values)

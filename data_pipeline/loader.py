@@ -16,6 +16,7 @@ from data_pipeline.errors import DataError
 from data_pipeline.records import Clips
 
 _AHEAD = 2  # batches that each worker keeps ready
+_CACHE_BYTES = 256 << 20  # clips that each worker keeps in memory
 _ENDLESS = 1 << 40  # steps; Grain wants a length
 
 
@@ -26,7 +27,8 @@ class Batches:
   """
 
   def __init__(self, records_dir: str | os.PathLike, *, split: str, sampler: str, image_size: int, batch_size: int,
-               seed: int, start_step: int = 0, process_index: int = 0, process_count: int = 1, mouth_canvas: int = 0):
+               seed: int, start_step: int = 0, process_index: int = 0, process_count: int = 1, mouth_canvas: int = 0,
+               cache_bytes: int = _CACHE_BYTES):
     if batch_size < 1 or batch_size % process_count:
       raise ValueError(f'batch_size must be a positive multiple of process_count = {process_count}, got {batch_size}')
     if not 0 <= process_index < process_count:
@@ -40,6 +42,7 @@ class Batches:
     self._options = sampling.Options(image_size, mouth_canvas)
     self._batch_size, self._seed, self._start_step = batch_size, seed, start_step
     self._process_index, self._process_count = process_index, process_count
+    self._cache_bytes = cache_bytes
     self._population: sampling.Population | None = None
 
   def __len__(self) -> int:
@@ -56,7 +59,7 @@ class Batches:
   def open(self) -> sampling.Population:
     """Opens the records; called early to find a user's mistakes before any worker starts."""
     if self._population is None:
-      self._population = sampling.Population(Clips(self._records_dir, self._split), self._sampler)
+      self._population = sampling.Population(Clips(self._records_dir, self._split), self._sampler, self._cache_bytes)
     return self._population
 
   def __getstate__(self):
@@ -81,7 +84,8 @@ class Loader(Iterator[dict[str, np.ndarray]]):
     if self._iterator is None:
       raise StopIteration
     try:
-      return next(self._iterator)
+      # Copied out of the workers' shared memory, which would otherwise have to outlive the interpreter's shutdown.
+      return {name: np.array(values) for name, values in next(self._iterator).items()}
     except DataError as error:
       self.close()
       # Grain adds the worker's traceback; the message alone says which clip.

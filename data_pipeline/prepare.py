@@ -25,7 +25,7 @@ class PrepareConfig:
   """How videos become clips."""
 
   size: int = 256  # pixels, side of the stored frames
-  quality: int = 95  # JPEG
+  quality: int = 92  # JPEG
   longest: int = 125  # frames of a clip (5 s)
   shortest: int = 25  # frames; shorter runs of a face are rejected
   detect_every: int = 5  # frames between two searches for faces

@@ -53,12 +53,17 @@ class Clip:
     self.record = record
 
   def __len__(self) -> int:
-    return len(self.record.frames)
+    return len(self.record.jpeg_ends)
 
   @property
   def clip_id(self) -> str:
     """Unique name."""
     return self.record.clip_id
+
+  @property
+  def nbytes(self) -> int:
+    """Bytes of memory that the clip takes."""
+    return sum(getattr(self.record, name).nbytes for name in ('jpeg', 'landmarks', 'waveform', 'mel'))
 
   @property
   def identity(self) -> str:
@@ -106,7 +111,7 @@ class Clip:
     """
     size = size or self.record.size
     try:
-      image = Image.open(io.BytesIO(self.record.frames[index]))
+      image = Image.open(io.BytesIO(self.record.frame_jpeg(index)))
       if self.record.size > 2 * size:
         image.draft('RGB', (2 * size, 2 * size))
       if image.size != (size, size):
@@ -136,8 +141,8 @@ class Clips:
     self.split = split
     try:
       builder = tfds.builder_from_directory(self.folder)
-    except (ValueError, KeyError, OSError, AttributeError) as error:
-      raise DataError(f'{folder}: the records cannot be read ({error}); run edtalk prepare again') from None
+    except Exception as error:  # TFDS raises many kinds for a damaged description
+      raise DataError(f'{folder}: the records cannot be read ({_one_line(error)}); run edtalk prepare again') from None
     if split not in builder.info.splits:
       found = ', '.join(builder.info.splits) or 'none'
       raise DataError(f'{folder}: no clips in the split {split!r}; the data set has {found}')
@@ -206,6 +211,11 @@ def find_dataset(folder: str | os.PathLike) -> pathlib.Path:
     names = ', '.join(str(p.relative_to(root)) for p in found) or 'none'
     raise DataError(f'{root}: expected the records of one data set, found {names}; edtalk prepare VIDEOS --out {root}')
   return found[0]
+
+
+def splits(folder: str | os.PathLike) -> tuple[str, ...]:
+  """Returns the names of the splits of a data set. Raises DataError if there is none in `folder`."""
+  return tuple(sorted(tfds.builder_from_directory(find_dataset(folder)).info.splits))
 
 
 def write_index(folder: str | os.PathLike) -> None:

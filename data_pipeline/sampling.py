@@ -65,17 +65,32 @@ class Sampler:
 class Population:
   """The clips of one split that a sampler uses.
 
+  The first clips that fit `cache_bytes` stay in memory. An epoch visits each clip once, so that least-recently-used
+  would throw out each clip just before it comes again; keeping a fixed part hits as often as its share of the data.
+
   Raises:
     DataError: if the split has none.
   """
 
-  def __init__(self, clips: Clips, sampler: Sampler):
+  def __init__(self, clips: Clips, sampler: Sampler, cache_bytes: int = 0):
     self.clips = clips
+    self._cache: dict[int, Clip] = {}
+    self._cache_left = cache_bytes
     self.infos: Sequence[ClipInfo] = clips.infos
     self.usable = [k for k, info in enumerate(self.infos) if sampler.usable(info)]
     if not self.usable:
       raise DataError(f'{clips.folder}: no clip of the split {clips.split!r} can be used by the sampler {sampler.name!r} '
                       f'(of {len(self.infos)})')
+
+  def clip(self, number: int) -> Clip:
+    """Returns a clip, from memory or from the records."""
+    if (cached := self._cache.get(number)) is not None:
+      return cached
+    clip = self.clips[number]
+    if clip.nbytes <= self._cache_left:
+      self._cache[number] = clip
+      self._cache_left -= clip.nbytes
+    return clip
 
   @functools.cached_property
   def neutral(self) -> dict[str, list[int]]:
@@ -146,12 +161,12 @@ def _reconstruction(population: Population, draw: Draw, options: Options) -> dic
   Where the person has neutral and emotional clips, the source is from a random neutral one and the target from the
   clip of the draw; otherwise both are frames of the same clip. Frames are drawn with replacement.
   """
-  clip = population.clips[draw.clip]
+  clip = population.clip(draw.clip)
   group = population.neutral.get(clip.identity)
   source = clip
   if group:
     number = group[draw.rng.integers(len(group))]
-    source = clip if number == draw.clip else population.clips[number]
+    source = clip if number == draw.clip else population.clip(number)
   return {'source': source.frame(int(draw.rng.integers(len(source))), options.size),
           'target': clip.frame(int(draw.rng.integers(len(clip))), options.size)}
 
@@ -162,9 +177,9 @@ def _mouth_pose(population: Population, draw: Draw, options: Options) -> dict[st
   Training stage 1 of the official code: a is the clip of the draw, b uniform over the clips. Frames are drawn with
   replacement among those with landmarks.
   """
-  first = population.clips[draw.clip]
+  first = population.clip(draw.clip)
   other = population.usable[draw.rng.integers(len(population.usable))]
-  second = first if other == draw.clip else population.clips[other]
+  second = first if other == draw.clip else population.clip(other)
   source_a, target_a, landmarks_a = _pair(first, draw.rng, options.size)
   source_b, target_b, landmarks_b = _pair(second, draw.rng, options.size)
   swap = functools.partial(transforms.swap_mouth, canvas=options.mouth_canvas)

@@ -4,6 +4,7 @@ Every builder stores `features()`; `Record` is the same in Python. Later builder
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -25,7 +26,9 @@ class Record:
     begin_frame: first frame in the source at `fps`.
     fps: frames per second (25).
     size: side of the frames in pixels.
-    frames: JPEG bytes, one per frame, RGB, size x size.
+    jpeg: uint8[bytes], all frames as JPEG (RGB, size x size), one after the other: one field instead of a list is
+      read four times faster.
+    jpeg_ends: int64[n], where each frame ends in `jpeg`.
     landmarks: float32[n, 68, 2], (x, y) pixels of the stored frames, iBUG-68 order; may lie outside.
     landmarks_valid: uint8[n], 1 where the landmarks were found in this frame, 0 where they are interpolated.
     face_boxes: float32[n, 4], the detector's box (left, top, right, bottom), pixels of the stored frames.
@@ -45,7 +48,8 @@ class Record:
   begin_frame: int = 0
   fps: float = 25.0
   size: int
-  frames: list[bytes]
+  jpeg: np.ndarray
+  jpeg_ends: np.ndarray
   landmarks: np.ndarray
   landmarks_valid: np.ndarray
   face_boxes: np.ndarray
@@ -56,11 +60,22 @@ class Record:
   av_offset: int = 0
 
   def __post_init__(self):
-    count = len(self.frames)
+    count = len(self.jpeg_ends)
     for name, shape in (('landmarks', (count, 68, 2)), ('landmarks_valid', (count,)), ('face_boxes', (count, 4)),
                         ('crop_box', (3,))):
       if getattr(self, name).shape != shape:
         raise ValueError(f'{name} of clip {self.clip_id} must have shape {shape}, got {getattr(self, name).shape}')
+
+  def frame_jpeg(self, index: int) -> bytes:
+    """Returns the JPEG file of frame `index` (from 0, or from the end if negative)."""
+    index = range(len(self.jpeg_ends))[index]
+    begin = self.jpeg_ends[index - 1] if index else 0
+    return self.jpeg[begin:self.jpeg_ends[index]].tobytes()
+
+
+def join_jpeg(frames: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the fields `jpeg` and `jpeg_ends` for a list of JPEG files."""
+  return np.frombuffer(b''.join(frames), np.uint8), np.cumsum([len(frame) for frame in frames], dtype=np.int64)
 
 
 def features() -> tfds.features.FeaturesDict:
@@ -79,7 +94,8 @@ def features() -> tfds.features.FeaturesDict:
       'begin_frame': np.int64,
       'fps': np.float32,
       'size': np.int64,
-      'frames': tfds.features.Sequence(tfds.features.Tensor(shape=(), dtype=np.object_)),
+      'jpeg': array((None,), np.uint8),
+      'jpeg_ends': array((None,), np.int64),
       'landmarks': array((None, 68, 2), np.float32),
       'landmarks_valid': array((None,), np.uint8),
       'face_boxes': array((None, 4), np.float32),
@@ -104,7 +120,6 @@ def from_example(example: dict) -> Record:
   for field in dataclasses.fields(Record):
     value = example[field.name]
     values[field.name] = value.decode() if isinstance(value, bytes) else value
-  values['frames'] = list(values['frames'])
   values['has_audio'] = bool(values['has_audio'])
   for name in ('emotion_level', 'begin_frame', 'size', 'av_offset'):
     values[name] = int(values[name])
