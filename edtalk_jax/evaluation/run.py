@@ -24,7 +24,7 @@ from edtalk_jax.training import record
 
 
 def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest', 'best'] = 'latest',
-        out: str | None = None, settings: Settings = Settings(), landmarks: bool = True) -> dict[str, Any]:  # noqa: B008
+        out: str | None = None, settings: Settings | None = None, landmarks: bool = True) -> dict[str, Any]:
   """Evaluates a run, prints its tables and writes its files.
 
   Args:
@@ -33,7 +33,7 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
     split: of the records; its identities should not have been trained on.
     which: checkpoint.
     out: folder for `metrics.json` and `report.html`; default: `workdir/eval/<split>/` and `workdir/report.html`.
-    settings: how much is evaluated.
+    settings: how much is evaluated; default: `Settings()`.
     landmarks: whether to measure landmark metrics, which need the extra `faces`.
 
   Returns:
@@ -42,6 +42,7 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
   Raises:
     UserError, data_pipeline.errors.DataError: in one line, if the run or the records cannot be read.
   """
+  settings = settings or Settings()
   folder = pathlib.Path(workdir)
   metrics_file = (pathlib.Path(out) if out else folder / 'eval' / split) / 'metrics.json'
   report_file = (pathlib.Path(out) if out else folder) / 'report.html'
@@ -63,9 +64,9 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
   about = _about(workdir, which, model, data, clips, split, settings)
   result = {**about, 'notes': notes, **to_json(summaries, scored)}
   report.write(metrics_file, json.dumps(result, indent=2) + '\n')
-  facts = [('stage', about['stage']), ('step', f'{model.step:,}'), ('split', split), ('data set', clips.fingerprint[:12]),
-           ('run', workdir), ('checkpoint', which), ('records', data), ('model size', f'{model.image_size} pixels'),
-           *((name, f'{value}') for name, value in {**about['settings'], **about['versions']}.items())]
+  facts = [('stage', about['stage']), ('step', f'{model.step:,}'), ('split', split),
+           ('data set', clips.fingerprint[:12]), ('run', workdir), ('checkpoint', which), ('records', data),
+           ('model size', f'{model.image_size} pixels'), *about['settings'].items(), *about['versions'].items()]
   report.write(report_file, report.render(
     title=f'EDTalk evaluation: {folder.resolve().name}', facts=facts, summaries=summaries, scored=scored,
     curves=pictures.read_curves(folder / 'metrics.jsonl'), record=record.read(folder), notes=notes))

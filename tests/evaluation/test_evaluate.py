@@ -54,7 +54,7 @@ class FakeModel:
     return image
 
   def motion(self, images):
-    return {bank: images for bank in self.banks}
+    return dict.fromkeys(self.banks, images)
 
   def generate(self, source, motion):
     return motion['pose']
