@@ -8,13 +8,15 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core import shuffle
+from array_record.python import array_record_module
+from tensorflow_datasets.core import example_serializer, naming
 
 from data_pipeline.datasets import schema
 
 NAME = 'folder'
-# TFDS keeps up to 1 GB of examples in memory before it uses its buckets on disk; preparation should stay far below.
-_SHUFFLE_BYTES = 64 << 20
+_SHARD_BYTES = 512 << 20
+# One record a group for random access; JPEG does not compress further, and plain records are read a third faster.
+_OPTIONS = 'group_size:1,uncompressed'
 
 Source = Callable[[], Iterator[schema.Record]]
 
@@ -46,6 +48,36 @@ class Folder(tfds.core.GeneratorBasedBuilder):
     for record in source():
       yield record.clip_id, schema.to_example(record)
 
+  def _download_and_prepare(self, dl_manager, download_config=None, **kwargs):
+    """Writes shards one after the other.
+
+    TFDS's own writer shuffles, for which it keeps up to 1 GB in memory and needs TensorFlow beyond that. Our order does
+    not matter, because sampling permutes it; so records go straight to disk and memory holds one of them.
+    """
+    splits = [self._write_split(split, examples) for split, examples in self._split_generators(dl_manager).items()]
+    self.info.set_splits(tfds.core.splits.SplitDict(splits))
+
+  def _write_split(self, split: str, examples) -> tfds.core.SplitInfo:
+    serializer = example_serializer.ExampleSerializer(self.info.features.get_serialized_info())
+    template = naming.ShardedFileTemplate(
+        dataset_name=self.name, data_dir=self.data_path, split=split, filetype_suffix='array_record',
+        template='{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}')
+    lengths, total, size, writer = [], 0, _SHARD_BYTES, None
+    for _, example in examples:
+      data = serializer.serialize_example(self.info.features.encode_example(example))
+      if size + len(data) > _SHARD_BYTES:
+        if writer is not None:
+          writer.close()
+        path = template.sharded_filepath(shard_index=len(lengths), num_shards=None)
+        writer, size = array_record_module.ArrayRecordWriter(os.fspath(path), _OPTIONS), 0
+        lengths.append(0)
+      writer.write(data)
+      lengths[-1], size, total = lengths[-1] + 1, size + len(data), total + len(data)
+    if writer is None:
+      raise ValueError(f'split {split!r} must hold at least one record, got none')
+    writer.close()
+    return tfds.core.SplitInfo(name=split, shard_lengths=lengths, num_bytes=total, filename_template=template)
+
 
 def write(folder: pathlib.Path, sources: Mapping[str, Source]) -> pathlib.Path:
   """Writes a dataset below `folder` and returns its own folder; an earlier one is replaced when the new one is whole.
@@ -56,7 +88,7 @@ def write(folder: pathlib.Path, sources: Mapping[str, Source]) -> pathlib.Path:
   """
   building = folder / '.building'
   shutil.rmtree(building, ignore_errors=True)
-  with _small_shuffle_buffer(), _quiet():
+  with _quiet():
     builder = Folder(sources=sources, data_dir=building, file_format='array_record')
     builder.download_and_prepare()
   target = folder / NAME
@@ -68,16 +100,6 @@ def write(folder: pathlib.Path, sources: Mapping[str, Source]) -> pathlib.Path:
   shutil.rmtree(outdated, ignore_errors=True)
   shutil.rmtree(building, ignore_errors=True)
   return target / schema.VERSION
-
-
-@contextlib.contextmanager
-def _small_shuffle_buffer():
-  before = shuffle.MAX_MEM_BUFFER_SIZE
-  shuffle.MAX_MEM_BUFFER_SIZE = _SHUFFLE_BYTES
-  try:
-    yield
-  finally:
-    shuffle.MAX_MEM_BUFFER_SIZE = before
 
 
 @contextlib.contextmanager
