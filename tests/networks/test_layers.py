@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edtalk_jax.networks.layers import EqualConv, EqualDense, ResBlock
+from tests.networks.tiny import jit
 
 
 def test_weights_are_stored_at_unit_scale_and_applied_scaled():
@@ -36,5 +37,5 @@ def test_linear_conv_has_no_bias():
 def test_residual_block_keeps_the_scale():
   x = jax.random.normal(jax.random.key(0), (2, 32, 32, 32))
   x = jax.image.resize(x[:, ::8, ::8], x.shape, 'linear')  # smooth, so that the blur takes little away
-  y = jax.jit(ResBlock(32).init_with_output)(jax.random.key(1), x)[0]
+  y = jit(ResBlock(32).init_with_output)(jax.random.key(1), x)[0]
   assert y.shape == (2, 16, 16, 32) and 0.5 < float(y.std() / x.std()) < 2
