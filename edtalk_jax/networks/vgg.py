@@ -52,14 +52,14 @@ class VGG19(nn.Module):
 
 
 class _Conv(nn.Module):
-  """3 x 3 convolution with bias, He initialisation (He et al., 2015), which keeps random features at one scale."""
+  """3 x 3 convolution with bias; He initialisation (He et al., 2015) keeps random features at one scale."""
 
   features: int
   dtype: Any
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    kernel = self.param('kernel', nn.initializers.he_normal(), (3, 3, x.shape[-1], self.features))
+    kernel = self.param('kernel', nn.initializers.he_uniform(), (3, 3, x.shape[-1], self.features))
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
     return ops.conv(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
 

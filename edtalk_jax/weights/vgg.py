@@ -1,13 +1,13 @@
-"""VGG19 weights: from torchvision's file, or seeded random ones when there is none."""
+"""VGG19 weights from torchvision's file. Without one, `networks.VGG19` draws random features of its own."""
 
+import json
 import pathlib
+import pickle
+import zipfile
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from edtalk_jax.networks import VGG19
 from edtalk_jax.weights.official import from_official
 
 
@@ -30,15 +30,14 @@ def load_vgg19(path: str | pathlib.Path) -> dict[str, Any]:
     raise ValueError(f'VGG19 weights must be a {", ".join(readers)} file, got {path}')
   if not path.is_file():
     raise ValueError(f'VGG19 weights: no file {path}')
-  config, variables = from_official(readers[path.suffix](path), 'vgg19')
+  try:
+    arrays = readers[path.suffix](path)
+  except (OSError, EOFError, KeyError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    raise ValueError(f'VGG19 weights: {path} is damaged or no {path.suffix} file ({error})') from error
+  config, variables = from_official(arrays, 'vgg19')
   if config.width != 1:
     raise ValueError(f'VGG19 weights in {path} have {config.width:g} times the channels of VGG19')
   return variables
-
-
-def random_vgg19(seed: int, width: float = 1.0) -> dict[str, Any]:
-  """Draws VGG19 by He's initialisation: features of random projections, a weak but useful stand-in (ours)."""
-  return VGG19(width).init(jax.random.key(seed), jnp.zeros((1, 16, 16, 3)))
 
 
 def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -48,11 +47,12 @@ def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
   """Reads the format itself: 8 bytes of header length, a JSON header of dtypes, shapes and offsets, then the data."""
-  import json
-
   data = path.read_bytes()
   length = int.from_bytes(data[:8], 'little')
-  header, body = json.loads(data[8:8 + length]), data[8 + length:]
+  try:
+    header, body = json.loads(data[8:8 + length]), data[8 + length:]
+  except ValueError:
+    raise ValueError(f'VGG19 weights: {path} is damaged or no .safetensors file') from None
   header.pop('__metadata__', None)
   kinds = {'F64': '<f8', 'F32': '<f4', 'F16': '<f2', 'I64': '<i8'}
   arrays = {}
@@ -69,4 +69,4 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
     import torch
   except ImportError:
     raise ValueError(f"reading {path} needs PyTorch (pip install 'edtalk-jax[torch]'), or an .npz of it") from None
-  return {name: tensor.numpy() for name, tensor in torch.load(path, map_location='cpu', weights_only=True).items()}
+  return {name: tensor.float().numpy() for name, tensor in torch.load(path, map_location='cpu', weights_only=True).items()}

@@ -31,11 +31,19 @@ class Case:
     tolerances = json.loads((parity_dir() / 'tolerances.json').read_text())
     self._tolerances = tolerances.get(self.name, {})
 
+  @property
+  def _manifest(self) -> pathlib.Path:
+    sized = parity_dir() / f'manifest_{self.net}_{self.size}.json'
+    return sized if sized.is_file() else parity_dir() / f'manifest_{self.net}.json'
+
   def weights(self) -> dict[str, np.ndarray]:
     """Official names to arrays, drawn from the case's seed."""
-    sized = parity_dir() / f'manifest_{self.net}_{self.size}.json'
-    manifest = sized if sized.is_file() else parity_dir() / f'manifest_{self.net}.json'
-    return self._pack.make_weights(self._pack.load_manifest(manifest), int(self._arrays['seed']))
+    return self._pack.make_weights(self._pack.load_manifest(self._manifest), int(self._arrays['seed']))
+
+  def state_dict_shapes(self) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the whole official state dict, constants included."""
+    constants = self._pack.load_constants(self._manifest)
+    return self._pack.load_manifest(self._manifest) | {name: tuple(c['shape']) for name, c in constants.items()}
 
   def input(self, name: str) -> np.ndarray:
     """An input; images as float32 NHWC in [-1, 1]."""
