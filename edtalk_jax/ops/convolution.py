@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from edtalk_jax.ops import resample
+from edtalk_jax.ops import resample, strided
 
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 
@@ -19,11 +19,16 @@ def conv(x: jax.Array, kernel: jax.Array, padding: str = 'SAME') -> jax.Array:
   Returns:
     [batch, height, width, out], smaller by side - 1 with 'VALID'.
   """
+  if kernel.shape[:2] == (1, 1):
+    return x @ kernel[0, 0]
   return jax.lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=_LAYOUT)
 
 
 def conv_downsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Halves height and width: FIR blur, then a stride-2 convolution (official code, networks/encoder.py, ConvLayer).
+
+  Two forms of the same: on the CPU backend the blur is a few additions and the convolution matrix products; elsewhere
+  the filter is folded into the kernel, since matrix units are fast and passes over full-size feature maps are not.
 
   Args:
     x: [batch, height, width, in] with even height and width.
@@ -31,19 +36,40 @@ def conv_downsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
   Returns:
     [batch, height / 2, width / 2, out].
+
+  Raises:
+    ValueError: for an odd height or width, or another side.
   """
-  pad = 2 + kernel.shape[0] - 1
-  x = resample.blur(x, ((pad + 1) // 2, pad // 2))
-  return jax.lax.conv_general_dilated(x, kernel, (2, 2), 'VALID', dimension_numbers=_LAYOUT)
+  if x.shape[1] % 2 or x.shape[2] % 2:
+    raise ValueError(f'height and width of x must be even to be halved, got {x.shape}')
+  if kernel.shape[:2] not in ((1, 1), (3, 3)):
+    raise ValueError(f'kernel must be 1 x 1 or 3 x 3, got {kernel.shape}')
+  return jax.lax.platform_dependent(x, kernel, cpu=downsample_separately, default=downsample_folded)
+
+
+def downsample_separately(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`conv_downsample` as a blur and matrix products."""
+  if kernel.shape[0] == 1:
+    return resample.blur_decimate(x) @ kernel[0, 0]
+  return strided.strided_conv(resample.blur(x, (2, 2)), kernel)
+
+
+def downsample_folded(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`conv_downsample` as one strided convolution, whose kernel is three pixels wider for the filter in it."""
+  pad = (kernel.shape[0] + 1) // 2
+  folded = _filtered(kernel).astype(kernel.dtype)
+  return jax.lax.conv_general_dilated(x, folded, (2, 2), [(pad, pad)] * 2, dimension_numbers=_LAYOUT)
+
+
+def _filtered(kernel: jax.Array) -> jax.Array:
+  """The kernel[side, side, in, out], blurred to float32[side + 3, side + 3, in, out]."""
+  return resample.blur(kernel.astype(jnp.float32).transpose(2, 0, 1, 3), (3, 3)).transpose(1, 2, 0, 3)
 
 
 def conv_upsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Doubles height and width: transposed convolution with stride 2, then an FIR blur of gain 4.
 
-  Official code, networks/styledecoder.py, ModulatedConv2d. Sample q of an axis of the result is
-  sum_i x[i] K[q - 2 i] with K the kernel filtered by [1, 3, 3, 1] / 4, six taps wide. Even and odd q each see three
-  of them, so that the whole is one ordinary 3 x 3 convolution to four times the channels and a depth-to-space: no
-  dilation, forwards or in either gradient.
+  Official code, networks/styledecoder.py, ModulatedConv2d. Two forms of the same, as in `conv_downsample`.
 
   Args:
     x: [batch, height, width, in].
@@ -51,14 +77,32 @@ def conv_upsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
   Returns:
     [batch, 2 * height, 2 * width, out].
+
+  Raises:
+    ValueError: if the kernel is not 3 x 3.
+  """
+  if kernel.shape[:2] != (3, 3):
+    raise ValueError(f'kernel must be 3 x 3, got {kernel.shape}')
+  return jax.lax.platform_dependent(x, kernel, cpu=upsample_separately, default=upsample_folded)
+
+
+def upsample_separately(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`conv_upsample` as matrix products, additions and a blur."""
+  return resample.blur(strided.transposed_conv(x, 4 * kernel), (1, 1))
+
+
+def upsample_folded(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`conv_upsample` as one ordinary 3 x 3 convolution to four times the channels, and a depth-to-space.
+
+  Sample q of an axis of the result is sum_i x[i] K[q - 2 i] with K the kernel filtered by [1, 3, 3, 1] / 4, six taps
+  wide. Even and odd q each see three of them; nothing is dilated, forwards or in either gradient.
   """
   batch, height, width, _ = x.shape
   _, _, channels, features = kernel.shape
-  # K[m] = sum_t fir[t] w[m + t - 1] for m = -2..3.
-  folded = 4 * resample.blur(kernel.astype(jnp.float32).transpose(2, 0, 1, 3), (3, 3))
-  # With q = 2 s + phase, tap m meets x[s - (m - phase) / 2]: the order along each axis is reversed.
-  folded = folded.reshape(channels, 3, 2, 3, 2, features)[:, ::-1, :, ::-1]
-  folded = folded.transpose(1, 3, 0, 2, 4, 5).reshape(3, 3, channels, 4 * features)
+  # K[m] = sum_t fir[t] w[m + t - 1] for m = -2..3. With q = 2 s + phase, tap m meets x[s - (m - phase) / 2]: the order
+  # along each axis is reversed.
+  folded = 4 * _filtered(kernel).reshape(3, 2, 3, 2, channels, features)[::-1, :, ::-1]
+  folded = folded.transpose(0, 2, 4, 1, 3, 5).reshape(3, 3, channels, 4 * features)
   y = conv(x, folded.astype(kernel.dtype)).reshape(batch, height, width, 2, 2, features)
   return y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, features)
 

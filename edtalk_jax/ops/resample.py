@@ -1,5 +1,6 @@
 """FIR resampling: StyleGAN2's [1, 3, 3, 1] filter and FOMM's anti-aliased pyramid."""
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -17,12 +18,13 @@ def _slice(x: jax.Array, axis: int, start: int, size: int) -> jax.Array:
   return jax.lax.slice_in_dim(x, start, start + size, axis=axis)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def blur(x: jax.Array, pad: tuple[int, int]) -> jax.Array:
   """Correlates both image axes with [1, 3, 3, 1] / 8 after zero padding (official code, networks/encoder.py, Blur).
 
   Args:
     x: [batch, height, width, channels].
-    pad: zeros before and after, on both axes.
+    pad: zeros before and after, on both axes; at most 3 each.
 
   Returns:
     [batch, height + sum(pad) - 3, width + sum(pad) - 3, channels].
@@ -33,6 +35,37 @@ def blur(x: jax.Array, pad: tuple[int, int]) -> jax.Array:
     outer = _slice(x, axis, 0, size) + _slice(x, axis, 3, size)
     inner = _slice(x, axis, 1, size) + _slice(x, axis, 2, size)
     x = outer * 0.125 + inner * 0.375
+  return x
+
+
+def _blur_forward(x, pad):
+  return blur(x, pad), None
+
+
+def _blur_backward(pad, _, cotangent):
+  # The filter is symmetric: its transpose is itself with the complementary padding. Autodiff's transpose, a sum of
+  # eight padded copies, takes twice the time.
+  return (blur(cotangent, (3 - pad[0], 3 - pad[1])),)
+
+
+blur.defvjp(_blur_forward, _blur_backward)
+
+
+def blur_decimate(x: jax.Array) -> jax.Array:
+  """`blur(x, (1, 1))` at every second pixel, computing only those.
+
+  Args:
+    x: [batch, height, width, channels] with even height and width.
+
+  Returns:
+    [batch, height / 2, width / 2, channels].
+  """
+  for axis in (1, 2):
+    shape = (*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1:])
+    even, odd = jnp.unstack(x.reshape(shape), axis=axis + 1)
+    before = _slice(_pad(odd, axis, 1, 0), axis, 0, odd.shape[axis])
+    after = _slice(_pad(even, axis, 0, 1), axis, 1, even.shape[axis])
+    x = (before + after) * 0.125 + (even + odd) * 0.375
   return x
 
 
