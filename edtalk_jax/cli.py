@@ -105,8 +105,8 @@ def evaluate(
   split: str = 'test',
   which: Which = 'latest',
   out: OptionalFolder = None,
-  clips: int = 0,
-  frames: int = 25,
+  clips: int = 100,
+  frames: int = 10,
   seed: int = 0,
   landmarks: bool = True,
 ) -> None:

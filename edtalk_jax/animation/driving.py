@@ -49,10 +49,13 @@ def animate(model: Model, source: str, drivers: Mapping[str, str], out: str, *, 
     What was written. The sound is the mouth driver's (else the common driver's), cut to the video's length.
 
   Raises:
-    UserError: in one line, on a bank that the model lacks, or no driver at all.
+    UserError: in one line, on a bank that the model lacks, no driver at all, or a file that is not there.
     data_pipeline.errors.DataError: on a file that cannot be read or shows no face.
   """
   paths = assign(model, drivers, driver)
+  for path in (source, *paths.values()):  # before minutes are spent on the first of them
+    if not os.path.exists(path):
+      raise UserError(f'{path}: no such file')
   detector = framing.find_faces() if crop else None
   portrait = model.encode(framing.portrait(source, model.image_size, detector))
   motions = {}

@@ -34,8 +34,8 @@ class Clip(Protocol):
 class Settings:
   """How much is evaluated."""
 
-  clips: int = 0  # per protocol; 0: all
-  frames: int = 25  # per clip, evenly spaced; 0: every one
+  clips: int = 100  # per protocol, identities in turn; 0: all
+  frames: int = 10  # per clip, evenly spaced; 0: every one
   seed: int = 0
   samples: int = 6  # sequences per protocol that the report shows
 

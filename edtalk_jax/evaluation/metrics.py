@@ -57,6 +57,7 @@ CROSS = (
 )
 
 BY_PROTOCOL = {'same_clip': SAME_CLIP, 'cross': CROSS}
+LANDMARKS = {'same_clip': 'f_lmd', 'cross': 'pose_distance'}  # a metric that is missing exactly where a face is
 
 
 def score_same_clip(frames: np.ndarray, truth: np.ndarray, landmarks: np.ndarray | None,

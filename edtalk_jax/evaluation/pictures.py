@@ -65,7 +65,8 @@ def loss_figure(curves: Curves, columns: int = 3) -> str:
   with matplotlib.rc_context({'svg.fonttype': 'none', 'font.family': 'sans-serif', 'font.size': 9,
                               'axes.spines.top': False, 'axes.spines.right': False, 'svg.hashsalt': 'edtalk'}):
     figure = Figure(figsize=(10.5, 2.5 * rows), layout='constrained')
-    for position, (name, kinds) in enumerate(curves.items()):
+    # The total first; the others as the run wrote them.
+    for position, (name, kinds) in enumerate(sorted(curves.items(), key=lambda item: item[0] != 'loss')):
       _panel(figure.add_subplot(rows, columns, position + 1), name, kinds)
     stream = io.StringIO()
     FigureCanvasSVG(figure).print_svg(stream, metadata=dict.fromkeys(('Creator', 'Date', 'Format', 'Type')))
@@ -88,6 +89,7 @@ def _panel(axes, name: str, kinds: Mapping[str, list[tuple[float, float]]]) -> N
               label='validation')
   axes.set_title(name.replace('_', ' '), fontsize=10, loc='left')
   axes.set_xlabel('training step')
+  axes.ticklabel_format(useOffset=False)
   axes.set_ylabel('loss' if 'norm' not in name else 'norm')
   axes.legend(fontsize=7, frameon=False)
 

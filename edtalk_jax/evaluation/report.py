@@ -9,6 +9,7 @@ import numpy as np
 
 from edtalk_jax.evaluation import metrics, page, pictures
 from edtalk_jax.evaluation.evaluate import GENERATED, MOUTH_DRIVER, MOUTH_PASTED, POSE_DRIVER, UNCHANGED, Scored
+from edtalk_jax.evaluation.statistics import Interval
 from edtalk_jax.evaluation.summary import ProtocolSummary
 
 COLUMNS = 8  # frames of a film strip
@@ -113,15 +114,17 @@ def _table(summary: ProtocolSummary) -> str:
     for metric in summary.metrics:
       value = row[metric.key]
       missing = f'<br>{value.missing} of {value.frames + value.missing} missing' if value.missing else ''
-      cells.append(f'{page.number(value.mean)}<small>{page.number(value.low)} to {page.number(value.high)}'
-                   f'{missing}</small>')
+      cells.append(f'{page.number(value.mean)}<small>{_range(value)}{missing}</small>')
     rows.append(('ours' if method == GENERATED else '', cells))
   gain = ['generated minus source unchanged<small>paired, frame by frame</small>']
   for metric in summary.metrics:
     value = summary.gain[metric.key]
-    gain.append(f'{page.number(value.mean, signed=True)}<small>{page.number(value.low, signed=True)} to '
-                f'{page.number(value.high, signed=True)}</small>')
+    gain.append(f'{page.number(value.mean, signed=True)}<small>{_range(value, signed=True)}</small>')
   return page.table(['', *(metric.heading for metric in summary.metrics)], [*rows, ('gain', gain)])
+
+
+def _range(value: Interval, signed: bool = False) -> str:
+  return f'{page.number(value.low, signed)} to {page.number(value.high, signed)}' if value.frames else ''
 
 
 def _grid(protocol: str, scored: Sequence[Scored]) -> str:

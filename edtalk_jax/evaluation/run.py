@@ -10,6 +10,7 @@ import numpy as np
 import rich.console
 import rich.progress
 import rich.table
+import rich.text
 import skimage
 
 from data_pipeline import faces, records
@@ -60,6 +61,7 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
     task = bar.add_task('animating and scoring', total=len(drivings))
     scored = evaluate(model, clips, drivings, detector, samples=settings.samples, progress=lambda: bar.advance(task))
   summaries = summarise(scored)
+  notes += _faceless(summaries)
 
   about = _about(workdir, which, model, data, clips, split, settings)
   result = {**about, 'notes': notes, **to_json(summaries, scored)}
@@ -97,22 +99,28 @@ def _about(workdir, which, model, data, clips, split, settings: Settings) -> dic
 
 
 def _print(console: rich.console.Console, summaries: list[ProtocolSummary], notes: list[str]) -> None:
+  """Prints the means; intervals and definitions are in the report."""
   for summary in summaries:
+    if not summary.metrics:
+      continue
     table = rich.table.Table(title=f'{report.TITLES[summary.protocol]}: mean over {summary.identities} identities, '
-                                   f'{summary.sequences} sequences', title_justify='left')
-    table.add_column('')
+                                   f'{summary.sequences} sequences', title_justify='left', title_style='bold')
+    table.add_column('', no_wrap=True)
     for metric in summary.metrics:
-      table.add_column(metric.heading, justify='right')
+      table.add_column(rich.text.Text(f'{metric.label} {metric.arrow}\n{metric.unit}'), justify='right')
     for method, row in summary.methods.items():
       table.add_row(method, *(page.number(row[m.key].mean) for m in summary.metrics),
                     style='bold' if method == GENERATED else '')
-    table.add_row('gain over source unchanged', *(_gain(summary, m) for m in summary.metrics))
-    if summary.metrics:
-      console.print(table)
+    table.add_section()
+    table.add_row('generated minus source', *(page.number(summary.gain[m.key].mean, True) for m in summary.metrics))
+    console.print(table)
   for note in notes:
-    console.print(note, soft_wrap=True)
+    console.print(rich.text.Text(note), soft_wrap=True)
 
 
-def _gain(summary: ProtocolSummary, metric: metrics.Metric) -> str:
-  gain = summary.gain[metric.key]
-  return f'{page.number(gain.mean, signed=True)} ({page.number(gain.low, True)} to {page.number(gain.high, True)})'
+def _faceless(summaries: list[ProtocolSummary]) -> list[str]:
+  """Says in how many generated frames no face was found, where there were any."""
+  return [f'{report.TITLES[s.protocol]}: no face was found in {row.missing} of {row.frames + row.missing} generated '
+          'or driving frames, which therefore have no landmark metric.'
+          for s in summaries for row in [s.methods[GENERATED].get(metrics.LANDMARKS[s.protocol])]
+          if row is not None and row.missing]

@@ -121,7 +121,7 @@ def test_mistakes_are_named(tmp_path, portrait):
     animation.animate(FakeModel(banks=('motion',)), portrait, {'mouth': video, 'pose': video}, out, crop=False)
   with pytest.raises(UserError, match='nothing drives the portrait'):
     animation.animate(FakeModel(), portrait, {}, out, crop=False)
-  with pytest.raises(DataError, match=r'absent\.mp4: no such file'):
+  with pytest.raises(UserError, match=r'absent\.mp4: no such file'):
     animation.animate(FakeModel(), portrait, {'mouth': str(tmp_path / 'absent.mp4')}, out, crop=False)
   assert not (tmp_path / 'out.mp4').exists()
 

@@ -1,0 +1,82 @@
+"""One evaluation from a run's folder to its files, with the run and the records made up."""
+
+import json
+import types
+
+import numpy as np
+import pytest
+
+from data_pipeline.errors import DataError
+from edtalk_jax.config import Config, UserError
+from edtalk_jax.evaluation import protocols, run
+from edtalk_jax.evaluation.evaluate import Settings
+
+SIZE = 64
+
+
+class FakeClips(list):
+  fingerprint = '0123456789abcdef' * 4
+
+  @property
+  def infos(self):
+    return [protocols.ClipInfo(clip.clip_id, clip.identity, 5) for clip in self]
+
+
+def _clip(number):
+  def frame(index, size):
+    return (np.random.default_rng(number).integers(200, size=(size, size, 3)) + 10 * index).astype(np.uint8)
+
+  landmarks = np.random.default_rng(number).uniform(16, 48, (5, 68, 2))
+  return types.SimpleNamespace(clip_id=f'clip{number}', identity=f'person{number}', frame=frame,
+                               landmarks=lambda size: landmarks)
+
+
+def _no_detector():
+  raise DataError('face detection needs dlib')
+
+
+@pytest.fixture
+def workdir(tmp_path, monkeypatch):
+  folder = tmp_path / 'run'
+  folder.mkdir()
+  (folder / 'config.json').write_text('{"config": {"run": {"stage": "mouth_pose"}}}')
+  lines = [{'step': step, 'loss': 3.0 / step, 'validation/loss': 4.0 / step} for step in (1, 2, 3)]
+  (folder / 'metrics.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines) + '{"step": 4, "lo')
+  model = types.SimpleNamespace(
+    config=Config(), image_size=SIZE, banks=('mouth', 'pose'), step=1234, encode=lambda image: image,
+    motion=lambda images: {'mouth': images, 'pose': images}, generate=lambda source, motion: motion['mouth'])
+  monkeypatch.setattr(run, 'load', lambda path, which: model)
+  monkeypatch.setattr(run.records, 'Clips', lambda data, split: FakeClips([_clip(i) for i in range(3)]))
+  monkeypatch.setattr(run.faces, 'LandmarkDetector', _no_detector)
+  return folder
+
+
+def test_files_and_words(workdir, capsys):
+  result = run.run(str(workdir), 'records', settings=Settings(frames=3))
+  stored = json.loads((workdir / 'eval' / 'test' / 'metrics.json').read_text())
+  assert stored == result
+  assert (stored['step'], stored['split'], stored['fingerprint']) == (1234, 'test', FakeClips.fingerprint)
+  assert stored['protocols']['same_clip']['methods']['generated']['l1']['mean'] == 0
+  assert stored['notes'] == ['No landmark metrics: face detection needs dlib']
+  page = (workdir / 'report.html').read_text()
+  assert '1,234' in page and 'validation' in page and 'face detection needs dlib' in page
+  printed = capsys.readouterr().out
+  assert 'source unchanged' in printed and 'PSNR' in printed and str(workdir / 'report.html') in printed
+  assert not list(workdir.rglob('*.tmp'))
+
+
+def test_out_and_split_are_obeyed(workdir, tmp_path):
+  run.run(str(workdir), 'records', split='val', out=str(tmp_path / 'there'), settings=Settings(clips=1, frames=2))
+  assert json.loads((tmp_path / 'there' / 'metrics.json').read_text())['split'] == 'val'
+  assert (tmp_path / 'there' / 'report.html').exists() and not (workdir / 'report.html').exists()
+
+
+def test_landmarks_can_be_switched_off(workdir):
+  result = run.run(str(workdir), 'records', settings=Settings(clips=1, frames=2), landmarks=False)
+  assert result['notes'] == ['Landmark metrics were switched off (--no-landmarks).']
+
+
+def test_a_split_of_stills_is_one_clear_line(workdir, monkeypatch):
+  monkeypatch.setattr(run.records, 'Clips', lambda data, split: FakeClips())
+  with pytest.raises(UserError, match='records: split test holds no clip of two frames'):
+    run.run(str(workdir), 'records')
