@@ -69,11 +69,12 @@ def mouth_motion_distance(generated: np.ndarray, driver: np.ndarray) -> np.ndarr
   """As `mouth_distance`, of the shapes' deviations from their means over the sequence.
 
   Both means are taken over the frames in which both faces were found. A still face scores the driver's own mean
-  deviation, a perfect transfer between any two people 0.
+  deviation, a perfect transfer between any two people 0. Undefined (NaN) throughout where fewer than half of the frames
+  show both faces, or fewer than three: the mean of a few frames lies so close to them that any motion would look right.
   """
   ours, theirs = mouth_shape(generated), mouth_shape(driver)
   both = ~(np.isnan(ours).any(axis=(1, 2)) | np.isnan(theirs).any(axis=(1, 2)))
-  if not both.any():
+  if both.sum() < max(3, len(both) / 2):
     return np.full(len(ours), np.nan)
   return 100 * landmark_distance(ours - ours[both].mean(axis=0), theirs - theirs[both].mean(axis=0))
 

@@ -74,12 +74,21 @@ def test_mouth_motion_ignores_the_difference_between_people():
 
 
 def test_a_missing_face_is_missing_and_spoils_no_other_frame():
-  driver = np.stack([_face(opening=o) for o in (0, 5, 12)])
+  driver = np.stack([_face(opening=o) for o in (0, 5, 12, 3)])
   ours = driver.copy()
   ours[1] = np.nan
   for measure in (landmark_metrics.mouth_distance, landmark_metrics.mouth_motion_distance,
                   landmark_metrics.pose_distance, landmark_metrics.landmark_distance):
-    np.testing.assert_allclose(measure(ours, driver), [0, np.nan, 0], atol=1e-4, err_msg=measure.__name__)
+    np.testing.assert_allclose(measure(ours, driver), [0, np.nan, 0, 0], atol=1e-4, err_msg=measure.__name__)
+
+
+def test_mouth_motion_needs_enough_frames_to_have_a_mean():
+  driver = np.stack([_face(opening=o) for o in (0, 5, 12, 3, 1, 8)])
+  ours = np.repeat(driver[:1], 6, axis=0)
+  ours[:3] = np.nan
+  assert (landmark_metrics.mouth_motion_distance(ours, driver)[3:] > 0).all()
+  ours[3] = np.nan
+  assert np.isnan(landmark_metrics.mouth_motion_distance(ours, driver)).all()
 
 
 def test_detection_resizes_and_marks_missing_faces():
