@@ -1,8 +1,10 @@
 """The preparation job: many videos -> records, resumable, with a manifest that names every clip and every reason."""
 
+import collections
 import concurrent.futures
 import dataclasses
 import functools
+import hashlib
 import json
 import multiprocessing
 import os
@@ -87,7 +89,8 @@ def prepare_folder(inputs: Sequence[str | os.PathLike], out: str | os.PathLike,
     _check_detector()
   (out / 'cache').mkdir(parents=True, exist_ok=True)
   entries, resumed = _process(videos, out / 'cache', config, workers, console)
-  splits = _splits(labels.values(), out / SPLITS_FILE)
+  useful = [video for video in videos if entries[video].outcome()['clips']]
+  splits = _splits([labels[video] for video in useful], out / SPLITS_FILE)
   rows = [row for video in videos for row in _rows(video, entries[video], labels[video], splits)]
   _write_atomically(out / MANIFEST, ''.join(json.dumps(row, ensure_ascii=False) + '\n' for row in rows))
   summary = _summary(out, videos, entries, rows, resumed)
@@ -207,8 +210,6 @@ def _key(video: Video, config: prepare.PrepareConfig) -> str:
 
 
 def _digest_of(parts: Sequence[str]) -> str:
-  import hashlib
-
   return hashlib.sha256('\n'.join(parts).encode()).hexdigest()
 
 
@@ -220,32 +221,44 @@ def _run(videos: list[Video], entries, config, workers: int) -> Iterator[Video]:
       work(video, entries[video])
       yield video
     return
-  for video, error in _pooled(work, videos, entries, workers):
-    if error is None:
+  remaining = collections.deque(videos)
+  while remaining:
+    suspects = []
+    for video, alive in _pooled(work, remaining, entries, workers):
+      if alive:
+        yield video
+      else:
+        suspects.append(video)
+    # A dying process takes the whole pool along. Alone, each video shows whether it was the one.
+    for video in suspects:
+      for _, alive in _pooled(work, collections.deque([video]), entries, 1):
+        if not alive:
+          entries[video].begin()
+          entries[video].finish(_rejection(video, 'the decoder crashed'))
       yield video
-      continue
-    # The pool is gone with everything in it. Alone, each video shows whether it was the one.
-    for _, again in _pooled(work, [video], entries, 1):
-      if again is not None:
-        entries[video].begin()
-        entries[video].finish(_rejection(video, 'the decoder crashed'))
-    yield video
 
 
-def _pooled(work: Callable, videos: list[Video], entries, workers: int) -> Iterator[tuple[Video, Exception | None]]:
+def _pooled(work: Callable, remaining: collections.deque[Video], entries, workers: int) -> Iterator[tuple[Video, bool]]:
+  """Takes videos from `remaining` and yields (video, whether its process lived), until all are done or one died."""
   # spawn: forking a process that holds threads (the progress bar, or JAX in a notebook) may deadlock.
-  context = multiprocessing.get_context('spawn')
-  with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-    futures = {}
-    try:
-      futures = {pool.submit(work, video, entries[video]): video for video in videos}
-      for future in concurrent.futures.as_completed(futures):
+  pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context('spawn'))
+  waiting: dict[concurrent.futures.Future, Video] = {}
+  broken = False
+  try:
+    while waiting or (remaining and not broken):
+      # Few at a time, so that few are under suspicion when a process dies.
+      while remaining and not broken and len(waiting) < 2 * workers:
+        waiting[pool.submit(work, remaining[0], entries[remaining[0]])] = remaining[0]
+        remaining.popleft()
+      done, _ = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
+      for future in done:
         error = future.exception()
         if error is not None and not isinstance(error, BrokenProcessPool):
           raise error
-        yield futures[future], error
-    finally:
-      pool.shutdown(wait=True, cancel_futures=True)
+        broken = broken or error is not None
+        yield waiting.pop(future), error is None
+  finally:
+    pool.shutdown(wait=True, cancel_futures=True)
 
 
 @functools.cache
@@ -296,7 +309,7 @@ def _rows(video: Video, entry: cache.Entry, label: identities.Label, splits) -> 
   """Yields the manifest's lines for one video."""
   outcome = entry.outcome()
   common = {'video': video.video_id, 'file': video.path.name, 'source_sha256': outcome['source_sha256'],
-            'identity': label.identity, 'emotion': label.emotion, 'split': splits[label.identity]}
+            'identity': label.identity, 'emotion': label.emotion, 'split': splits.get(label.identity)}
   for rejected in outcome['rejected']:
     yield {'clip': None, **common, 'begin_frame': rejected['begin_frame'], 'frames': rejected['count'],
            'crop_box': None, 'status': 'rejected', 'reason': rejected['reason']}
@@ -345,7 +358,7 @@ def _write_records(out, videos, entries, labels, splits, config, rows, console: 
 def _records(split, videos, entries, labels, splits, config) -> Iterator[schema.Record]:
   for video in videos:
     label = labels[video]
-    if splits[label.identity] != split:
+    if splits.get(label.identity) != split:
       continue
     digest = entries[video].outcome()['source_sha256']
     for number, clip in entries[video].clips():
