@@ -7,6 +7,7 @@ chin, plus the forehead that no landmark marks, fills at most 0.70 of the height
 """
 
 import io
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -76,4 +77,4 @@ def split_evenly(begin: int, end: int, longest: int) -> Sequence[tuple[int, int]
   """Cuts [begin, end) into the fewest ranges of at most `longest`, of lengths that differ by at most one."""
   count = max(1, -(-(end - begin) // longest))
   bounds = [begin + (end - begin) * k // count for k in range(count + 1)]
-  return list(zip(bounds[:-1], bounds[1:], strict=True))
+  return list(itertools.pairwise(bounds))

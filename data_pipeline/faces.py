@@ -67,7 +67,7 @@ class LandmarkDetector:
     return (boxes - offset) / np.float32(scale)
 
   def landmarks_in(self, frame: np.ndarray, box: Box) -> np.ndarray:
-    """Returns float32[68, 2] for the face known to be in `box` (as `boxes` gives it; the fit depends on its framing)."""
+    """Returns float32[68, 2] for the face known to be in `box`, framed as `boxes` frames it."""
     repeat = max(1, _FINE_SIDE // max(frame.shape[:2]))
     # Only the neighbourhood of the face is repeated: a whole frame would cost more than the regression itself.
     box = np.asarray(box, np.float64)

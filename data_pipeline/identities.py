@@ -54,7 +54,7 @@ def from_name(video_id: str) -> Label:
 
 
 def read_metadata(path: pathlib.Path) -> dict[str, Label]:
-  """Reads a CSV with the columns id (a file name without its ending), and optionally identity, split, emotion, intensity.
+  """Reads a CSV with the column id (file name without its ending) and perhaps identity, split, emotion, intensity.
 
   Raises:
     DataError: in one line, for a missing column, an unknown split or emotion, or an identity in two splits.
@@ -71,8 +71,8 @@ def read_metadata(path: pathlib.Path) -> dict[str, Label]:
     label = _row_label(row, f'--metadata {path}, line {number}')
     home = homes.setdefault(label.identity, label.split)
     if home != label.split:
-      raise DataError(f'--metadata {path}, line {number}: identity {label.identity} is in the splits {home or "(none)"} '
-                      f'and {label.split or "(none)"}; an identity must be in one')
+      raise DataError(f'--metadata {path}, line {number}: identity {label.identity} is in the splits '
+                      f'{home or "(none)"} and {label.split or "(none)"}; an identity must be in one')
     labels[row['id']] = label
   return labels
 

@@ -100,8 +100,8 @@ def prepare_folder(inputs: Sequence[str | os.PathLike], out: str | os.PathLike,
   if _outdated(out, rows):
     _write_records(out, videos, entries, labels, splits, config, rows, console)
   if summary.rejected > max_rejected * len(videos):
-    raise DataError(f'{summary.rejected} of {len(videos)} videos gave no clip, more than {max_rejected:.0%}; reasons in '
-                    f'{summary.manifest}. The others are in {out}; --max-rejected sets the limit')
+    raise DataError(f'{summary.rejected} of {len(videos)} videos gave no clip, more than {max_rejected:.0%}; reasons '
+                    f'in {summary.manifest}. The others are in {out}; --max-rejected sets the limit')
   return summary
 
 

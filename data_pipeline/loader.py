@@ -107,8 +107,8 @@ class Loader(Iterator[dict[str, np.ndarray]]):
     self.close()
 
 
-def make_loader(records_dir: str | os.PathLike, *, split: str, sampler: str, image_size: int, batch_size: int, seed: int,
-                start_step: int = 0, process_index: int = 0, process_count: int = 1, workers: int = 2,
+def make_loader(records_dir: str | os.PathLike, *, split: str, sampler: str, image_size: int, batch_size: int,
+                seed: int, start_step: int = 0, process_index: int = 0, process_count: int = 1, workers: int = 2,
                 mouth_canvas: int = 0) -> Loader:
   """Returns the endless batches of one process.
 

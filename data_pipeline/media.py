@@ -79,7 +79,7 @@ def read_indexed_frames(path: str | os.PathLike, fps: float | None = FPS) -> Ite
     fps: output rate; None yields every stored frame once.
 
   Raises:
-    MediaError: if the file cannot be opened, or no frame of it can be decoded. A stream that breaks off later ends there.
+    MediaError: if the file cannot be opened, or nothing of it can be decoded. A stream that breaks off later just ends.
   """
   with _open(path) as container:
     stream = _video_stream(container, path)

@@ -35,7 +35,8 @@ class PrepareConfig:
 
   def __post_init__(self):
     for name, low, high in (('size', 16, 4096), ('quality', 1, 100), ('longest', 1, 100_000), ('shortest', 1, 100_000),
-                            ('detect_every', 1, 1000), ('min_face', 1, 4096), ('max_invalid', 0, 1), ('min_audio', 0, 1)):
+                            ('detect_every', 1, 1000), ('min_face', 1, 4096), ('max_invalid', 0, 1),
+                            ('min_audio', 0, 1)):
       value = getattr(self, name)
       if not low <= value <= high:
         raise ValueError(f'{name} must be between {low} and {high}, got {value}')
@@ -236,7 +237,9 @@ def _clip(segment: _Segment, jpegs: list[bytes], audio: media.AudioReader, confi
   waveform, note = _sound(segment, audio, config)
   boxes = cropping.to_crop(segment.boxes.reshape(-1, 2, 2), segment.crop, config.size).reshape(-1, 4)
   has_audio = len(waveform) > 0
-  mel = audio_features.mel_spectrogram(waveform.astype(np.float32) / 32768) if has_audio else np.zeros((0, 80), np.float32)
+  mel = np.zeros((0, audio_features.BANDS), np.float32)
+  if has_audio:
+    mel = audio_features.mel_spectrogram(waveform.astype(np.float32) / 32768)
   return PreparedClip(
       begin_frame=segment.begin, frames=jpegs,
       landmarks=cropping.to_crop(segment.landmarks, segment.crop, config.size),

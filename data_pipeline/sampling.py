@@ -79,8 +79,8 @@ class Population:
     self.infos: Sequence[ClipInfo] = clips.infos
     self.usable = [k for k, info in enumerate(self.infos) if sampler.usable(info)]
     if not self.usable:
-      raise DataError(f'{clips.folder}: no clip of the split {clips.split!r} can be used by the sampler {sampler.name!r} '
-                      f'(of {len(self.infos)})')
+      raise DataError(f'{clips.folder}: no clip of the split {clips.split!r} can be used by the sampler '
+                      f'{sampler.name!r} (of {len(self.infos)})')
 
   def clip(self, number: int) -> Clip:
     """Returns a clip, from memory or from the records."""

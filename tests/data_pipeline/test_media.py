@@ -70,7 +70,8 @@ def test_failed_writing_leaves_nothing_behind(tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(('content', 'reason'), [(None, 'no such file'), (b'', 'cannot be opened'), (b'x' * 5000, 'cannot')])
+@pytest.mark.parametrize(('content', 'reason'), [
+    (None, 'no such file'), (b'', 'cannot be opened'), (b'x' * 5000, 'cannot')])
 def test_unreadable_files_say_why(tmp_path, content, reason):
   path = tmp_path / 'bad name ü.mp4'
   if content is not None:

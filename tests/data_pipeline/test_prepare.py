@@ -46,10 +46,12 @@ def test_landmarks_stay_on_the_picture(tmp_path):
 @pytest.mark.parametrize(('make', 'reason'), [
     (lambda path: path.write_bytes(b'nothing'), 'cannot be opened'),
     (lambda path: videos.write(path, 1), 'too short: 1 frames'),
-    (lambda path: (videos.write(path, 20), np.save(path.with_suffix('.npy'), np.full((20, 68, 2), np.nan))), 'no face'),
+    (lambda path: (videos.write(path, 20), np.save(path.with_suffix('.npy'), np.full((20, 68, 2), np.nan))),
+     'no face'),
     (lambda path: (videos.write(path, 20), np.save(path.with_suffix('.npy'), np.zeros((20, 5)))), 'must have shape'),
     (lambda path: (videos.write(path, 20), path.with_suffix('.npy').write_bytes(b'x')), 'cannot be read'),
-    (lambda path: (videos.write(path, 30), np.save(path.with_suffix('.npy'), videos.face_landmarks(12))), 'given for 12'),
+    (lambda path: (videos.write(path, 30), np.save(path.with_suffix('.npy'), videos.face_landmarks(12))),
+     'given for 12'),
 ])
 def test_bad_videos_are_rejected_with_a_reason_and_the_rest_is_kept(tmp_path, make, reason):
   source = tmp_path / 'in'
@@ -83,7 +85,12 @@ def test_running_again_does_only_what_is_missing(tmp_path, monkeypatch):
   first = run(source, out)
   worked = []
   original = job._prepare_one
-  monkeypatch.setattr(job, '_prepare_one', lambda video, *a, **k: (worked.append(video.video_id), original(video, *a, **k)))
+
+  def noted(video, *args, **kwargs):
+    worked.append(video.video_id)
+    original(video, *args, **kwargs)
+
+  monkeypatch.setattr(job, '_prepare_one', noted)
   before = records.fingerprint(out)
   assert run(source, out).resumed == 2 and not worked and records.fingerprint(out) == before
   videos.write(source / 'c1.mp4', 12)
@@ -228,7 +235,8 @@ def test_cropped_clips_are_kept_whole_and_landmarks_agree_with_the_corpus(name):
   pytest.importorskip('dlib')
   from data_pipeline import faces
 
-  clips = list(prepare.prepare_video(corpus_dir() / 'clips' / f'{name}.mp4', prepare.PrepareConfig(), faces.LandmarkDetector()))
+  path = corpus_dir() / 'clips' / f'{name}.mp4'
+  clips = list(prepare.prepare_video(path, prepare.PrepareConfig(), faces.LandmarkDetector()))
   mine = np.concatenate([clip.landmarks for clip in clips])
   theirs = np.load(corpus_dir() / 'landmarks' / f'{name}.npy')
   assert all(tuple(clip.crop_box) == (0, 0, 256) for clip in clips)

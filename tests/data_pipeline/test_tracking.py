@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -110,6 +112,6 @@ def test_landmarks_move_with_the_crop():
 def test_even_splits_cover_everything_once(length, longest):
   parts = cropping.split_evenly(3, 3 + length, longest)
   assert parts[0][0] == 3 and parts[-1][1] == 3 + length
-  assert all(a[1] == b[0] for a, b in zip(parts[:-1], parts[1:], strict=True))
+  assert all(a[1] == b[0] for a, b in itertools.pairwise(parts))
   sizes = [end - begin for begin, end in parts]
   assert max(sizes) <= longest and max(sizes) - min(sizes) <= 1

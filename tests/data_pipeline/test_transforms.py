@@ -18,7 +18,7 @@ def mel_case():
 
 def pairs(case):
   for k in range(len(case['in/landmarks_a'])):
-    yield k, (case['in/image_a_u8'][k], case['in/landmarks_a'][k]), (case['in/image_b_u8'][k], case['in/landmarks_b'][k])
+    yield k, *((case[f'in/image_{x}_u8'][k], case[f'in/landmarks_{x}'][k]) for x in 'ab')
 
 
 def test_geometry_of_the_mouth_swap_matches_the_official_code(case):

@@ -41,7 +41,8 @@ def pictures(count: int, side: int = SIDE, seed: int = 0) -> np.ndarray:
 
 def tone(seconds: float) -> np.ndarray:
   """float32 at 16 kHz."""
-  return (0.3 * np.sin(2 * np.pi * 300 * np.arange(round(seconds * media.AUDIO_RATE)) / media.AUDIO_RATE)).astype(np.float32)
+  times = np.arange(round(seconds * media.AUDIO_RATE)) / media.AUDIO_RATE
+  return (0.3 * np.sin(2 * np.pi * 300 * times)).astype(np.float32)
 
 
 def write(path: pathlib.Path, count: int = 40, *, seed: int = 0, side: int = SIDE, fps: float = 25,
