@@ -166,12 +166,20 @@ def animate(
     which: The newest checkpoint, or the one of the lowest validation loss.
     batch: Frames per device call.
   """
+  import rich.console
+  import rich.progress
+
   from edtalk_jax import animation
   from edtalk_jax import model as model_lib
 
   drivers = {name: path for name, path in (('mouth', mouth), ('pose', pose), ('expression', expression)) if path}
-  done = animation.animate(model_lib.load(model, which, batch_size=batch), source, drivers, out, driver=driver,
-                           extend=extend, crop=crop, say=print)
+  loaded = model_lib.load(model, which, batch_size=batch)
+  console = rich.console.Console(highlight=False, markup=False, soft_wrap=True)
+  with rich.progress.Progress(console=console, transient=True) as bar:
+    task = bar.add_task('animating', total=None)
+    done = animation.animate(
+      loaded, source, drivers, out, driver=driver, extend=extend, crop=crop, say=bar.console.print,
+      progress=lambda count, total: bar.update(task, completed=count, total=total))
   sound = 'with the driver\'s sound' if done.sound else 'silent, as the driver is'
   print(f'wrote {done.path}: {done.frames} frames, {done.seconds:.2f} s at 25 frames/s, {sound}')
 

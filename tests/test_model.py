@@ -1,12 +1,17 @@
 """The public model: batching and padding change nothing, banks left out are the portrait's own."""
 
+import pathlib
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import edtalk_jax
 from edtalk_jax.config import Config, ModelConfig, PerceptualConfig
-from edtalk_jax.model import Model
+from edtalk_jax.model import Model, load
 from edtalk_jax.networks.edtalk import EDTalk
 
 SIZE = 16
@@ -26,6 +31,12 @@ def params():
 @pytest.fixture(scope='module')
 def model(params):
   return Model(CONFIG, params, batch_size=2)
+
+
+def test_the_package_offers_load_and_imports_light():
+  assert edtalk_jax.load is load
+  code = 'import sys, edtalk_jax; assert "jax" not in sys.modules and edtalk_jax.__version__'
+  subprocess.run([sys.executable, '-c', code], check=True, timeout=60, cwd=pathlib.Path(__file__).parents[1])
 
 
 def _images(count, seed=0):
