@@ -127,7 +127,7 @@ class Generator(nn.Module):
     if expression is not None and not config.expression_module:
       raise ValueError('expression is given, but model.expression_module is False')
     sizes = [source.shape[1] for source in features]
-    if sizes != [8 << level for level in range(len(sizes))] or sizes[-1] != config.image_size:
+    if sizes != [8 << level for level in range(config.image_size.bit_length() - 3)]:
       raise ValueError(f'features have sizes {sizes}, expected 8, 16, ..., {config.image_size}')
     constant = self.param('constant', nn.initializers.normal(1.0), (1, 4, 4, config.channels(4)))
     x = jnp.broadcast_to(constant, (len(latent), *constant.shape[1:]))

@@ -17,6 +17,7 @@ from edtalk_jax import ops
 from edtalk_jax.config import ModelConfig, PerceptualConfig
 from edtalk_jax.networks import VGG19, Discriminator, EDTalk
 from edtalk_jax.weights import official_names
+from edtalk_jax.weights.official_sizes import infer_config
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +48,10 @@ def from_official(arrays: Arrays, network: str) -> tuple[AnyConfig, dict[str, An
   _check_network(network)
   if network == 'vgg19':
     arrays = {_slice_name(name): array for name, array in arrays.items()}
-  config = _infer(arrays, network)
+  try:
+    config = infer_config(arrays, network)
+  except ValueError as error:
+    raise ValueError(f'this is no {network} state dict: {error}') from None
   entries = official_names.entries(network, config)
   banks = official_names.BANKS.get(network, ())
   known = {entry.name for entry in entries} | {name for name, _ in banks}
@@ -147,42 +151,6 @@ def _slice_name(name: str) -> str:
   return f'vgg.slice{parts[int(match[1])]}.{match[1]}.{match[2]}'
 
 
-def _infer(arrays: Arrays, network: str) -> AnyConfig:
-  """Reads the sizes of a network from the shapes of its tensors."""
-
-  def shape(name: str) -> tuple[int, ...]:
-    if name not in arrays:
-      raise ValueError(f'this is no {network} state dict: it has no tensor {name}')
-    return tuple(arrays[name].shape)
-
-  def count(pattern: str) -> int:
-    return len({match[1] for match in map(re.compile(pattern).match, arrays) if match})
-
-  if network == 'vgg19':
-    return PerceptualConfig(width=shape('vgg.slice1.0.weight')[0] / 64)
-  prefix = '' if network == 'discriminator' else r'enc\.net_app\.'
-  blocks = count(rf'{prefix}convs\.(\d+)\.skip\.')
-  size, full = 4 << blocks, shape(prefix.replace('\\', '') + 'convs.0.0.weight')[0]
-  if network == 'discriminator':
-    deepest = shape('final_conv.0.weight')[0]
-    return ModelConfig(image_size=size, channel_base=full * size, channel_max=deepest)
-  trunk = 'enc.fc' if network == 'lia' else 'fc'
-  layers = count(rf'{re.escape(trunk)}\.(\d+)\.')
-  if network == 'lia':
-    banks, depth, layers = (('motion', shape(f'enc.fc.{layers - 1}.weight')[0]),), 1, layers - 1
-  else:
-    depth = count(r'lip_fc\.(\d+)\.')
-    names = [name for _, group in official_names.BANKS[network] for name in group]
-    banks = tuple((name, shape(f'{official_names.HEADS[name]}.{depth - 1}.weight')[0]) for name in names)
-  expression = network == 'edtalk'
-  return ModelConfig(
-    image_size=size, style_dim=shape(f'enc.net_app.convs.{blocks + 1}.weight')[0], channel_base=full * size,
-    channel_max=shape('dec.input.input')[1], banks=banks, trunk_layers=layers, head_layers=depth,
-    expression_module=expression,
-    expression_hidden=shape('dec.fineadainresblock.0.norm2.mlp_shared.0.weight')[0] if expression else 128,
-  )  # fmt: skip
-
-
 def _check_network(network: str) -> None:
   if network not in NETWORKS:
     raise ValueError(f'network must be one of {", ".join(NETWORKS)}, got {network!r}')
@@ -196,11 +164,12 @@ def _check_names(network: str, *, missing: set[str], unknown: set[str]) -> None:
 
 def _check_shapes(network: str, flat: Mapping[str, np.ndarray], config: AnyConfig) -> None:
   """Compares with the shapes of the module that the inferred config builds."""
-  image = jnp.zeros((1, 64, 64, 3)) if network == 'vgg19' else jnp.zeros((1, config.image_size, config.image_size, 3))
-  module, inputs = {
-    'vgg19': lambda: (VGG19(config.width), (image,)),
-    'discriminator': lambda: (Discriminator(config), (image,)),
-  }.get(network, lambda: (EDTalk(config), (image, image)))()
+  if network == 'vgg19':
+    size, module = 64, VGG19(config.width)
+  else:
+    size, module = config.image_size, Discriminator(config) if network == 'discriminator' else EDTalk(config)
+  image = jnp.zeros((1, size, size, 3))
+  inputs = (image, image) if isinstance(module, EDTalk) else (image,)
   variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
   expected = {k: v.shape for k, v in flax.traverse_util.flatten_dict(variables['params'], sep='/').items()}
   wrong = [f'{path} {array.shape}, expected {expected[path]}' for path, array in flat.items()

@@ -16,7 +16,7 @@ def case_files(*nets: str) -> list[pathlib.Path]:
   files = [file for net in nets for file in parity_dir().glob(f'case_{net}_*.npz')]
   if not files:
     pytest.skip(f'{parity_dir()} holds no case of {", ".join(nets)}', allow_module_level=True)
-  return sorted(files, key=lambda file: (int(file.stem.rpartition('_')[2]), file.stem))
+  return sorted(files, key=lambda file: ([int(digits) for digits in re.findall(r'\d+', file.stem)], file.stem))
 
 
 class Case:

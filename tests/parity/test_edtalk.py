@@ -139,7 +139,8 @@ def _drive(port: Port, path: str, drivers: dict[str, str]):
 def test_edtalk(file):
   port = Port(Case(file))
   for path, drivers in PATHS[port.case.net].items():
-    _drive(port, path, drivers)
+    if port.case.recorded(f'{path}/'):
+      _drive(port, path, drivers)
   port.bank('bank_lipnonlip', 'direction_lipnonlip.weight')
   if port.case.net == 'edtalk':
     port.bank('bank_exp', 'direction_lipnonlip.weight', 'direction_exp.weight')

@@ -110,8 +110,8 @@ def test_vgg19_round_trip():
   assert config.width == 0.125 and jax.tree.all(jax.tree.map(np.array_equal, loaded, dict(variables)))
 
 
-@pytest.mark.parametrize('file', [f for f in case_files('edtalk', 'lip_pose', 'lia', 'discriminator')
-                                  if f.stem.endswith('_64')], ids=lambda file: file.stem)
+# The smallest case of each network: names do not depend on the size.
+@pytest.mark.parametrize('file', [case_files(net)[0] for net in (*GENERATORS, 'discriminator')], ids=lambda f: f.stem)
 def test_export_has_all_official_names_and_the_imported_values(file):
   case = Case(file)
   official = case.weights()
@@ -149,7 +149,7 @@ def test_dead_tensors_are_accepted_and_named(caplog):
   [
     (lambda a: a.pop('dec.convs.1.conv.weight'), 'missing dec.convs.1.conv.weight; unknown nothing'),
     (lambda a: a.update(odd=np.zeros(3)), 'missing nothing; unknown odd'),
-    (lambda a: a.pop('dec.input.input'), 'this is no lip_pose state dict: it has no tensor dec.input.input'),
+    (lambda a: a.pop('dec.input.input'), 'this is no lip_pose state dict: .* no tensor dec.input.input'),
     (lambda a: a.update({'fc.0.bias': np.zeros(5)}), r'navigation/trunk/linear_0/bias \(5,\), expected \(12,\)'),
   ],
   ids=['missing', 'unknown', 'no size', 'shape'],
