@@ -38,6 +38,7 @@ class VideoInfo:
     fps: average frames per second as stored; 0 if unknown.
     seconds: duration; 0 if unknown.
     has_audio: whether there is an audio stream.
+    stretch: factors from upright stored pixels to displayed ones along (x, y); not 1 where pixels are not square.
   """
 
   width: int
@@ -45,6 +46,7 @@ class VideoInfo:
   fps: float
   seconds: float
   has_audio: bool
+  stretch: tuple[float, float] = (1.0, 1.0)
 
 
 def probe(path: str | os.PathLike) -> VideoInfo:
@@ -60,7 +62,9 @@ def probe(path: str | os.PathLike) -> VideoInfo:
       raise MediaError(f'{path}: holds no decodable video frame')
     height, width = _picture(frame, stream).shape[:2]
     seconds = container.duration / av.time_base if container.duration else 0.0
-    return VideoInfo(width, height, float(stream.average_rate or 0), seconds, bool(container.streams.audio))
+    stored = (frame.width, frame.height) if round(frame.rotation / 90) % 2 == 0 else (frame.height, frame.width)
+    return VideoInfo(width, height, float(stream.average_rate or 0), seconds, bool(container.streams.audio),
+                     (width / stored[0], height / stored[1]))
 
 
 def read_frames(path: str | os.PathLike, fps: float | None = FPS) -> Iterator[np.ndarray]:

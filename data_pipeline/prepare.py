@@ -128,7 +128,7 @@ def _follow(path, config: PrepareConfig, detector, landmarks):
   if landmarks is None:
     tracks, count = tracking.track_faces(watched(media.read_frames(path)), detector, config.detect_every)
     return tracks, count, tuple(shape)
-  given = GivenLandmarks(landmarks)
+  given = GivenLandmarks(landmarks, media.probe(path).stretch)
   indices = []
 
   def noted():
@@ -145,13 +145,16 @@ def _follow(path, config: PrepareConfig, detector, landmarks):
 
 
 class GivenLandmarks:
-  """Landmarks from a file in the place of a detector; `index` is the number of the frame asked about."""
+  """Landmarks from a file in the place of a detector; `index` is the number of the frame asked about.
 
-  def __init__(self, landmarks: np.ndarray):
+  `stretch` takes them from stored pixels to square ones (`media.VideoInfo`).
+  """
+
+  def __init__(self, landmarks: np.ndarray, stretch: tuple[float, float] = (1.0, 1.0)):
     landmarks = np.asarray(landmarks)
     if landmarks.ndim != 3 or landmarks.shape[1:] != (68, 2):
       raise RejectedVideo(f'landmarks must have shape [frames, 68, 2], got {list(landmarks.shape)}')
-    self._landmarks = landmarks.astype(np.float32)
+    self._landmarks = ((landmarks + 0.5) * stretch - 0.5).astype(np.float32)
     self.index = 0
 
   def boxes(self, frame: np.ndarray, thorough: bool = True) -> np.ndarray:

@@ -1,13 +1,15 @@
+import fractions
 import json
 import os
 import subprocess
 import sys
 
+import av
 import numpy as np
 import pytest
 from rich.console import Console
 
-from data_pipeline import cache, cropping, job, prepare, records
+from data_pipeline import cache, cropping, job, media, prepare, records
 from data_pipeline.errors import DataError, RejectedVideo
 from tests.data_pipeline import videos
 from tests.data_pipeline.conftest import CONFIG, run
@@ -41,6 +43,23 @@ def test_landmarks_stay_on_the_picture(tmp_path):
   left, top, side = clip.crop_box
   assert side < 192
   np.testing.assert_allclose(clip.landmarks, (points + 0.5 - (left, top)) * 64 / side - 0.5, atol=1e-3)
+
+
+def test_pixels_that_are_not_square_are_made_square(tmp_path):
+  path = tmp_path / 'a.mp4'
+  with av.open(str(path), 'w') as container:
+    stream = container.add_stream('libx264', rate=25)
+    stream.width, stream.height, stream.pix_fmt = 96, 96, 'yuv420p'
+    stream.codec_context.sample_aspect_ratio = fractions.Fraction(4, 3)
+    for image in videos.pictures(12):
+      container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format='rgb24')))
+    container.mux(stream.encode(None))
+  assert media.probe(path).width == 128
+  points = videos.face_landmarks(12)
+  (clip,) = clips_of(path, landmarks=points)
+  left, top, side = clip.crop_box
+  expected = ((points + 0.5) * (4 / 3, 1) - (left, top)) * 64 / side - 0.5
+  np.testing.assert_allclose(clip.landmarks, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize(('make', 'reason'), [
