@@ -11,11 +11,12 @@ import pytest
 from tests.shared import parity_dir, parity_weights
 
 
-def case_files(*nets: str) -> list[pathlib.Path]:
-  """The pack's cases of these networks at whatever sizes it has, smallest first."""
+def case_files(*nets: str) -> list:
+  """The pack's cases of these networks at whatever sizes it has, smallest first; a skipped one if it has none."""
   files = [file for net in nets for file in parity_dir().glob(f'case_{net}_*.npz')]
   if not files:
-    pytest.skip(f'{parity_dir()} holds no case of {", ".join(nets)}', allow_module_level=True)
+    reason = f'{parity_dir()} holds no case of {" or ".join(nets)}'
+    return [pytest.param(pathlib.Path(f'case_{nets[0]}'), marks=pytest.mark.skip(reason=reason))]
   return sorted(files, key=lambda file: ([int(digits) for digits in re.findall(r'\d+', file.stem)], file.stem))
 
 
@@ -44,6 +45,12 @@ class Case:
     """Names and shapes of the whole official state dict, constants included."""
     constants = self._pack.load_constants(self._manifest)
     return self._pack.load_manifest(self._manifest) | {name: tuple(c['shape']) for name, c in constants.items()}
+
+  def constants(self) -> dict[str, np.ndarray]:
+    """Names and values of the official state dict's constants."""
+    constants = self._pack.load_constants(self._manifest)
+    stored = {name: c for name, c in constants.items() if isinstance(c['value'], list)}
+    return {name: np.asarray(c['value'], np.float32).reshape(c['shape']) for name, c in stored.items()}
 
   def input(self, name: str) -> np.ndarray:
     """An input; images as float32 NHWC in [-1, 1]."""
