@@ -116,7 +116,7 @@ def _table(summary: ProtocolSummary) -> str:
       missing = f'<br>{value.missing} of {value.frames + value.missing} missing' if value.missing else ''
       cells.append(f'{page.number(value.mean)}<small>{_range(value)}{missing}</small>')
     rows.append(('ours' if method == GENERATED else '', cells))
-  gain = ['generated minus source unchanged<small>paired, frame by frame</small>']
+  gain = ['generated minus source unchanged<small>over the frames in which both are measured</small>']
   for metric in summary.metrics:
     value = summary.gain[metric.key]
     gain.append(f'{page.number(value.mean, signed=True)}<small>{_range(value, signed=True)}</small>')
