@@ -20,7 +20,7 @@ _LONGEST_SIDE = 640  # pixels the detector looks at, as in the official crop scr
 _PADDING = 0.25  # of the side, replicated around the frame when a face that touches the border is not found
 # dlib rounds landmarks to whole pixels; frames smaller than this are repeated to this size first, which leaves the
 # regression's pixel comparisons unchanged and gives fractions of a pixel.
-_FINE_SIDE = 1024
+_FINE_SIDE = 512
 
 Box = np.ndarray  # float32[4]: left, top, right, bottom, in pixels of the frame
 
@@ -75,6 +75,8 @@ class LandmarkDetector:
     left, top = np.maximum(np.floor(box[:2] - reach), 0).astype(int)
     right, bottom = np.ceil(box[2:] + reach).astype(int)
     chip = frame[top:max(bottom, top + 1), left:max(right, left + 1)]
+    # dlib compares the mean of the three channels; taking it first makes the rest three times cheaper.
+    chip = (chip.sum(axis=2, dtype=np.uint16) // 3).astype(np.uint8)
     if chip.size == 0:
       raise ValueError(f'box must overlap the frame of {frame.shape[1]}x{frame.shape[0]} pixels, got {box.tolist()}')
     if repeat > 1:
