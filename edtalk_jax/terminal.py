@@ -8,8 +8,11 @@ from edtalk_jax.config import UserError
 
 def run_main(main: Callable[[], None]) -> None:
   """Runs a command; a `UserError` or one of the data pipeline's `DataError`s becomes one line and exit code 2."""
+  from absl import logging
+
   from data_pipeline.errors import DataError  # beside us, not below: imported where the two meet
 
+  logging.set_verbosity(logging.ERROR)  # Orbax and Grain say much that no user of a command can act on
   try:
     main()
   except (UserError, DataError) as error:

@@ -12,7 +12,8 @@ Array = jax.Array
 
 def to_unit_range(image: Array) -> Array:
   """uint8 images -> float32 in [-1, 1], the official transform (ToTensor, then Normalize(0.5, 0.5))."""
-  return (image.astype(jnp.float32) / 255 - 0.5) * 2
+  # Rounding would put 255 just above 1, where VGG's clamp stops the gradient.
+  return jnp.clip(image.astype(jnp.float32) * (2 / 255) - 1, -1, 1)
 
 
 def merge_views(images: Array) -> Array:

@@ -1,5 +1,6 @@
 """Stage 1: mouth and head pose part ways by cross-reconstruction of mouth-swapped frames (EDTalk, Sec. 3.2)."""
 
+import dataclasses
 import functools
 
 import jax.numpy as jnp
@@ -33,7 +34,7 @@ def model_config(model: ModelConfig) -> ModelConfig:
 
 def build(config: Config) -> Stage:
   """Builds the stage; see `Stage` and docs/stages.md."""
-  networks = Networks(config)
+  networks = Networks(dataclasses.replace(config, model=model_config(config.model)))
   return Stage(
     name='mouth_pose',
     sampler='mouth_pose',

@@ -60,17 +60,22 @@ class Loop:
         state, metrics = self._programs.train(state, self._frozen, batch)
         if unread:
           self._report(*unread, rate, log)
-        unread = (number, metrics) if number % config.log.every == 0 or number == last else None
+          unread = None
         if number == first + 1:
           jax.block_until_ready(metrics)
           self._say(f'first step done after {time.monotonic() - started:.0f} s (most of it compilation)')
           rate.read(number)
-        if config.log.samples_every and (number % config.log.samples_every == 0 or number == last):
+        save = number % config.checkpoint.every == 0 or number == last
+        show = config.log.samples_every and (number % config.log.samples_every == 0 or number == last)
+        if save or show:
+          # The device has to be waited for anyway, and a state that is not finite must not be saved.
+          self._report(number, metrics, rate, log)
+        elif number % config.log.every == 0:
+          unread = (number, metrics)
+        if show:
           self._write_samples(number, state, self._held_out[0] if self._held_out else host_batch)
-        if number % config.checkpoint.every == 0 or number == last:
+        if save:
           self._checkpoints.save(state, {'stage': self._stage.name}, self._validate(number, state, log))
-      if unread:
-        self._report(*unread, rate, log)
     return state
 
   def _report(self, number: int, metrics: dict[str, jax.Array], rate: Rate, log: MetricLog) -> None:

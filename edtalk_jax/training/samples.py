@@ -45,5 +45,6 @@ def columns(
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-  """Images in [-1, 1] (values outside are clipped) -> uint8."""
-  return np.clip(np.round((np.asarray(images, np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
+  """Images in [-1, 1] (values outside are clipped, NaN is black) -> uint8."""
+  scaled = np.round((np.asarray(images, np.float32) + 1) * 127.5)
+  return np.nan_to_num(np.clip(scaled, 0, 255)).astype(np.uint8)

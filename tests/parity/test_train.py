@@ -167,7 +167,8 @@ def test_training_step(path):
 
   state = state_lib.create({k: params[k] for k in ('model', 'discriminator')}, stage.trainable, *optimizer.values())
   metrics = []
-  for iteration in range(3 if any(key.startswith('out/trajectory') for key in case) else 1):
+  iterations = max((len(case[key]) for key in case if key.startswith('out/trajectory')), default=1)
+  for iteration in range(iterations):
     state, found, logits = iterate(jax.tree.map(np.asarray, state), params['vgg'])
     metrics.append(jax.device_get(found.metrics))
     if iteration == 0:

@@ -1,0 +1,33 @@
+# make demo: from real clips to an animated portrait.  make test: the test suite.  Both install what they need.
+PYTHON ?= python3
+VENV ?= .venv
+CLIPS ?= ../shared/corpus/clips
+OUT ?= runs/demo
+RECONSTRUCTION_STEPS ?= 800
+MOUTH_POSE_STEPS ?= 800
+PYTEST_ARGS ?= -n 2
+
+# Programs compiled once are found again by the next command and the next `make`.
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/$(VENV)/jax_cache
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 2
+
+.PHONY: demo test lint clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/installed
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m launch.demo --clips "$(CLIPS)" --out "$(OUT)" \
+	  --reconstruction-steps $(RECONSTRUCTION_STEPS) --mouth-pose-steps $(MOUTH_POSE_STEPS) $(if $(LIMIT),--limit $(LIMIT))
+
+test: $(VENV)/installed
+	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check .
+
+$(VENV)/installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,faces]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,1 @@
+"""Configurations of runs; each file defines get_config()."""

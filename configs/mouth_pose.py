@@ -1,0 +1,8 @@
+"""Stage `mouth_pose` at full size: 256 pixels, 20 mouth and 6 pose vectors. Start it with `--from` a reconstruction."""
+
+from edtalk_jax.config import Config, DataConfig, RunConfig
+
+
+def get_config() -> Config:
+  """The official trainer runs batches of 4 pairs in each process; about 4000 iterations are reported."""
+  return Config(run=RunConfig(stage='mouth_pose', steps=8_000), data=DataConfig(batch_size=8, workers=8))

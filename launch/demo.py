@@ -1,0 +1,107 @@
+"""The whole path on a folder of videos: prepare, train both stages, evaluate, animate.
+
+`make demo` runs this; it prints every command before running it, so that a reader can go on by hand.
+"""
+
+import dataclasses
+import json
+import pathlib
+import shlex
+import subprocess
+import sys
+import time
+from typing import Annotated
+
+import tyro
+
+from edtalk_jax.config import UserError
+from edtalk_jax.terminal import run_main
+
+VIDEO_ENDINGS = ('.mp4', '.mov', '.mkv', '.avi', '.webm', '.mpg')
+
+
+@dataclasses.dataclass
+class Demo:
+  """Runs the whole path on a folder of videos: prepare, train both stages, evaluate, animate.
+
+  Example: python -m launch.demo --clips videos --out runs/demo
+  """
+
+  clips: Annotated[pathlib.Path, tyro.conf.arg(metavar='DIR')]
+  """Folder of videos of talking people."""
+  out: Annotated[pathlib.Path, tyro.conf.arg(metavar='DIR')] = pathlib.Path('runs/demo')
+  """Where records, runs, report and video go; run it again to go on."""
+  config: str = 'configs/tiny.py'
+  """The configuration of both stages."""
+  reconstruction_steps: int = 800
+  """Steps of the first stage."""
+  mouth_pose_steps: int = 800
+  """Steps of the second stage."""
+  limit: int = 0
+  """Use only so many videos, spread over the folder; 0 uses all."""
+
+  def run(self) -> None:
+    """Runs the commands one after the other and says how long each took."""
+    records, first, second = self.out / 'records', self.out / 'reconstruction', self.out / 'mouth_pose'
+    common = ('--config', self.config, '--data', records)
+    self.times = {}
+    self._command('prepare', 'edtalk', 'prepare', *self._videos(), '--out', records)
+    self._command(
+      'reconstruction', 'python', 'train.py', *common, '--workdir', first, '--steps', self.reconstruction_steps
+    )
+    self._command(
+      'mouth_pose', 'python', 'train.py', *common, '--workdir', second, '--from', first,
+      '--steps', self.mouth_pose_steps, '--set', 'run.stage=mouth_pose',
+    )  # fmt: skip
+    self._command('eval', 'python', 'eval.py', '--workdir', second, '--data', records)
+    portrait, mouth, pose = self._cast(records)
+    video = self.out / 'animation.mp4'
+    self._command(
+      'animate', 'edtalk', 'animate', '--model', second, '--source', portrait, '--mouth', mouth, '--pose', pose,
+      '--out', video,
+    )  # fmt: skip
+    print('\nseconds: ' + ', '.join(f'{name} {seconds:.0f}' for name, seconds in self.times.items()))
+    print(f'look at {second}/report.html, {second}/samples and {video}')
+
+  def _videos(self) -> list[pathlib.Path]:
+    """The folder, or the videos of it that `limit` leaves."""
+    if not self.clips.is_dir():
+      raise UserError(f'--clips {self.clips}: no such folder; give a folder of videos, e.g. make demo CLIPS=videos')
+    if not self.limit:
+      return [self.clips]
+    files = sorted(path for path in self.clips.iterdir() if path.suffix.lower() in VIDEO_ENDINGS)
+    return files[:: max(1, len(files) // self.limit)][: self.limit]
+
+  def _cast(self, records: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path, pathlib.Path]:
+    """A portrait, a mouth driver and a pose driver of three different people, if possible of the test split."""
+    lines = [json.loads(line) for line in (records / 'manifest.jsonl').read_text(encoding='utf-8').splitlines()]
+    good = [line for line in lines if line['status'] == 'ok']
+    good.sort(key=lambda line: (line['split'] != 'test', not line.get('has_audio'), line['clip']))
+    chosen = list({line['identity']: line for line in reversed(good)}.values())[::-1]  # the first clip of each
+    mouth, pose, portrait = (chosen[index % len(chosen)] for index in range(3))
+    return self._portrait(portrait), self.clips / mouth['file'], self.clips / pose['file']
+
+  def _portrait(self, line: dict) -> pathlib.Path:
+    """Writes the first frame of a video as the portrait to animate."""
+    from PIL import Image
+
+    from data_pipeline import media
+
+    path = self.out / 'portrait.png'
+    Image.fromarray(next(iter(media.read_frames(self.clips / line['file'])))).save(path)
+    return path
+
+  def _command(self, name: str, *words) -> None:
+    """Prints and runs a command; the interpreter is this one."""
+    words = [str(word) for word in words]
+    print(f'\n$ {shlex.join(words)}', flush=True)
+    program = {'edtalk': [sys.executable, '-m', 'edtalk_jax.cli'], 'python': [sys.executable]}[words[0]]
+    started = time.monotonic()
+    done = subprocess.run([*program, *words[1:]])
+    if done.returncode:
+      raise UserError(f'{name} ended with code {done.returncode}')
+    self.times[name] = time.monotonic() - started
+
+
+if __name__ == '__main__':
+  run_main(lambda: tyro.cli(Demo).run())

@@ -1,0 +1,93 @@
+"""What flows where in a stage: which pictures and which parameters each loss term depends on."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from edtalk_jax import stages
+from edtalk_jax.config import UserError
+from edtalk_jax.training import trees
+from tests import tiny
+
+
+@pytest.fixture(scope='module')
+def mouth_pose():
+  config = tiny.config('mouth_pose')
+  stage = stages.build(config)
+  params, frozen = stage.init(jax.random.key(0)), stage.init_frozen()
+  run = jax.jit(lambda batch: stage.model_losses(params['model'], params['discriminator'], frozen, batch))
+  return config, run
+
+
+def changed(first, second):
+  """The views of `reconstruction` that differ in any example."""
+  return [view for view in range(4) if np.max(np.abs(first[:, view] - second[:, view])) > 1e-6]
+
+
+@pytest.mark.parametrize(
+  ('field', 'views'),
+  [
+    ('source_a', [0, 2]),
+    ('source_b', [1, 3]),
+    ('target_a', [0]),
+    ('target_b', [1]),
+    ('target_a_mouth_b', [2, 3]),  # a's pose for a crossed, b's mouth for b crossed
+    ('target_b_mouth_a', [2, 3]),
+  ],
+)
+def test_each_picture_reaches_just_the_outputs_it_should(mouth_pose, field, views):
+  config, run = mouth_pose
+  batch = tiny.batch(config, size=4)
+  other = {**batch, field: tiny.batch(config, size=4, seed=1)[field]}
+  assert changed(run(batch)[1]['reconstruction'], run(other)[1]['reconstruction']) == views
+
+
+def test_unswapped_frames_make_cross_equal_self(mouth_pose):
+  """If the swapped frames carry their own mouths, the crossed faces must be the plain ones and the spaces agree."""
+  config, run = mouth_pose
+  batch = tiny.batch(config, size=4)
+  batch['target_a_mouth_b'] = batch['target_b_mouth_a'] = batch['target_b'] = batch['target_a']
+  terms, images = run(batch)
+  np.testing.assert_allclose(images['reconstruction'][:, 2:], images['reconstruction'][:, :2], atol=1e-5)
+  np.testing.assert_allclose(terms['cross_l1'], terms['self_l1'], rtol=1e-5)
+  # Two views with cosine one, times the reference's batch of four.
+  np.testing.assert_allclose(terms['mouth_space'], np.full(4, 4 * 2 / np.e), rtol=1e-5)
+
+
+def test_terms_are_per_example_and_weighted(mouth_pose):
+  config, run = mouth_pose
+  terms, _ = run(tiny.batch(config, size=4))
+  assert {name: value.shape for name, value in terms.items()} == dict.fromkeys(terms, (4,))
+  assert set(terms) == {'self_l1', 'self_perceptual', 'cross_l1', 'cross_perceptual', 'adversarial', 'mouth_space',
+                        'pose_space'}  # fmt: skip
+  heavier = dataclasses.replace(config, loss=dataclasses.replace(config.loss, l1=3.0))
+  stage = stages.build(heavier)
+  params = stage.init(jax.random.key(0))
+  arguments = (params['model'], params['discriminator'], stage.init_frozen(), tiny.batch(config, size=4))
+  again, _ = jax.jit(stage.model_losses)(*arguments)
+  np.testing.assert_allclose(again['self_l1'], 3 * terms['self_l1'], rtol=1e-5)
+  np.testing.assert_allclose(again['self_perceptual'], terms['self_perceptual'], rtol=1e-5)
+
+
+def test_navigation_only_freezes_the_rest():
+  config = tiny.config('mouth_pose')
+  stage = stages.build(dataclasses.replace(config, run=dataclasses.replace(config.run, train='navigation')))
+  model = jax.eval_shape(stage.init, jax.random.key(0))['model']
+  chosen, fixed = trees.split(model, stage.trainable)
+  assert {path.split('/')[1] for path in chosen} == {'heads', 'banks'}
+  assert {path.split('/')[0] for path in fixed} == {'encoder', 'generator', 'navigation'}
+
+
+def test_reconstruction_has_one_motion_bank_whatever_the_model_says():
+  config = tiny.config('reconstruction')
+  model = stages.model_config(config)
+  assert model.banks == (('motion', 20),) and model.head_layers == 1
+  params = jax.eval_shape(stages.build(config).init, jax.random.key(0))['model']
+  assert list(params['navigation']['banks']) == ['motion']
+
+
+def test_mouth_pose_without_its_banks_is_one_clear_line():
+  with pytest.raises(UserError, match="needs banks named 'mouth' and 'pose'"):
+    stages.build(tiny.config('mouth_pose', banks=(('mouth', 4),)))

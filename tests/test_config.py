@@ -1,0 +1,62 @@
+import dataclasses
+import json
+import pathlib
+
+import pytest
+
+from edtalk_jax import config as config_lib
+from edtalk_jax.config import Config, ModelConfig, UserError
+
+CONFIGS = sorted(path for path in pathlib.Path(__file__).parents[1].glob('configs/*.py') if path.stem != '__init__')
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_shipped_configs_survive_json(path):
+  config = config_lib.load(str(path))
+  assert config_lib.from_dict(Config, json.loads(json.dumps(dataclasses.asdict(config)))) == config
+
+
+def test_override_descends_and_keeps_types():
+  config = config_lib.apply_overrides(Config(), ['optimizer.beta2=0.9', 'run.stage=mouth_pose', 'loss.l1=2'])
+  assert (config.optimizer.beta2, config.run.stage, config.loss.l1) == (0.9, 'mouth_pose', 2.0)
+  banks = config_lib.apply_overrides(Config(), ['model.banks=(("mouth",20),("pose",6),("eyes",4))'])
+  assert banks.model.banks[-1] == ('eyes', 4)
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('optimizer.beta3=1', "unknown option 'beta3'; OptimizerConfig has learning_rate"),
+    ('run.steps=many', "steps must be a int, got 'many'"),
+    ('run.stage=training', 'stage must be one of reconstruction, mouth_pose'),
+    ('run', 'expected NAME=VALUE'),
+    ('run=1', 'run is a group'),
+    ('model.image_size=100', 'model.image_size must be a power of two'),
+    ('perceptual.scales=(1.0,0.125)', None),
+    ('model.banks=(("mouth",20),("mouth",6))', 'a list of distinct banks'),
+  ],
+)
+def test_mistakes_are_one_line_with_name_value_and_expectation(text, message):
+  if message is None:
+    config_lib.apply_overrides(Config(), [text])  # fine at 256 pixels
+    return
+  with pytest.raises(UserError) as caught:
+    config_lib.apply_overrides(Config(), [text])
+  assert message in str(caught.value)
+  assert str(caught.value).startswith(f'--set {text}')
+  assert '\n' not in str(caught.value)
+
+
+def test_scales_that_leave_vgg_nothing_are_refused():
+  with pytest.raises(ValueError, match='scales of at least 0.25 at image_size 64'):
+    Config(model=ModelConfig(image_size=64))
+
+
+def test_missing_config_file():
+  with pytest.raises(UserError, match='no such file'):
+    config_lib.load('configs/absent.py')
+
+
+def test_channel_table_is_stylegan2s():
+  table = {size: ModelConfig().channels(size) for size in (4, 32, 64, 128, 256, 512, 1024)}
+  assert table == {4: 512, 32: 512, 64: 256, 128: 128, 256: 64, 512: 32, 1024: 16}
