@@ -1,9 +1,12 @@
 """Convolutions of StyleGAN2: plain, with FIR down- and upsampling, and modulated by a style."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
 from edtalk_jax.ops import resample, strided
+from edtalk_jax.ops.kernel_gradient import kernel_gradient
 
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 
@@ -21,7 +24,30 @@ def conv(x: jax.Array, kernel: jax.Array, padding: str = 'SAME') -> jax.Array:
   """
   if kernel.shape[:2] == (1, 1):
     return x @ kernel[0, 0]
+  if padding == 'SAME' and kernel.shape[0] == kernel.shape[1] == 3:
+    return jax.lax.platform_dependent(x, kernel, cpu=same_conv_by_products, default=same_conv)
   return jax.lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=_LAYOUT)
+
+
+def same_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`conv` of a 3 x 3 kernel as XLA has it."""
+  return jax.lax.conv_general_dilated(x, kernel, (1, 1), 'SAME', dimension_numbers=_LAYOUT)
+
+
+@jax.custom_vjp
+def same_conv_by_products(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`same_conv`, whose kernel gradient is made of matrix products."""
+  return same_conv(x, kernel)
+
+
+def _same_conv_backward(residuals, cotangent):
+  x, kernel = residuals
+  padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  gradient = same_conv_by_products(cotangent, kernel[::-1, ::-1].swapaxes(2, 3))
+  return gradient, kernel_gradient(padded, cotangent, 3, 1)
+
+
+same_conv_by_products.defvjp(lambda x, kernel: (same_conv(x, kernel), (x, kernel)), _same_conv_backward)
 
 
 def conv_downsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -103,7 +129,7 @@ def upsample_folded(x: jax.Array, kernel: jax.Array) -> jax.Array:
   # along each axis is reversed.
   folded = 4 * _filtered(kernel).reshape(3, 2, 3, 2, channels, features)[::-1, :, ::-1]
   folded = folded.transpose(0, 2, 4, 1, 3, 5).reshape(3, 3, channels, 4 * features)
-  y = conv(x, folded.astype(kernel.dtype)).reshape(batch, height, width, 2, 2, features)
+  y = same_conv(x, folded.astype(kernel.dtype)).reshape(batch, height, width, 2, 2, features)
   return y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, features)
 
 
@@ -133,6 +159,8 @@ def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, demodul
   y = (conv_upsample if upsample else conv)(scaled, kernel.astype(x.dtype))
   if not demodulate:
     return y
-  energy = jnp.sum(jnp.square(kernel.astype(jnp.float32)), (0, 1))
+  # Adding up the taps one by one is ten times as fast on the CPU backend as a reduction over two leading axes.
+  taps = jnp.square(kernel.astype(jnp.float32)).reshape(-1, *kernel.shape[2:])
+  energy = functools.reduce(jnp.add, jnp.unstack(taps))
   variance = jnp.square(style.astype(jnp.float32)) @ energy
   return y * jax.lax.rsqrt(variance + 1e-8)[:, None, None].astype(y.dtype)

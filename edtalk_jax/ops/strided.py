@@ -1,42 +1,54 @@
 """3 x 3 convolutions with stride 2, and their transposes, as matrix products.
 
 XLA's CPU backend runs the kernel gradient of a strided or dilated convolution at a fraction of the speed of a matrix
-product (docs/performance.md). Here nothing is dilated: a convolution is `patches` times a matrix, its transpose is the
-transposed matrix and then `overlap_add`; and the two rearrangements are each other's gradient.
+product (docs/performance.md). Here nothing is dilated, forwards or in a gradient: a convolution gathers neighbourhoods
+and multiplies them by a matrix, its transpose multiplies and adds up overlapping neighbourhoods; each is the other's
+gradient.
 """
 
 import jax
 import jax.numpy as jnp
 
+from edtalk_jax.ops.kernel_gradient import kernel_gradient, neighbourhoods
+
 
 @jax.custom_vjp
-def patches(x: jax.Array) -> jax.Array:
-  """The 3 x 3 neighbourhoods at every second pixel.
+def strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Convolution with stride 2, no padding.
 
   Args:
-    x: [batch, 2 * height + 1, 2 * width + 1, channels].
+    x: [batch, 2 * height + 1, 2 * width + 1, in].
+    kernel: [3, 3, in, out].
 
   Returns:
-    [batch, height, width, 9 * channels], row-major in the neighbourhood.
+    [batch, height, width, out].
   """
-  height, width = x.shape[1] // 2, x.shape[2] // 2
-  taps = [x[:, i:i + 2 * height:2, j:j + 2 * width:2] for i in range(3) for j in range(3)]
-  # Behind the barrier lies a matrix product, into which XLA would otherwise not fuse but repeat the copy.
-  return jax.lax.optimization_barrier(jnp.concatenate(taps, axis=-1))
+  _, _, channels, features = kernel.shape
+  # Without the barrier, XLA would repeat the gathering inside the matrix product.
+  columns = jax.lax.optimization_barrier(neighbourhoods(x, 3, 2))
+  return columns @ kernel.reshape(9 * channels, features)
 
 
 @jax.custom_vjp
-def overlap_add(y: jax.Array) -> jax.Array:
-  """Adds up overlapping 3 x 3 neighbourhoods, the transpose of `patches`.
+def transposed_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Transposed convolution with stride 2: x[i] adds x[i] * kernel to output pixels 2 i, 2 i + 1, 2 i + 2.
+
+  Args:
+    x: [batch, height, width, in].
+    kernel: [3, 3, in, out].
+
+  Returns:
+    [batch, 2 * height + 1, 2 * width + 1, out].
+  """
+  _, _, channels, features = kernel.shape
+  return _overlap_add(x @ kernel.transpose(2, 0, 1, 3).reshape(channels, 9 * features))
+
+
+def _overlap_add(y: jax.Array) -> jax.Array:
+  """Adds up overlapping 3 x 3 neighbourhoods, [batch, height, width, 9 * channels], at every second pixel.
 
   Computed per parity of the output's pixel: of nine taps, pixels that are even in both axes receive four, even in one
   axis two, and odd ones one.
-
-  Args:
-    y: [batch, height, width, 9 * channels].
-
-  Returns:
-    [batch, 2 * height + 1, 2 * width + 1, channels].
   """
   batch, height, width, depth = y.shape
   y = y.reshape(batch, height, width, 3, 3, depth // 9)
@@ -52,35 +64,15 @@ def overlap_add(y: jax.Array) -> jax.Array:
   return full[:, :-1, :-1]
 
 
-patches.defvjp(lambda x: (patches(x), None), lambda _, cotangent: (overlap_add(cotangent),))
-overlap_add.defvjp(lambda y: (overlap_add(y), None), lambda _, cotangent: (patches(cotangent),))
+def _strided_backward(residuals, cotangent):
+  x, kernel = residuals
+  return transposed_conv(cotangent, kernel.swapaxes(2, 3)), kernel_gradient(x, cotangent, 3, 2)
 
 
-# Recomputing the patches in the backward pass costs a copy; keeping them would cost 9/4 of the feature maps' memory.
-@jax.checkpoint
-def strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """Convolution with stride 2, no padding.
-
-  Args:
-    x: [batch, 2 * height + 1, 2 * width + 1, in].
-    kernel: [3, 3, in, out].
-
-  Returns:
-    [batch, height, width, out].
-  """
-  _, _, channels, features = kernel.shape
-  return patches(x) @ kernel.reshape(9 * channels, features)
+def _transposed_backward(residuals, cotangent):
+  x, kernel = residuals
+  return strided_conv(cotangent, kernel.swapaxes(2, 3)), kernel_gradient(cotangent, x, 3, 2).swapaxes(2, 3)
 
 
-def transposed_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """Transposed convolution with stride 2: x[i] adds x[i] * kernel to output pixels 2 i, 2 i + 1, 2 i + 2.
-
-  Args:
-    x: [batch, height, width, in].
-    kernel: [3, 3, in, out].
-
-  Returns:
-    [batch, 2 * height + 1, 2 * width + 1, out].
-  """
-  _, _, channels, features = kernel.shape
-  return overlap_add(x @ kernel.transpose(2, 0, 1, 3).reshape(channels, 9 * features))
+strided_conv.defvjp(lambda x, kernel: (strided_conv(x, kernel), (x, kernel)), _strided_backward)
+transposed_conv.defvjp(lambda x, kernel: (transposed_conv(x, kernel), (x, kernel)), _transposed_backward)

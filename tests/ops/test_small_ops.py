@@ -1,0 +1,87 @@
+"""Basis, pooling, activation and statistics."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from edtalk_jax import ops
+
+
+def _bank(seed=0, columns=6):
+  return jax.random.normal(jax.random.key(seed), (32, columns))
+
+
+def test_basis_is_orthonormal_and_spans_the_bank():
+  q = ops.orthonormal_basis(_bank())
+  np.testing.assert_allclose(q.T @ q, np.eye(6), atol=1e-6)
+  np.testing.assert_allclose(q @ (q.T @ _bank()), _bank(), atol=1e-5)
+
+
+def test_basis_has_a_positive_diagonal_and_keeps_leading_columns():
+  q = ops.orthonormal_basis(_bank())
+  assert np.all(np.diagonal(q.T @ _bank()) > 0)
+  np.testing.assert_allclose(ops.orthonormal_basis(_bank()[:, :4]), q[:, :4], atol=1e-6)
+
+
+def test_basis_is_continuous_where_the_householder_sign_flips():
+  pivot = lambda value: _bank().at[0, 0].set(value)
+  step = ops.orthonormal_basis(pivot(1e-4)) - ops.orthonormal_basis(pivot(-1e-4))
+  assert np.max(np.abs(step)) < 1e-3
+  official = lambda w: np.linalg.qr(np.asarray(w))[0]
+  assert np.max(np.abs(official(pivot(1e-4)) - official(pivot(-1e-4)))) > 0.1
+
+
+def test_signs_convert_official_weights():
+  w = np.asarray(_bank(3))
+  np.testing.assert_allclose(ops.orthonormal_basis(w * ops.householder_signs(w)), np.linalg.qr(w)[0], atol=1e-6)
+
+
+def test_basis_of_a_sharded_bank_is_the_same():
+  mesh = jax.make_mesh((8,), ('fsdp',), axis_types=(jax.sharding.AxisType.Auto,))
+  w = jax.device_put(_bank(), NamedSharding(mesh, PartitionSpec('fsdp')))
+  np.testing.assert_allclose(jax.jit(ops.orthonormal_basis)(w), ops.orthonormal_basis(_bank()), atol=1e-6)
+
+
+def test_basis_needs_at_least_as_many_rows_as_columns():
+  with pytest.raises(ValueError, match='dim >= n'):
+    ops.orthonormal_basis(jnp.ones((3, 4)))
+
+
+def test_max_pool_equals_reduce_window_and_drops_odd_borders():
+  x = jax.random.normal(jax.random.key(0), (2, 7, 6, 3))
+  want = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), 'VALID')
+  np.testing.assert_array_equal(ops.max_pool(x), want)
+
+
+def test_max_pool_gives_the_gradient_to_the_first_of_equals():
+  gradient = jax.grad(lambda x: jnp.sum(ops.max_pool(x)))(jnp.ones((1, 2, 2, 1)))
+  np.testing.assert_array_equal(gradient[0, :, :, 0], [[1, 0], [0, 0]])
+
+
+def test_leaky_relu_scaled():
+  got = ops.leaky_relu_scaled(jnp.array([[2.0, -2.0]]), jnp.array([1.0, 1.0]))
+  np.testing.assert_allclose(got, np.sqrt(2) * np.array([[3, -0.2]]), rtol=1e-6)
+
+
+def test_instance_norm_is_computed_in_float32_with_biased_variance():
+  x = jnp.array([1.0, 3.0], jnp.bfloat16).reshape(1, 2, 1, 1)
+  y = ops.instance_norm(x)
+  assert y.dtype == jnp.float32
+  np.testing.assert_allclose(y[0, :, 0, 0], np.array([-1, 1]) / np.sqrt(1 + 1e-5), rtol=1e-6)
+
+
+def test_minibatch_stddev_strides_its_groups_through_the_batch():
+  # Samples n and n + 2 share a group: slot 0 holds 0 and 4, slot 1 twice the same.
+  x = jnp.broadcast_to(jnp.array([0.0, 7.0, 4.0, 7.0])[:, None, None, None], (4, 2, 2, 3))
+  y = ops.minibatch_stddev(x, 2)
+  assert y.shape == (4, 2, 2, 4)
+  np.testing.assert_allclose(y[:, 0, 0, -1], [2, 1e-4, 2, 1e-4], rtol=1e-5)
+  np.testing.assert_array_equal(y[..., :3], x)
+
+
+def test_minibatch_stddev_of_a_small_batch_is_one_group_and_of_an_odd_one_an_error():
+  assert ops.minibatch_stddev(jnp.ones((3, 2, 2, 1)), 4).shape == (3, 2, 2, 2)
+  with pytest.raises(ValueError, match='multiple of the minibatch-stddev group 4, got 6'):
+    ops.minibatch_stddev(jnp.ones((6, 2, 2, 1)), 4)

@@ -1,0 +1,63 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from edtalk_jax import ops
+
+
+def _pixel_grid(size):
+  """The grid that samples every pixel at its own centre."""
+  centres = (2 * np.arange(size) + 1) / size - 1
+  return jnp.asarray(np.stack(np.meshgrid(centres, centres), -1)[None], jnp.float32)
+
+
+def test_grid_sample_at_pixel_centres_is_the_identity():
+  features = jax.random.normal(jax.random.key(0), (1, 8, 8, 3))
+  np.testing.assert_allclose(ops.grid_sample(features, _pixel_grid(8)), features, atol=1e-5)
+
+
+def test_grid_sample_is_zero_outside_and_so_are_its_gradients():
+  features = jnp.ones((1, 4, 4, 2))
+  grid = jnp.full((1, 3, 3, 2), 5.0)
+  out, pull_back = jax.vjp(ops.grid_sample, features, grid)
+  assert not np.any(out)
+  assert all(not np.any(gradient) for gradient in pull_back(jnp.ones_like(out)))
+
+
+def test_zero_displacement_is_the_official_zoom_with_dark_corners():
+  y = ops.warp(jnp.ones((1, 8, 8, 1)), jnp.zeros((1, 8, 8, 2)))
+  np.testing.assert_allclose(y[0, 0, 0], 0.25, atol=1e-6)
+  np.testing.assert_allclose(y[0, 0, 4], 0.5, atol=1e-6)
+  np.testing.assert_allclose(y[0, 4, 4], 1, atol=1e-6)
+
+
+def test_displacement_is_x_then_y_in_half_images():
+  features = jnp.broadcast_to(jnp.arange(16.0)[None, None, :, None], (1, 16, 16, 1))
+  shift = jnp.zeros((1, 16, 16, 2)).at[..., 0].set(0.25)  # an eighth of the width: two pixels
+  moved, still = ops.warp(features, shift), ops.warp(features, jnp.zeros_like(shift))
+  np.testing.assert_allclose((moved - still)[0, 4:8, 4:8], 2, atol=1e-4)
+
+
+def test_gradient_of_the_displacement_matches_finite_differences():
+  features = jax.random.normal(jax.random.key(0), (1, 6, 6, 2))
+  # Steps of 1e-3 stay within a cell for this offset, where the interpolation is bilinear.
+  shift = jnp.full((1, 6, 6, 2), 0.01)
+  loss = lambda d: jnp.sum(jnp.sin(ops.warp(features, d)))
+  gradient = jax.grad(loss)(shift)[0, 2, 3, 0]
+  step = jnp.zeros_like(shift).at[0, 2, 3, 0].set(1e-2)
+  np.testing.assert_allclose(gradient, (loss(shift + step) - loss(shift - step)) / 2e-2, rtol=2e-2, atol=2e-3)
+
+
+def test_bfloat16_features_are_sampled_at_float32_positions():
+  features = jax.random.normal(jax.random.key(0), (1, 64, 64, 2))
+  shift = 0.1 * jax.random.normal(jax.random.key(1), (1, 64, 64, 2))
+  low = ops.warp(features.astype(jnp.bfloat16), shift)
+  assert low.dtype == jnp.bfloat16
+  # Rounded values, not rounded positions: those would be off by up to a quarter of a pixel.
+  np.testing.assert_allclose(low.astype(jnp.float32), ops.warp(features, shift), atol=0.05)
+
+
+def test_displacement_of_another_size_is_an_error():
+  with pytest.raises(ValueError, match='displacement must have shape'):
+    ops.warp(jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 4, 4, 2)))
