@@ -16,6 +16,10 @@ def orthonormal_basis(w: jax.Array) -> jax.Array:
   trained with the official convention are converted once, by `w * householder_signs(w)`. Column j of Q depends on the
   columns 0..j of `w` alone, so frozen leading columns stay where they are.
 
+  Computed by Gram-Schmidt, each column projected twice, which is orthonormal to rounding (Giraud et al., 2005). A bank
+  has few columns, and unlike LAPACK's Householder QR, whose threads wait for one another on a busy CPU, this is XLA's
+  own code on every backend; its R has a positive diagonal by construction.
+
   Args:
     w: [dim, n] with dim >= n, of full rank.
 
@@ -27,8 +31,20 @@ def orthonormal_basis(w: jax.Array) -> jax.Array:
   """
   if w.ndim != 2 or w.shape[0] < w.shape[1]:
     raise ValueError(f'w must have shape [dim, n] with dim >= n, got {w.shape}')
-  q, r = jnp.linalg.qr(w.astype(jnp.float32) + _OFFSET)
-  return q * jnp.where(jnp.diagonal(r) < 0, -1.0, 1.0)
+  w = jnp.asarray(w, jnp.float32) + _OFFSET
+
+  def add_column(q, j):
+    column = w[:, j]
+    for _ in range(2):
+      # The columns from j on are still zero.
+      column -= _product(q, _product(q.T, column))
+    return q.at[:, j].set(column * jax.lax.rsqrt(jnp.sum(jnp.square(column)))), None
+
+  return jax.lax.scan(add_column, jnp.zeros_like(w), jnp.arange(w.shape[1]))[0]
+
+
+def _product(matrix: jax.Array, vector: jax.Array) -> jax.Array:
+  return jnp.matmul(matrix, vector, precision=jax.lax.Precision.HIGHEST)
 
 
 def householder_signs(w: np.ndarray) -> np.ndarray:
