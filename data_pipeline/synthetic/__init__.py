@@ -1,0 +1,1 @@
+"""Procedural talking heads: pictures, sound, landmarks and masks from explicit factors. docs/synthetic.md explains."""
