@@ -86,6 +86,16 @@ class Clip:
     return self.record.mel
 
   @property
+  def factors(self) -> dict[str, np.ndarray] | None:
+    """What each frame was rendered from, name -> float32[n], see `synthetic.factors`; None for real video."""
+    truth = self.record.truth
+    return None if truth is None else dict(zip(truth.factor_names, truth.factors.T, strict=True))
+
+  def mask(self, index: int) -> np.ndarray:
+    """Returns the labels of frame `index`, uint8[size, size] as stored. Raises ValueError for real video."""
+    return np.asarray(Image.open(io.BytesIO(self.record.mask_png(index))))
+
+  @property
   def landmarks_valid(self) -> np.ndarray:
     """bool[n]: frames in which the landmarks were found."""
     return self.record.landmarks_valid.astype(bool)

@@ -24,6 +24,54 @@ Overrides = Annotated[tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]],
 Which = Literal['latest', 'best']
 
 
+def make_synthetic(
+  out: Folder,
+  clips: int = 32,
+  size: int = 64,
+  seed: int = 0,
+  identities: int = 8,
+  frames: int = 75,
+  mp4: bool = False,
+  workers: int = 2,
+) -> None:
+  """Renders talking heads with known factors, as records that training reads; needs no video.
+
+  Example: edtalk make-synthetic --clips 32 --size 64 --seed 0 --out records
+
+  The same arguments give the same bytes on every machine. docs/synthetic.md explains faces, factors and guarantees.
+
+  Args:
+    out: Folder of the records.
+    clips: How many clips; each shows one person who feels one emotion.
+    size: Side of the frames in pixels, even.
+    seed: Of people, speech and motion.
+    identities: How many people; a person is in one split only, 3 are needed for all splits.
+    frames: Of each clip, 25 a second.
+    mp4: Also write OUT/videos, which edtalk prepare reads: videos, their landmarks and clips.csv.
+    workers: Processes; 0 works in this one.
+  """
+  import rich.console
+  import rich.progress
+
+  from data_pipeline.datasets import synthetic
+  from data_pipeline.synthetic.clip import Plan
+
+  try:
+    plan = Plan(clips=clips, size=size, seed=seed, people=identities, frames=frames)
+  except ValueError as error:
+    raise UserError(f'--{error}') from None
+  console = rich.console.Console(stderr=True, highlight=False)
+  with rich.progress.Progress(console=console, transient=True) as bar:
+    task = bar.add_task('rendering', total=clips)
+    done = synthetic.make(plan, out, mp4=mp4, workers=workers, done=lambda count: bar.update(task, completed=count))
+  print(f'wrote {out}: {clips} clips, {clips * frames} frames of {identities} people')
+  for split, count in done.items():
+    print(f'  {split}: {count} clips')
+  if mp4:
+    print(f'videos: {out}/{synthetic.VIDEOS}')
+  print(f'next: edtalk train --config configs/tiny.py --workdir runs/first --data {out}')
+
+
 def prepare(
   videos: Videos,
   out: Folder,
@@ -185,7 +233,7 @@ def animate(
 
 
 # In the order in which they are used.
-COMMANDS = {'prepare': prepare, 'train': train, 'eval': evaluate, 'animate': animate}
+COMMANDS = {'make-synthetic': make_synthetic, 'prepare': prepare, 'train': train, 'eval': evaluate, 'animate': animate}
 
 
 def overview() -> str:

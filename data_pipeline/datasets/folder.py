@@ -79,24 +79,25 @@ class Folder(tfds.core.GeneratorBasedBuilder):
     return tfds.core.SplitInfo(name=split, shard_lengths=lengths, num_bytes=total, filename_template=template)
 
 
-def write(folder: pathlib.Path, sources: Mapping[str, Source]) -> pathlib.Path:
+def write(folder: pathlib.Path, sources: Mapping[str, Source], builder_type: type[Folder] = Folder) -> pathlib.Path:
   """Writes a dataset below `folder` and returns its own folder; an earlier one is replaced when the new one is whole.
 
   Args:
     folder: where the dataset lies, e.g. OUT.
     sources: split name -> function that yields its records; none may be empty.
+    builder_type: what kind of records they are.
   """
   building = folder / '.building'
   shutil.rmtree(building, ignore_errors=True)
   with _quiet():
-    builder = Folder(sources=sources, data_dir=building, file_format='array_record')
+    builder = builder_type(sources=sources, data_dir=building, file_format='array_record')
     builder.download_and_prepare()
-  target = folder / NAME
+  target = folder / builder_type.name
   outdated = folder / '.outdated'
   shutil.rmtree(outdated, ignore_errors=True)
   if target.exists():
     os.replace(target, outdated)
-  os.replace(building / NAME, target)
+  os.replace(building / builder_type.name, target)
   shutil.rmtree(outdated, ignore_errors=True)
   shutil.rmtree(building, ignore_errors=True)
   return target / schema.VERSION

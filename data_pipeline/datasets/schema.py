@@ -13,6 +13,30 @@ VERSION = '1.0.0'  # of the record format
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Truth:
+  """What is known exactly of a rendered clip; real video has none.
+
+  Attributes:
+    factor_names: columns of `factors`, see `data_pipeline.synthetic.factors`.
+    factors: float32[n, factors], what each frame was rendered from.
+    identity_factors: float32[identity factors], see `data_pipeline.synthetic.identity.Identity.vector`.
+    masks: uint8[bytes], all frames' labels (`data_pipeline.synthetic.parts.LABELS`) as grey PNG, one after the other.
+    mask_ends: int64[n], where each frame ends in `masks`.
+  """
+
+  factor_names: tuple[str, ...]
+  factors: np.ndarray
+  identity_factors: np.ndarray
+  masks: np.ndarray
+  mask_ends: np.ndarray
+
+  def __post_init__(self):
+    shape = (len(self.mask_ends), len(self.factor_names))
+    if self.factors.shape != shape:
+      raise ValueError(f'factors must have shape {shape}, got {self.factors.shape}')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
   """One clip.
 
@@ -37,6 +61,7 @@ class Record:
     waveform: int16[samples], 16 kHz, mono, sample 0 at frame 0, exactly 640 samples a frame; empty without audio.
     mel: float32[columns, 80], `audio_features.mel_spectrogram` of the waveform; empty without audio.
     av_offset: frames by which the sound is known to be late (positive) in the waveform; 0 if unknown.
+    truth: what a rendered clip was made from; None for real video.
   """
 
   clip_id: str
@@ -58,6 +83,7 @@ class Record:
   waveform: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int16))
   mel: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 80), np.float32))
   av_offset: int = 0
+  truth: Truth | None = None
 
   def __post_init__(self):
     count = len(self.jpeg_ends)
@@ -72,18 +98,37 @@ class Record:
     begin = self.jpeg_ends[index - 1] if index else 0
     return self.jpeg[begin:self.jpeg_ends[index]].tobytes()
 
+  def mask_png(self, index: int) -> bytes:
+    """Returns the PNG file of the labels of frame `index`. Raises ValueError where there is no `truth`."""
+    if self.truth is None:
+      raise ValueError(f'clip {self.clip_id} has no masks: only rendered clips have')
+    index = range(len(self.truth.mask_ends))[index]
+    begin = self.truth.mask_ends[index - 1] if index else 0
+    return self.truth.masks[begin:self.truth.mask_ends[index]].tobytes()
+
 
 def join_jpeg(frames: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-  """Returns the fields `jpeg` and `jpeg_ends` for a list of JPEG files."""
+  """Returns the fields `jpeg` and `jpeg_ends` (or those of masks) for a list of picture files."""
   return np.frombuffer(b''.join(frames), np.uint8), np.cumsum([len(frame) for frame in frames], dtype=np.int64)
 
 
-def features() -> tfds.features.FeaturesDict:
-  """Returns the TFDS features of `Record`; arrays are stored as raw bytes, which TFDS decodes without TensorFlow."""
+def features(truth: bool = False) -> tfds.features.FeaturesDict:
+  """Returns the TFDS features of `Record`; arrays are stored as raw bytes, which TFDS decodes without TensorFlow.
+
+  Args:
+    truth: with the fields of `Truth`.
+  """
   def array(shape, dtype):
     return tfds.features.Tensor(shape=shape, dtype=dtype, encoding=tfds.features.Encoding.BYTES)
 
   text = tfds.features.Text()
+  known = {
+      'factor_names': text,
+      'factors': array((None, None), np.float32),
+      'identity_factors': array((None,), np.float32),
+      'masks': array((None,), np.uint8),
+      'mask_ends': array((None,), np.int64),
+  }
   return tfds.features.FeaturesDict({
       'clip_id': text,
       'video_id': text,
@@ -104,6 +149,7 @@ def features() -> tfds.features.FeaturesDict:
       'waveform': array((None,), np.int16),
       'mel': array((None, 80), np.float32),
       'av_offset': np.int64,
+      **(known if truth else {}),
   })
 
 
@@ -111,6 +157,10 @@ def to_example(record: Record) -> dict:
   """Returns what a builder yields for `record`."""
   example = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
   example['has_audio'] = int(record.has_audio)
+  truth = example.pop('truth')
+  if truth is not None:
+    example |= {field.name: getattr(truth, field.name) for field in dataclasses.fields(truth)}
+    example['factor_names'] = ' '.join(truth.factor_names)
   return example
 
 
@@ -118,9 +168,18 @@ def from_example(example: dict) -> Record:
   """The inverse of `to_example` for what TFDS reads back; unknown fields (of later builders) are ignored."""
   values = {}
   for field in dataclasses.fields(Record):
+    if field.name == 'truth':
+      continue
     value = example[field.name]
     values[field.name] = value.decode() if isinstance(value, bytes) else value
   values['has_audio'] = bool(values['has_audio'])
   for name in ('emotion_level', 'begin_frame', 'size', 'av_offset'):
     values[name] = int(values[name])
-  return Record(**values)
+  return Record(**values, truth=_truth(example))
+
+
+def _truth(example: dict) -> Truth | None:
+  if 'factor_names' not in example:
+    return None
+  values = {field.name: example[field.name] for field in dataclasses.fields(Truth)}
+  return Truth(**{**values, 'factor_names': tuple(example['factor_names'].decode().split())})

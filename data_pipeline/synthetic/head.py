@@ -209,4 +209,6 @@ def _jaw(x, y) -> np.ndarray:
   below = follows + (1 - follows) * inside * smoothstep((y - 6.0) / 0.8)
   above = follows * (1 - inside * _fade((MOUTH_Y - y) / 4.0))
   weight = np.where(row >= LOWER_LIP, below, above) * smoothstep((7.3 - np.abs(x)) / 3.0)
-  return np.stack([np.zeros_like(x), 2.6 * weight, (-0.28 * y + 0.3) * weight], -1)
+  # The upper lip is drawn up a little, so that its teeth show.
+  lift = -0.18 * inside * _fade((MOUTH_Y - y) / 2.5) * np.where(row <= UPPER_LIP, 1.0, 0.0)
+  return np.stack([np.zeros_like(x), 2.6 * weight + lift, (-0.28 * y + 0.3) * weight], -1)

@@ -94,9 +94,9 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def _backdrop(stream: exact.Stream) -> np.ndarray:
-  base = stream.uniform(30, 200, 3)
-  corners = np.stack([base + stream.uniform(-45, 45, 3) for _ in range(4)])
-  spots = np.stack([base + stream.uniform(-70, 70, 3) for _ in range(3)])
+  base = stream.uniform(45, 205) + stream.uniform(-30, 30, 3)
+  corners = np.stack([base + stream.uniform(-30, 30) + stream.uniform(-10, 10, 3) for _ in range(4)])
+  spots = np.stack([base + stream.uniform(-50, 50) + stream.uniform(-25, 25, 3) for _ in range(3)])
   return _linear(np.clip(np.concatenate([corners, spots]), 8, 240))
 
 

@@ -63,13 +63,13 @@ def _mouth(head: Head) -> list[Part]:
   lip = head.rest[np.argmin(np.abs(head.flat[:, middle, 1] - MOUTH_Y)), middle]
   x, t = _mesh((-2.6, 2.6, 15), (0.0, 1.0, 5))
   curve = -0.75 - 0.16 * x * x
-  upper = np.stack([x, lip[1] - 1.1 + 1.3 * t, lip[2] + curve], -1)
-  lower = np.stack([0.92 * x, lip[1] + 0.35 + 1.0 * t, lip[2] + curve - 0.25], -1)
+  upper = np.stack([x, lip[1] - 1.0 + 1.4 * t, lip[2] + curve], -1)
+  lower = np.stack([0.92 * x, lip[1] - 0.25 + 1.2 * t, lip[2] + curve - 0.25], -1)
   dark = 0.95 - 0.11 * x * x
   tongue_x, back = _mesh((-1.8, 1.8, 11), (1.0, 0.0, 7))
-  lift = lip[1] + 0.62 + 0.12 * tongue_x * tongue_x + 0.5 * (1 - back) * (1 - back)
-  tongue = np.stack([tongue_x, lift - 0.3 * back, lip[2] - 1.45 - 3.0 * back - 0.15 * tongue_x * tongue_x], -1)
-  hole_x, hole_y = _mesh((-3.6, 3.6, 7), (-2.5, 4.5, 7))
+  lift = lip[1] - 0.1 + 0.15 * tongue_x * tongue_x + 0.4 * (1 - back) * (1 - back)
+  tongue = np.stack([tongue_x, lift - 0.5 * back, lip[2] - 1.45 - 3.0 * back - 0.15 * tongue_x * tongue_x], -1)
+  hole_x, hole_y = _mesh((-2.9, 2.9, 7), (-2.5, 2.7, 7))
   hole = np.stack([hole_x, lip[1] + hole_y, 0 * hole_x + lip[2] - 4.5], -1)
   return [_rigid('throat', hole, MOUTH, layer=INSIDE, shade=0.5, jaw=0.5),
           _rigid('tongue', tongue, MOUTH, layer=INSIDE, jaw=1.0, shine=0.05, shade=0.95 - 0.6 * back),
@@ -130,15 +130,16 @@ _THICKNESS = {'buzz': 0.25, 'short': 0.9, 'swept': 1.5, 'fringe': 1.1, 'bob': 1.
 def _hair(person: Identity, head: Head) -> list[Part]:
   if person.style == 'bald':
     return []
-  angle, t = _mesh((-2.6, 2.6, 49), (0.0, 1.0, 18))
+  angle, t = _mesh((-2.6, 2.6, 73), (0.0, 1.0, 18))
   degrees = np.abs(angle) * (180 / exact.PI)
   edge = interpolate(degrees, _EDGE_ANGLES, _EDGES[person.style])
+  edge = edge + 0.3 * exact.Stream(person.seed, 'hairline').uniform(-1, 1, 73) * smoothstep((100 - degrees[0]) / 20)
   y = -11.6 + t * (edge + 11.6)
   points = skull(np.minimum(y, 3.0), angle)
   # Below the cheekbones the skull narrows, but hair hangs.
   points[..., 1] = np.where(y > 3.0, y, points[..., 1])
   thick = _THICKNESS[person.style]
-  volume = thick * (1 - 0.75 * smoothstep((t - 0.75) / 0.25))
+  volume = thick * (1 - 0.7 * smoothstep((t - 0.75) / 0.25)) + 0.15
   if person.style in ('bob', 'long'):
     volume = thick * (1 - 0.6 * smoothstep((t - 0.75) / 0.25) * smoothstep((70 - degrees) / 20))
   if person.style == 'swept':

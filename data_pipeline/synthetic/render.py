@@ -87,8 +87,8 @@ class Renderer:
     shut, wide, squint = value['blink'], value['lid_raise'], value['squint']
     size = 1 + 0.12 * self._person.shape['eye_size']
     look_down = 0.16 * value['gaze_y']
-    upper = -0.60 * size * (1 + 0.5 * wide - 0.3 * squint) + look_down
-    lower = 0.40 * size * (1 - 0.5 * squint) + 0.5 * look_down
+    upper = -0.53 * size * (1 + 0.5 * wide - 0.3 * squint) + look_down
+    lower = 0.38 * size * (1 - 0.5 * squint) + 0.5 * look_down
     amounts = {
         'upper_lid': upper + shut * (0.3 - upper), 'lower_lid': lower + shut * (0.3 - lower),
         'jaw': value['opening'], 'wide': value['width'], 'round': value['rounding'],
@@ -243,7 +243,7 @@ def grid_normals(points: np.ndarray, seams: tuple[int, ...] = ()) -> np.ndarray:
 
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
   """Returns float64[3, 3]: yaw, then pitch, then roll, in degrees as in `factors.NAMES`."""
-  (a, b, c), (d, e, f) = (fn(np.array([yaw, pitch, roll]) * (exact.PI / 180)) for fn in (exact.sin, exact.cos))
+  (a, b, c), (d, e, f) = (fn(np.array([yaw, -pitch, roll]) * (exact.PI / 180)) for fn in (exact.sin, exact.cos))
   # Rz(roll) Rx(pitch) Ry(yaw), written out: a matrix product's order of sums is not fixed.
   row0 = (f * d - c * b * a, -c * e, f * a + c * b * d)
   row1 = (c * d + f * b * a, f * e, c * a - f * b * d)

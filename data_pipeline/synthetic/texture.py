@@ -117,7 +117,7 @@ def _lips(person: Identity, colour, x, y) -> tuple[np.ndarray, np.ndarray]:
   bottom = MOUTH_Y + 1.12 * full * np.sqrt(np.maximum(0.0, 1 - t * t)) * (1 - 0.15 * t)
   inside = np.where(y < MOUTH_Y, (y - top) / 0.14, (bottom - y) / 0.2)
   cover = smoothstep(inside + 0.5)
-  wrinkles = 1 + 0.07 * exact.sin(x * 17.0)
+  wrinkles = 1 + 0.04 * exact.sin(x * 23.0)
   # The upper lip looks down and is darker, the lower one catches light; the line between them is darkest.
   tone = np.where(y < MOUTH_Y, 0.78, 1.0 + 0.2 * bump(x, y, (0, 7.4), (1.6, 0.5)))
   tone = tone * (1 - 0.55 * smoothstep(1 - np.abs(y - MOUTH_Y) / 0.22)) * wrinkles
@@ -153,7 +153,7 @@ def _eye(person: Identity, detail: int) -> np.ndarray:
   axis = ((np.arange(side) + 0.5) / side * 2 - 1) * EYE_REACH
   x, y = axis[None] + 0 * axis[:, None], axis[:, None] + 0 * axis[None]
   radius = np.sqrt(x * x + y * y)
-  colour = np.broadcast_to(np.array([0.74, 0.69, 0.66]), (side, side, 3)) * (
+  colour = np.broadcast_to(np.array([0.60, 0.55, 0.52]), (side, side, 3)) * (
       1 - 0.2 * smoothstep((radius - 0.9) / 1.2))[..., None]
   soft = 1.3 * EYE_REACH / side + 0.03
   streaks = 1 + 0.22 * exact.sin(31.0 * x / (radius + 0.2)) * exact.sin(27.0 * y / (radius + 0.2))
