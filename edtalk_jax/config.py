@@ -38,6 +38,9 @@ class ModelConfig:
   head_layers: int = 3  # linear layers of each bank's own head
   expression_module: bool = False  # EEM: the bank named 'expression' also modulates the source's features
   expression_hidden: int = 128  # hidden width of the EEM's AdaIN heads
+  # Standard deviation of fresh flow kernels. The official 1 starts with flows that scatter the source's features over
+  # the image; a small one starts by copying the source, which short runs cannot do without (ours).
+  flow_init: float = 1.0
   stddev_group: int = 4  # samples per minibatch-stddev group of the discriminator
   dtype: Literal['float32', 'bfloat16'] = 'float32'  # of convolutions and activations; islands stay float32
 

@@ -44,7 +44,12 @@ class Flow(nn.Module):
 
   The base grid puts the outermost pixels at -1 and 1 while the sampler puts the image's edges there, as in the
   official code: a displacement of zero is a slight zoom, not the identity (docs/model.md).
+
+  Attributes:
+    initial: standard deviation of the fresh kernel; see `ModelConfig.flow_init`.
   """
+
+  initial: float
 
   @nn.compact
   def __call__(
@@ -63,7 +68,7 @@ class Flow(nn.Module):
       float32[batch, size, size, 3]: displacement (x, y) before tanh, mask before the sigmoid.
     """
     style = EqualDense(x.shape[-1], bias_init=1.0, name='style')(latent)
-    kernel = self.param('kernel', nn.initializers.normal(1.0), (1, 1, x.shape[-1], 3))
+    kernel = self.param('kernel', nn.initializers.normal(self.initial), (1, 1, x.shape[-1], 3))
     bias = self.param('bias', nn.initializers.zeros, (3,))
     raw = ops.modulated_conv(x.astype(jnp.float32), equalized(kernel), style, demodulate=False) + bias
     if coarser is not None:
@@ -139,6 +144,6 @@ class Generator(nn.Module):
       x = StyledConv(channels, dtype=config.dtype, name=f'conv_{size}')(x, latent)
       if expression is not None:
         source = ExpressionModule(config.expression_hidden, config.dtype, name=f'expression_{size}')(source, expression)
-      warped, x, flow = Flow(name=f'flow_{size}')(x, latent, source, flow)
+      warped, x, flow = Flow(config.flow_init, name=f'flow_{size}')(x, latent, source, flow)
       rgb = RGB(name=f'rgb_{size}')(warped, rgb)
     return rgb
