@@ -15,7 +15,9 @@ from data_pipeline.synthetic.exact import bump, interpolate, smoothstep
 from data_pipeline.synthetic.identity import Identity
 
 EYE_Y, MOUTH_Y, JAW_Y = 0.0, 6.8, 11.4
-EYE_X, MOUTH_X = 3.15, 2.55  # centre of an eye, half width of the mouth, at rest in the average face
+EYE_X, MOUTH_X = 3.12, 2.55  # centre of an eye, half width of the mouth, at rest in the average face
+EYE_HALF = 1.4  # half width of an open eye
+BROW_Y, BROW_ARCH = -1.85, 0.55  # ends of the brows, and how far their highest point lies above
 _ABOVE = (-11.6, -11.4, -11.0, -10.3, -9.4, -8.3, -7.1, -6.0, -5.0, -4.2, -3.6, -3.2, -2.85, -2.5, -2.15, -1.8, -1.5,
           -1.2, -0.9, -0.6, -0.3)
 _MIDDLE = (0.25, 0.5, 0.8, 1.1, 1.5, 1.9, 2.3, 2.7, 3.05, 3.35, 3.65, 3.95, 4.2, 4.4, 4.55, 4.7, 4.95, 5.25, 5.5, 5.72,
@@ -126,7 +128,8 @@ def _nose(x, y, person: Identity) -> np.ndarray:
   bridge, tip = 1 + 0.2 * s['nose_bridge'], 1 + 0.1 * s['nose_height']
   ridge = interpolate(y, (-1.6, -0.6, 0.6, 2.2, 3.3, 3.9, 4.35, 4.65, 4.95),
                       (0.0, 0.35 * bridge, 0.85 * bridge, 1.55 * tip, 2.15 * tip, 2.35 * tip, 2.0 * tip, 0.7, 0.0))
-  half = interpolate(y, (-1.6, 0.5, 2.4, 3.4, 4.1, 4.7), (1.3, 1.25, 1.35, 1.6, 1.7, 1.4)) * (1 + 0.07 * s['nose_width'])
+  half = interpolate(y, (-1.6, 0.5, 2.4, 3.4, 4.1, 4.7), (1.3, 1.25, 1.35, 1.6, 1.7, 1.4))
+  half = half * (1 + 0.07 * s['nose_width'])
   across = np.maximum(0.0, 1 - (x / half) * (x / half))
   wings = 0.75 * _both(x, y, 1.3 + 0.1 * s['nose_width'], 4.05, 0.75, 0.75)
   return ridge * across * across + wings + 0.25 * bump(x, y, (0, 3.8), (1.1, 0.8))
@@ -152,7 +155,7 @@ def _proportions(x, y, person: Identity) -> np.ndarray:
 
 def aperture(x) -> np.ndarray:
   """Shape of an open eye along x: 0 at its corners, 1 in the middle."""
-  t = (np.abs(x) - EYE_X) / 1.5
+  t = (np.abs(x) - EYE_X) / EYE_HALF
   inside = np.maximum(0.0, 1 - t * t)
   return 0.5 * inside + 0.5 * np.sqrt(inside)
 

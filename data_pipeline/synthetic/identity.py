@@ -7,7 +7,8 @@ import numpy as np
 from data_pipeline.synthetic import exact
 
 # sRGB in 0..255, from light to dark; a person's colour lies between neighbours.
-_SKIN = np.array([(241, 206, 184), (230, 186, 157), (210, 160, 125), (176, 124, 90), (133, 88, 60), (98, 64, 45)], float)
+_SKIN = np.array([(241, 206, 184), (230, 186, 157), (210, 160, 125), (176, 124, 90), (133, 88, 60), (98, 64, 45)],
+                 float)
 _HAIR = np.array([(22, 18, 17), (44, 29, 21), (78, 52, 33), (122, 86, 52), (182, 146, 94), (128, 60, 32),
                   (150, 148, 146)], float)
 _IRIS = np.array([(62, 38, 22), (98, 66, 36), (104, 104, 56), (74, 116, 92), (82, 122, 158), (104, 118, 128)], float)
@@ -56,7 +57,7 @@ class Identity:
   seed: int
 
   def vector(self) -> np.ndarray:
-    """Returns float32[39]: `SHAPES`, then skin, hair, iris (RGB each), beard, freckles, light (3), ambient, style's number."""
+    """Returns float32[39]: `SHAPES`; RGB of skin, hair and iris; beard, freckles, light (3), ambient, style."""
     values = [self.shape[name] for name in SHAPES]
     values += [*self.skin, *self.hair, *self.iris, self.beard, self.freckles, *self.light, self.ambient]
     return np.array([*values, HAIR_STYLES.index(self.style)], np.float32)

@@ -5,6 +5,10 @@ import numpy as np
 from data_pipeline.synthetic import exact
 from data_pipeline.synthetic.head import (
   ANGLES,
+  BROW_ARCH,
+  BROW_Y,
+  EYE_HALF,
+  EYE_X,
   HEIGHTS,
   JAW_Y,
   LOWER_LID,
@@ -19,11 +23,11 @@ from data_pipeline.synthetic.identity import Identity
 
 _REACH = 40.0  # degrees by which a point of the outline may wander towards the nose when the head turns
 # Right half of the outline, ear to chin: height of the row, degrees around the head.
-_OUTLINE = ((0.4, 80.0), (2.6, 80.0), (6.0, 80.0), (8.9, 80.0), (JAW_Y, 73.0), (JAW_Y, 55.0), (JAW_Y, 37.0),
-            (JAW_Y, 19.0), (JAW_Y, 0.0))
-_NOSE = ((0.0, -0.3), (0.0, 1.0), (0.0, 2.3), (0.0, 3.6), (-1.45, 4.45), (-0.75, 4.72), (0.0, 4.85), (0.75, 4.72),
-         (1.45, 4.45))
-_OUTER, _INNER = 4.62, 1.68  # corners of an eye
+_OUTLINE = ((-0.9, 80.0), (1.2, 80.0), (3.2, 80.0), (6.4, 80.0), (9.8, 78.0), (JAW_Y, 61.0), (JAW_Y, 41.0),
+            (JAW_Y, 20.0), (JAW_Y, 0.0))
+_NOSE = ((0.0, -0.05), (0.0, 1.25), (0.0, 2.55), (0.0, 3.75), (-1.25, 4.5), (-0.65, 4.75), (0.0, 4.88), (0.65, 4.75),
+         (1.25, 4.5))
+_OUTER, _INNER = EYE_X + EYE_HALF - 0.12, EYE_X - EYE_HALF + 0.08  # corners of an eye
 
 
 class Landmarks:
@@ -98,11 +102,11 @@ def _place(head: Head, x: float, y: float, row: int | None = None) -> tuple[floa
 
 def _brow(person: Identity, side: int) -> list[tuple[float, float]]:
   """Five points of the upper edge, outer end first."""
-  arch = 0.75 + 0.18 * person.shape['brow_arch']
+  arch = BROW_ARCH + 0.15 * person.shape['brow_arch']
   points = []
   for along in (0.97, 0.76, 0.51, 0.26, 0.02):
     t = along - 0.62
-    points.append((side * (1.25 + 4.0 * along), -2.25 - arch * (1 - t * t / 0.36) - 0.2))
+    points.append((side * (1.25 + 4.0 * along), BROW_Y - arch * (1 - t * t / 0.36) - 0.15))
   return points
 
 

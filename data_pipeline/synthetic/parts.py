@@ -12,7 +12,7 @@ from data_pipeline.synthetic.identity import Identity
 # Labels of the masks.
 BACKGROUND, SKIN, MOUTH, HAIR, EYES, CLOTHES = range(6)
 LABELS = ('background', 'skin', 'mouth', 'hair', 'eyes', 'clothes')
-BEHIND, INSIDE, OUTSIDE = range(3)  # painted in this order
+BEHIND, INSIDE, OUTSIDE = 0.0, 1.0, 2.0  # painted in this order; parts between these, in between
 EYEBALL = (1.95, 1.35)  # half width and height of the visible patch of an eyeball
 
 
@@ -25,7 +25,7 @@ class Part:
     points: float64[rows, columns, 3] cm, at rest.
     follows: float64[rows], 1 where the part turns with the head, 0 where it stays with the body.
     jaw: share of the jaw's movement that it makes, 0 to 1.
-    layer: `BEHIND`, `INSIDE` or `OUTSIDE`.
+    layer: `BEHIND`, `INSIDE`, `OUTSIDE`, or between.
     label: of the mask.
     shine: strength of highlights.
     shade: factor of the light, float64 that broadcasts to [rows, columns].
@@ -37,7 +37,7 @@ class Part:
   follows: np.ndarray
   label: int
   jaw: float = 0.0
-  layer: int = OUTSIDE
+  layer: float = OUTSIDE
   shine: float = 0.0
   shade: np.ndarray | float = 1.0
   flip: bool = False
@@ -69,12 +69,14 @@ def _mouth(head: Head) -> list[Part]:
   tongue_x, back = _mesh((-1.8, 1.8, 11), (1.0, 0.0, 7))
   lift = lip[1] - 0.1 + 0.15 * tongue_x * tongue_x + 0.4 * (1 - back) * (1 - back)
   tongue = np.stack([tongue_x, lift - 0.5 * back, lip[2] - 1.45 - 3.0 * back - 0.15 * tongue_x * tongue_x], -1)
-  hole_x, hole_y = _mesh((-2.9, 2.9, 7), (-2.5, 2.7, 7))
-  hole = np.stack([hole_x, lip[1] + hole_y, 0 * hole_x + lip[2] - 4.5], -1)
+  hole_x, hole_y = _mesh((-3.2, 3.2, 13), (-2.0, 2.7, 7))
+  # A bag that ends at the corners of the mouth, where it would otherwise be seen through a cheek turned away.
+  hole_y = hole_y * (1 - 0.055 * hole_x * hole_x)
+  hole = np.stack([hole_x, lip[1] + hole_y, lip[2] - 4.5 + 0.26 * hole_x * hole_x], -1)
   return [_rigid('throat', hole, MOUTH, layer=INSIDE, shade=0.5, jaw=0.5),
-          _rigid('tongue', tongue, MOUTH, layer=INSIDE, jaw=1.0, shine=0.05, shade=0.95 - 0.6 * back),
-          _rigid('lower_teeth', lower, MOUTH, layer=INSIDE, jaw=1.0, shine=0.05, shade=0.85 * dark),
-          _rigid('upper_teeth', upper, MOUTH, layer=INSIDE, shine=0.08, shade=dark)]
+          _rigid('tongue', tongue, MOUTH, layer=INSIDE + 0.2, jaw=1.0, shine=0.05, shade=0.95 - 0.6 * back),
+          _rigid('lower_teeth', lower, MOUTH, layer=INSIDE + 0.4, jaw=1.0, shine=0.05, shade=0.85 * dark),
+          _rigid('upper_teeth', upper, MOUTH, layer=INSIDE + 0.6, shine=0.08, shade=dark)]
 
 
 def _ear(person: Identity, head: Head, side: int) -> Part:
@@ -89,17 +91,18 @@ def _ear(person: Identity, head: Head, side: int) -> Part:
   x = head.scale[0] * (7.15 + 0.42 * (out + 1.2) + 0.8 * rim)
   z = -1.4 - 0.9 * out + 0.4 * rim
   points = np.stack([side * x, head.scale[1] * y, z], -1)
-  shade = 0.72 + 0.28 * smoothstep(radius * 1.4)
+  shade = 0.55 + 0.45 * smoothstep((radius - 0.3) / 0.45)
   return _rigid(f'ear{(side + 1) // 2}', points, SKIN, shade=shade, flip=side > 0)
 
 
 def _body(head: Head) -> list[Part]:
-  angle, t = _mesh((-1.75, 1.75, 25), (0.0, 1.0, 10))
+  angle, t = _mesh((-3.0, 3.0, 41), (0.0, 1.0, 12))
   s, c = exact.sin(angle), exact.cos(angle)
   radius = 5.3 * head.scale[0] + 2.2 * t * t * t
-  y = 7.0 + 10.5 * t + 0.8 * c * t
-  neck = np.stack([radius * s, y * head.scale[1], (0.86 * radius) * c - 2.6 + 0.6 * t], -1)
-  shade = 0.5 + 0.5 * smoothstep((t - 0.3) / 0.5)
+  top = 7.0 + 9.0 * np.minimum(c, 0.0)  # the nape lies higher than the throat
+  y = top + (17.5 - top) * t + 0.8 * c * t
+  neck = np.stack([radius * s, y * head.scale[1], (0.86 * radius) * c - 2.6 + 0.6 * t - 0.8 * (1 - t) * (1 - c)], -1)
+  shade = 0.42 + 0.58 * smoothstep((t - 0.3) / 0.5)
   follows = 1 - smoothstep(t[:, 0] / 0.9)
   angle, t = _mesh((-1.85, 1.85, 31), (0.0, 1.0, 12))
   s, c = exact.sin(angle), exact.cos(angle)
@@ -116,15 +119,20 @@ def _body(head: Head) -> list[Part]:
 # stands from the neck.
 _EDGE_ANGLES = (0.0, 25.0, 45.0, 58.0, 68.0, 78.0, 88.0, 100.0, 115.0, 150.0)
 _EDGES = {
-    'buzz': (-6.5, -6.6, -6.0, -4.3, -2.2, 0.2, -2.4, -2.6, 2.0, 7.0),
-    'short': (-6.3, -6.4, -5.9, -4.2, -2.0, 1.2, -2.4, -2.6, 3.0, 8.0),
-    'swept': (-6.9, -6.6, -5.6, -4.0, -1.8, 0.8, -2.4, -2.6, 3.0, 8.0),
-    'fringe': (-3.9, -4.0, -3.8, -2.8, -1.0, 1.5, 0.0, 0.0, 4.0, 8.5),
+    'buzz': (-6.5, -6.6, -6.0, -4.3, -2.2, 0.2, -2.4, -2.6, 0.0, 4.5),
+    'short': (-6.3, -6.4, -5.9, -4.2, -2.0, 1.2, -2.4, -2.6, 1.0, 5.5),
+    'swept': (-6.9, -6.6, -5.6, -4.0, -1.8, 0.8, -2.4, -2.6, 1.0, 5.5),
+    'fringe': (-3.9, -4.0, -3.8, -2.8, -1.0, 1.5, -1.0, -1.0, 2.5, 6.5),
     'bob': (-6.6, -6.2, -5.2, -3.6, -0.5, 6.5, 9.5, 10.0, 10.0, 10.0),
     'long': (-6.8, -6.4, -5.4, -3.8, -0.8, 8.0, 17.0, 18.0, 18.0, 18.0),
-    'afro': (-5.9, -6.0, -5.4, -4.0, -2.0, 0.6, -1.0, 0.0, 4.0, 8.0),
+    'afro': (-5.9, -6.0, -5.4, -4.0, -2.0, 0.6, -1.5, -1.0, 2.0, 6.0),
 }
 _THICKNESS = {'buzz': 0.25, 'short': 0.9, 'swept': 1.5, 'fringe': 1.1, 'bob': 1.2, 'long': 1.1, 'afro': 3.6}
+
+
+def hairline(person: Identity, degrees: np.ndarray) -> np.ndarray:
+  """Returns the height in cm down to which hair grows, at angles around the head in degrees from the front."""
+  return interpolate(degrees, _EDGE_ANGLES, _EDGES[person.style])
 
 
 def _hair(person: Identity, head: Head) -> list[Part]:
@@ -132,8 +140,8 @@ def _hair(person: Identity, head: Head) -> list[Part]:
     return []
   angle, t = _mesh((-2.6, 2.6, 73), (0.0, 1.0, 18))
   degrees = np.abs(angle) * (180 / exact.PI)
-  edge = interpolate(degrees, _EDGE_ANGLES, _EDGES[person.style])
-  edge = edge + 0.3 * exact.Stream(person.seed, 'hairline').uniform(-1, 1, 73) * smoothstep((100 - degrees[0]) / 20)
+  edge = hairline(person, degrees)
+  edge = edge + 0.12 * exact.Stream(person.seed, 'hairline').uniform(-1, 1, 73) * smoothstep((100 - degrees[0]) / 20)
   y = -11.6 + t * (edge + 11.6)
   points = skull(np.minimum(y, 3.0), angle)
   # Below the cheekbones the skull narrows, but hair hangs.

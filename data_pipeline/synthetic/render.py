@@ -76,26 +76,32 @@ class Renderer:
     screen = self._project(points, value)
     landmarks = self._landmarks.find(screen[:size].reshape(*grid, 2))
     light, shine = self._shade(normals, scene)
+    light *= self._lid_shadow(value)
     uv = scene.uv.copy()
-    for k, side in enumerate(('eye0', 'eye1')):
+    for side in ('eye0', 'eye1'):
       uv[scene.where[side]] -= np.array([value['gaze_x'] * _GAZE[0], value['gaze_y'] * _GAZE[1]]) * scene.eye_texels
     image, mask = self._paint(points[:, 2], screen, np.stack([uv[:, 0], uv[:, 1], light, shine], -1))
     return Frame(image, landmarks.astype(np.float32), mask)
 
   def _move_face(self, points: np.ndarray, value: dict[str, float]) -> None:
     """Adds the shapes of mouth and expression to the face."""
-    shut, wide, squint = value['blink'], value['lid_raise'], value['squint']
-    size = 1 + 0.12 * self._person.shape['eye_size']
-    look_down = 0.16 * value['gaze_y']
-    upper = -0.53 * size * (1 + 0.5 * wide - 0.3 * squint) + look_down
-    lower = 0.38 * size * (1 - 0.5 * squint) + 0.5 * look_down
+    upper, lower = self._lids(value)
     amounts = {
-        'upper_lid': upper + shut * (0.3 - upper), 'lower_lid': lower + shut * (0.3 - lower),
+        'upper_lid': upper, 'lower_lid': lower,
         'jaw': value['opening'], 'wide': value['width'], 'round': value['rounding'],
         **{name: value[name] for name in factors.EXPRESSION if name in self._moves}}
     for name, amount in amounts.items():
       if amount:
         points += amount * self._moves[name]
+
+  def _lids(self, value: dict[str, float]) -> tuple[float, float]:
+    """Returns the heights of the upper and the lower lid's edge in cm, down from the middle of the eye."""
+    wide, squint, shut = value['lid_raise'], value['squint'], value['blink']
+    size = 1 + 0.12 * self._person.shape['eye_size']
+    down = 0.16 * value['gaze_y']  # lids follow the gaze
+    upper = -0.53 * size * (1 + 0.5 * wide - 0.3 * squint) + down
+    lower = 0.38 * size * (1 - 0.5 * squint) + 0.5 * down
+    return upper + shut * (0.3 - upper), lower + shut * (0.3 - lower)
 
   def _move_jaw(self, points: np.ndarray, value: dict[str, float]) -> None:
     """Takes lower teeth and tongue along with the jaw."""
@@ -103,6 +109,16 @@ class Renderer:
     y = points[:, 1].copy()
     points[:, 1] += 2.6 * share
     points[:, 2] += (-0.28 * y + 0.3) * share
+
+  def _lid_shadow(self, value: dict[str, float]) -> np.ndarray:
+    """Returns float64[vertices]: how much light the lids leave to the eyeballs, 1 elsewhere."""
+    light = np.ones(len(self._scene.points))
+    upper, lower = self._lids(value)
+    for side, centre in zip(('eye0', 'eye1'), self._head.eyes, strict=True):
+      y = self._scene.points[self._scene.where[side], 1] - centre[1]
+      light[self._scene.where[side]] = (0.4 + 0.6 * exact.smoothstep((y - upper) / 0.5)) * (
+          0.75 + 0.25 * exact.smoothstep((lower - y) / 0.3))
+    return light
 
   def _project(self, points: np.ndarray, value: dict[str, float]) -> np.ndarray:
     """Returns float64[vertices, 2], pixels of the picture."""
@@ -228,7 +244,12 @@ def _triangles(shape: tuple[int, int], start: int, item: parts.Part) -> np.ndarr
 
 
 def grid_normals(points: np.ndarray, seams: tuple[int, ...] = ()) -> np.ndarray:
-  """Returns float64[rows, columns, 3], unit normals of a grid, towards the viewer where rows run down, columns right."""
+  """Returns float64[rows, columns, 3], unit normals of a grid whose rows run down and columns right.
+
+  Args:
+    points: float64[rows, columns, 3].
+    seams: rows that end a sheet: the next row lies in the same place, or beyond a hole.
+  """
   rows, columns = points.shape[:2]
   above, below = np.maximum(np.arange(rows) - 1, 0), np.minimum(np.arange(rows) + 1, rows - 1)
   for row in seams:
@@ -238,7 +259,14 @@ def grid_normals(points: np.ndarray, seams: tuple[int, ...] = ()) -> np.ndarray:
   x = a[..., 1] * b[..., 2] - a[..., 2] * b[..., 1]
   y = a[..., 2] * b[..., 0] - a[..., 0] * b[..., 2]
   z = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
-  return unit(np.stack([x, y, z], -1))
+  normals = unit(np.stack([x, y, z], -1))
+  for row in seams:
+    # Where the sheets meet they are one surface, which must not show a crease.
+    gap = points[row + 1] - points[row]
+    closed = np.abs(gap[:, 1]) + np.abs(gap[:, 2]) < 1e-9
+    joined = unit(normals[row] + normals[row + 1])
+    normals[row, closed], normals[row + 1, closed] = joined[closed], joined[closed]
+  return normals
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:

@@ -4,11 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from data_pipeline.synthetic import exact
+from data_pipeline.synthetic import exact, parts
 from data_pipeline.synthetic.exact import bump, interpolate, smoothstep
-from data_pipeline.synthetic.head import EYE_X, GRID, MOUTH_X, MOUTH_Y, Head
+from data_pipeline.synthetic.head import ANGLES, BROW_ARCH, BROW_Y, EYE_HALF, EYE_X, GRID, MOUTH_X, MOUTH_Y, Head
 from data_pipeline.synthetic.identity import Identity
-from data_pipeline.synthetic.parts import MOUTH, SKIN, Part
 
 _LASH = np.array([0.012, 0.009, 0.008])
 IRIS_RADIUS = 0.62  # cm
@@ -23,19 +22,19 @@ class Picture:
   label: np.ndarray
 
 
-def paint(person: Identity, head: Head, parts: list[Part], detail: int) -> dict[str, Picture]:
+def paint(person: Identity, head: Head, others: list[parts.Part], detail: int) -> dict[str, Picture]:
   """Returns the picture of every part, and of 'face'.
 
   Args:
     person: whose colours.
     head: its grid; the face's picture has `detail` texels along each cell.
-    parts: what else needs a picture.
+    others: what else needs a picture.
     detail: texels for each cell of the face's grid; about the pixels of a cell in the rendered picture.
   """
   pictures = {'face': _face(person, head, detail)}
   painters = {'eye': _eye, 'throat': _throat, 'tongue': _tongue, 'upper_teeth': _teeth, 'lower_teeth': _teeth,
               'ear': _ear, 'neck': _ear, 'cloth': _cloth, 'hair': _hair}
-  for part in parts:
+  for part in others:
     if part.name not in pictures:
       colour = painters[part.name.rstrip('01')](person, detail)
       pictures[part.name] = Picture(colour.astype(np.float32), np.full(colour.shape[:2], part.label, np.uint8))
@@ -89,10 +88,12 @@ def _face(person: Identity, head: Head, detail: int) -> Picture:
   colour *= 1 - spots[..., None] * np.array([0.2, 0.34, 0.4])
   colour = _beard(person, colour, x, y)
   colour, lips = _lips(person, colour, x, y)
-  colour = _over(colour, np.array([0.02, 0.008, 0.006]), 0.9 * smoothstep(1.7 * bump(np.abs(x), y, (0.68, 4.62), (0.5, 0.24))))
+  nostrils = smoothstep(1.7 * bump(np.abs(x), y, (0.68, 4.62), (0.5, 0.24)))
+  colour = _over(colour, np.array([0.02, 0.008, 0.006]), 0.9 * nostrils)
   colour = _brows(person, colour, x, y)
-  colour = _lid_lines(person, colour, x, y, detail)
-  label = np.where(lips, MOUTH, SKIN).astype(np.uint8)
+  colour = _lid_lines(colour, x, y)
+  colour = _hairline(person, colour, y, detail)
+  label = np.where(lips, parts.MOUTH, parts.SKIN).astype(np.uint8)
   return Picture(colour.astype(np.float32), label)
 
 
@@ -101,8 +102,8 @@ def _beard(person: Identity, colour, x, y) -> np.ndarray:
     return colour
   rows, columns = x.shape
   hairs = noise(person.seed + 2, rows, columns, (1.5, 1.5))
-  cheeks = smoothstep((y - 5.0 - 1.5 * smoothstep((5.0 - np.abs(x)) / 3)) / 1.5)
-  moustache = smoothstep((y - 4.9) / 0.4) * smoothstep((3.4 - np.abs(x)) / 0.8) * smoothstep((7.4 - y) / 0.6)
+  cheeks = smoothstep((y - 4.6 - 3.2 * smoothstep((5.6 - np.abs(x)) / 2.6)) / 1.8)
+  moustache = smoothstep(2.2 * bump(x, y - 0.12 * x * x, (0, 5.65), (3.4, 1.0)))
   below = smoothstep((12.4 - y) / 0.6)
   cover = np.maximum(cheeks, moustache) * below * (1 - 0.7 * bump(x, y, (0, 8.3), (1.8, 0.8)))
   return _over(colour, person.hair * 0.8, np.clip(0.8 * person.beard * cover * (0.8 + 0.35 * hairs), 0, 0.92))
@@ -116,7 +117,7 @@ def _lips(person: Identity, colour, x, y) -> tuple[np.ndarray, np.ndarray]:
   top = MOUTH_Y - 0.95 * full * bow * (1 - t * t * (0.55 + 0.45 * t))
   bottom = MOUTH_Y + 1.12 * full * np.sqrt(np.maximum(0.0, 1 - t * t)) * (1 - 0.15 * t)
   inside = np.where(y < MOUTH_Y, (y - top) / 0.14, (bottom - y) / 0.2)
-  cover = smoothstep(inside + 0.5)
+  cover = smoothstep(inside + 0.5) * smoothstep((1 - t) / 0.08)
   wrinkles = 1 + 0.04 * exact.sin(x * 23.0)
   # The upper lip looks down and is darker, the lower one catches light; the line between them is darkest.
   tone = np.where(y < MOUTH_Y, 0.78, 1.0 + 0.2 * bump(x, y, (0, 7.4), (1.6, 0.5)))
@@ -128,7 +129,7 @@ def _brows(person: Identity, colour, x, y) -> np.ndarray:
   s = person.shape
   rows, columns = x.shape
   along = (np.abs(x) - 1.25) / 4.0  # 0 at the inner end, 1 at the outer one
-  middle = -2.25 - (0.75 + 0.18 * s['brow_arch']) * (1 - (along - 0.62) * (along - 0.62) / 0.36)
+  middle = BROW_Y - (BROW_ARCH + 0.15 * s['brow_arch']) * (1 - (along - 0.62) * (along - 0.62) / 0.36)
   half = (0.42 + 0.09 * s['brow_thickness']) * interpolate(along, (0.0, 0.12, 0.5, 1.0), (0.55, 1.0, 0.85, 0.15))
   hairs = noise(person.seed + 3, rows, columns, (4.0, 1.6))
   edge = 1 - np.abs(y - middle) / half
@@ -137,15 +138,28 @@ def _brows(person: Identity, colour, x, y) -> np.ndarray:
   return _over(colour, tint, np.clip((0.85 + 0.2 * hairs) * cover, 0, 0.95))
 
 
-def _lid_lines(person: Identity, colour, x, y, detail: int) -> np.ndarray:
+def _lid_lines(colour, x, y) -> np.ndarray:
   """Lashes along the edges of the lids, and the crease above."""
-  width = np.where(np.abs(np.abs(x) - EYE_X) < 1.62, 1.0, 0.0)
-  t = (np.abs(x) - EYE_X) / 1.6
-  upper = smoothstep(1.25 - np.abs(y + 0.02) / (0.13 + 0.05 * t)) * np.where(y < 0, 1.0, 0.0)
+  t = (np.abs(x) - EYE_X) / (EYE_HALF + 0.1)
+  width = smoothstep((1.02 - np.abs(t)) / 0.06)
+  upper = smoothstep(1.25 - np.abs(y + 0.02) / (0.19 + 0.07 * t)) * np.where(y < 0, 1.0, 0.0)
   lower = smoothstep(1.1 - np.abs(y) / 0.12) * np.where(y > 0, 0.55, 0.0)
   colour = _over(colour, _LASH, 0.92 * np.maximum(upper, lower) * width)
   crease = smoothstep(1 - np.abs(y + 0.62 + 0.12 * (1 - t * t)) / 0.14) * smoothstep((1.15 - np.abs(t)) / 0.3)
   return colour * (1 - 0.4 * crease[..., None] * np.array([0.9, 1.0, 1.0]))
+
+
+def _hairline(person: Identity, colour, y, detail: int) -> np.ndarray:
+  """Single hairs below the edge of the hair, so that it does not look cut out."""
+  if person.style == 'bald':
+    return colour
+  rows, columns = y.shape
+  angles = _refined(np.broadcast_to(ANGLES, GRID), detail)[:1] * (180 / exact.PI)
+  strands = 0.6 * noise(person.seed + 8, rows, columns, (4.0 * detail, 0.12 * detail))
+  strands += 0.5 * noise(person.seed + 9, rows, columns, (4.0 * detail, 1.2 * detail))
+  below = parts.hairline(person, np.abs(angles)) - y
+  cover = smoothstep((below + 0.35 + 0.6 * strands) / 0.9) * smoothstep((3.0 - y) / 2.0)
+  return _over(colour, person.hair * 0.8, 0.85 * cover)
 
 
 def _eye(person: Identity, detail: int) -> np.ndarray:
@@ -214,8 +228,3 @@ def backdrop(person: Identity, side: int) -> np.ndarray:
   for colour, (cx, cy, radius) in zip(person.backdrop[4:], person.spots, strict=True):
     picture = picture + 0.8 * bump(x, y, (cx, cy), (0.1 + 0.5 * radius, 0.1 + 0.5 * radius)) * (colour - picture)
   return picture.astype(np.float32)
-
-
-def cells() -> tuple[int, int]:
-  """Returns how many cells the face's grid has along (rows, columns)."""
-  return GRID[0] - 1, GRID[1] - 1
