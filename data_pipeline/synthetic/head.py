@@ -91,7 +91,7 @@ def build(person: Identity) -> Head:
   rest[..., 2] += front * _relief(x, y, person)
   rest += front[..., None] * _proportions(x, y, person)
   shape = person.shape
-  wide, tall = 1 + 0.025 * shape['face_width'], 1 + 0.022 * shape['face_length']
+  wide, tall = 1 + 0.04 * shape['face_width'], 1 + 0.035 * shape['face_length']
   rest[..., 0] *= wide
   rest[..., 1] *= tall
   moves = {name: front[..., None] * move for name, move in _moves(x, y).items()}
@@ -142,14 +142,14 @@ def _proportions(x, y, person: Identity) -> np.ndarray:
   side = np.sign(x)
   eye = _both(x, y, EYE_X, 0.0, 3.0, 2.6)
   dx += 0.14 * s['eye_distance'] * side * eye
-  dy += -0.08 * s['eye_tilt'] * (np.abs(x) - EYE_X) * _both(x, y, EYE_X, 0.0, 2.4, 2.0)
+  dy += -0.11 * s['eye_tilt'] * (np.abs(x) - EYE_X) * _both(x, y, EYE_X, 0.0, 2.4, 2.0)
   dy += -0.2 * s['brow_height'] * _both(x, y, 3.0, -2.6, 3.2, 1.6)
   dy += 0.2 * s['nose_length'] * bump(x, y, (0, 4.2), (2.6, 2.4))
-  dx += 0.1 * s['nose_width'] * side * _both(x, y, 1.4, 4.1, 1.2, 1.2)
-  dx += 0.08 * s['mouth_width'] * x * bump(x, y, (0, MOUTH_Y), (4.5, 2.2))
-  dx += 0.05 * s['jaw_width'] * x * smoothstep((y - 2.0) / 5.0)
-  dy += 0.3 * s['chin_size'] * smoothstep((y - 8.0) / 3.0) * smoothstep((4.5 - np.abs(x)) / 4.0)
-  dx += 0.03 * s['cheekbones'] * x * bump(x, y, (0, 2.0), (9.0, 3.5))
+  dx += 0.14 * s['nose_width'] * side * _both(x, y, 1.4, 4.1, 1.2, 1.2)
+  dx += 0.1 * s['mouth_width'] * x * bump(x, y, (0, MOUTH_Y), (4.5, 2.2))
+  dx += 0.075 * s['jaw_width'] * x * smoothstep((y - 2.0) / 5.0)
+  dy += 0.4 * s['chin_size'] * smoothstep((y - 8.0) / 3.0) * smoothstep((4.5 - np.abs(x)) / 4.0)
+  dx += 0.04 * s['cheekbones'] * x * bump(x, y, (0, 2.0), (9.0, 3.5))
   return np.stack([dx, dy, np.zeros_like(x)], -1)
 
 

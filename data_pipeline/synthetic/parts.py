@@ -88,7 +88,8 @@ def _ear(person: Identity, head: Head, side: int) -> Part:
   rim = 0.45 * exact.bump(radius, 0 * radius, (0.86, 0.0), (0.3, 1.0)) - 0.35 * exact.bump(
       radius, 0 * radius, (0.35, 0.0), (0.45, 1.0))
   # The disc leans out and back from the side of the head.
-  x = head.scale[0] * (7.15 + 0.42 * (out + 1.2) + 0.8 * rim)
+  lean = 0.05 if person.style in ('bob', 'long') else 0.42  # long hair lies over the ears
+  x = head.scale[0] * (7.15 + lean * (out + 1.2) + 2 * lean * rim)
   z = -1.4 - 0.9 * out + 0.4 * rim
   points = np.stack([side * x, head.scale[1] * y, z], -1)
   shade = 0.55 + 0.45 * smoothstep((radius - 0.3) / 0.45)
