@@ -22,7 +22,8 @@ from data_pipeline.synthetic.head import (
 from data_pipeline.synthetic.identity import Identity
 
 _REACH = 40.0  # degrees by which a point of the outline may wander towards the nose when the head turns
-# Right half of the outline, ear to chin: height of the row, degrees around the head.
+_CHOICES = 21
+# Left half of the outline, ear to chin: height of the row, degrees around the head.
 _OUTLINE = ((-0.9, 80.0), (1.4, 80.0), (3.8, 80.0), (6.9, 80.0), (10.1, 79.0), (JAW_Y, 60.0), (JAW_Y, 41.0),
             (JAW_Y, 20.0), (JAW_Y, 0.0))
 _NOSE = ((0.0, -0.05), (0.0, 1.25), (0.0, 2.55), (0.0, 3.75), (-1.25, 4.5), (-0.65, 4.75), (0.0, 4.88), (0.65, 4.75),
@@ -38,15 +39,15 @@ class Landmarks:
   """
 
   def __init__(self, person: Identity, head: Head):
-    self._columns = head.rest.shape[1]
     points = [*_brow(person, -1), *_brow(person, 1)[::-1], *_NOSE]
     places = [_place(head, x, y) for x, y in points]
     places += _eye(head, -1) + _eye(head, 1)
     places += _mouth(person, head)
     self._inner = np.array(places)
     outline = [*_OUTLINE, *_OUTLINE[-2::-1]]
-    self._rows = np.array([_row(height) for height, _ in outline])
-    self._candidates = [_outline_columns(degrees, -1 if k < 8 else 1) for k, (_, degrees) in enumerate(outline)]
+    # For each point of the outline the columns that it may lie on, all of one length.
+    self._columns = np.stack([_outline_columns(degrees, -1 if k < 8 else 1) for k, (_, degrees) in enumerate(outline)])
+    self._rows = np.broadcast_to(np.array([[_row(height)] for height, _ in outline]), self._columns.shape)
 
   def find(self, projected: np.ndarray) -> np.ndarray:
     """Returns float64[68, 2] for the projected grid, float64[rows, columns, 2]."""
@@ -55,12 +56,9 @@ class Landmarks:
 
   def _outline(self, projected: np.ndarray) -> np.ndarray:
     """The jaw as it is seen: where the near cheek hides the mark on the skin, the cheek's edge takes its place."""
-    result = np.empty((17, 2))
-    for k, (row, columns) in enumerate(zip(self._rows, self._candidates, strict=True)):
-      points = _sample(projected, np.full(len(columns), row), columns)
-      side = np.sign(k - 8)
-      result[k] = points[np.argmax(side * points[:, 0])] if side else points[0]
-    return result
+    points = _sample(projected, self._rows.reshape(-1), self._columns.reshape(-1)).reshape(*self._rows.shape, 2)
+    side = np.sign(np.arange(17) - 8)[:, None]
+    return points[np.arange(17), np.argmax(side * points[..., 0], axis=1)]
 
 
 def _sample(grid: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
@@ -72,12 +70,8 @@ def _sample(grid: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray
 
 
 def _outline_columns(degrees: float, side: int) -> np.ndarray:
-  angles = side * np.arange(degrees, max(0.0, degrees - _REACH) - 1e-6, -2.0 if degrees else -1.0)
-  return _column(angles * (exact.PI / 180))
-
-
-def _column(angles: np.ndarray) -> np.ndarray:
-  return exact.interpolate(angles, ANGLES, np.arange(len(ANGLES)))
+  angles = side * (degrees - np.arange(_CHOICES) * (min(degrees, _REACH) / (_CHOICES - 1)))
+  return exact.interpolate(angles * (exact.PI / 180), ANGLES, np.arange(len(ANGLES)))
 
 
 def _row(height: float) -> float:

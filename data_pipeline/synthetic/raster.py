@@ -9,28 +9,61 @@ import numpy as np
 NOTHING = -1
 
 
-def visible(points: np.ndarray, triangles: np.ndarray, side: int) -> np.ndarray:
+def visible(x: np.ndarray, y: np.ndarray, triangles: np.ndarray, side: int) -> np.ndarray:
   """Returns int32[side * side], the number of the triangle that each pixel shows, or `NOTHING`.
 
   Args:
-    points: float64[vertices, 2], (x, y) in pixels, pixel centres at whole numbers.
-    triangles: int[count, 3], farthest first; clockwise on the screen (y down), which is how faces turn to the viewer.
+    x, y: float64[vertices], in pixels, y down, pixel centres at whole numbers.
+    triangles: int[3, count], the three corners of each, farthest triangle first.
     side: pixels along both sides of the square picture.
   """
-  x, y = points[:, 0][triangles], points[:, 1][triangles]
-  # A pixel belongs to a span if begin <= centre < end, so that neighbours neither overlap nor leave gaps.
-  first = np.clip(np.ceil(np.minimum(np.minimum(y[:, 0], y[:, 1]), y[:, 2])), 0, side).astype(np.int32)
-  last = np.clip(np.ceil(np.maximum(np.maximum(y[:, 0], y[:, 1]), y[:, 2])), 0, side).astype(np.int32)
+  first, last, long_edge, short_edge = _halves(x[triangles], y[triangles], side)
   rows = np.maximum(last - first, 0)
-  owner = np.repeat(np.arange(len(triangles), dtype=np.int32), rows)
+  half = np.repeat(np.arange(len(rows), dtype=np.int32), rows)
   line = _ramps(first, rows)
-  begin, end = _span_ends(x, y, owner, line)
-  begin = np.clip(np.ceil(begin), 0, side).astype(np.int32)
-  widths = np.maximum(np.clip(np.ceil(end), 0, side).astype(np.int32) - begin, 0)
+  height = line.astype(np.float64)
+  a, b = (edge[0][half] + height * edge[1][half] for edge in (long_edge, short_edge))
+  # A pixel belongs to a span if begin <= centre < end, so that neighbours neither overlap nor leave gaps.
+  begin = np.clip(np.ceil(np.minimum(a, b)), 0, side).astype(np.int32)
+  widths = np.clip(np.ceil(np.maximum(a, b)), 0, side).astype(np.int32) - begin
   owners = np.full(side * side, NOTHING, np.int32)
   # Where indices repeat, NumPy keeps the last value: the nearest triangle.
-  owners[_ramps(line * np.int32(side) + begin, widths)] = np.repeat(owner, widths)
+  owners[_ramps(line * np.int32(side) + begin, widths)] = np.repeat(half >> 1, widths)
   return owners
+
+
+def _halves(x: np.ndarray, y: np.ndarray, side: int):
+  """Cuts triangles at their middle corner into an upper and a lower half.
+
+  Returns:
+    The first line of each half and the one after its last, int32[2 count]; then the edge that both halves share and
+    the other one, each as offset and slope of x over y, float64[2 count].
+  """
+  (x0, x1, x2), (y0, y1, y2) = x, y
+  for _ in range(2):  # sorts the corners by height
+    x0, x1, y0, y1 = _ordered(x0, x1, y0, y1)
+    x1, x2, y1, y2 = _ordered(x1, x2, y1, y2)
+  top, middle, bottom = (np.clip(np.ceil(v), 0, side).astype(np.int32) for v in (y0, y1, y2))
+  long_edge = _edge(x0, y0, x2, y2)
+  upper, lower = _edge(x0, y0, x1, y1), _edge(x1, y1, x2, y2)
+  return (_both(top, middle), _both(middle, bottom), [_both(v, v) for v in long_edge],
+          [_both(a, b) for a, b in zip(upper, lower, strict=True)])
+
+
+def _ordered(xa, xb, ya, yb):
+  swap = ya > yb
+  return np.where(swap, xb, xa), np.where(swap, xa, xb), np.where(swap, yb, ya), np.where(swap, ya, yb)
+
+
+def _edge(xa, ya, xb, yb) -> tuple[np.ndarray, np.ndarray]:
+  rise = yb - ya
+  slope = np.divide(xb - xa, rise, out=np.zeros_like(rise), where=rise > 0)
+  return xa - ya * slope, slope
+
+
+def _both(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+  """Interleaves values of upper and lower halves, so that halves stay in the triangles' order."""
+  return np.stack([upper, lower], -1).reshape(-1)
 
 
 def _ramps(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -40,44 +73,30 @@ def _ramps(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
   return np.repeat(starts - (ends - lengths), lengths) + np.arange(total, dtype=np.int32)
 
 
-def _span_ends(x: np.ndarray, y: np.ndarray, owner: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Returns where each span enters and leaves its triangle, float64[spans] each."""
-  begin = np.full(len(owner), -np.inf)
-  end = np.full(len(owner), np.inf)
-  line = line.astype(np.float64)
-  for a, b in ((0, 1), (1, 2), (2, 0)):
-    rise = y[:, b] - y[:, a]
-    slope = np.divide(x[:, b] - x[:, a], rise, out=np.zeros_like(rise), where=rise != 0)
-    # From the lower end, so that both triangles of an edge find the same crossing bit for bit.
-    upper = y[:, a] <= y[:, b]
-    x0, y0 = np.where(upper, x[:, a], x[:, b]), np.where(upper, y[:, a], y[:, b])
-    crossing = x0[owner] + (line - y0[owner]) * slope[owner]
-    # Clockwise with y down: edges that rise on the screen bound on the left, edges that fall on the right.
-    begin = np.maximum(begin, np.where((rise < 0)[owner], crossing, -np.inf))
-    end = np.minimum(end, np.where((rise > 0)[owner], crossing, np.inf))
-  return begin, end
-
-
-def planes(points: np.ndarray, values: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-  """Returns float32[count, 3, channels]: value = p[0] + x p[1] + y p[2] inside each triangle.
+def planes(x: np.ndarray, y: np.ndarray, values: np.ndarray, triangles: np.ndarray) -> list[np.ndarray]:
+  """Returns, for each channel, float32[3, count]: value = p[0] + x p[1] + y p[2] inside a triangle.
 
   Args:
-    points: float64[vertices, 2] in pixels.
-    values: float64[vertices, channels] at the vertices.
-    triangles: int[count, 3], none without area.
+    x, y: float64[vertices], in pixels.
+    values: float64[channels, vertices].
+    triangles: int[3, count], none without area.
   """
-  p, v = points[triangles], values[triangles]
-  e1, e2 = p[:, 1] - p[:, 0], p[:, 2] - p[:, 0]
-  d1, d2 = v[:, 1] - v[:, 0], v[:, 2] - v[:, 0]
-  scale = 1 / (e1[:, 0] * e2[:, 1] - e1[:, 1] * e2[:, 0])
-  dx = (d1 * e2[:, 1, None] - d2 * e1[:, 1, None]) * scale[:, None]
-  dy = (d2 * e1[:, 0, None] - d1 * e2[:, 0, None]) * scale[:, None]
-  base = v[:, 0] - dx * p[:, 0, 0, None] - dy * p[:, 0, 1, None]
-  return np.stack([base, dx, dy], 1).astype(np.float32)
+  a, b, c = triangles
+  xa, ya = x[a], y[a]
+  x1, y1, x2, y2 = x[b] - xa, y[b] - ya, x[c] - xa, y[c] - ya
+  scale = 1 / (x1 * y2 - y1 * x2)
+  x1, y1, x2, y2 = x1 * scale, y1 * scale, x2 * scale, y2 * scale
+  result = []
+  for value in values:
+    start = value[a]
+    d1, d2 = value[b] - start, value[c] - start
+    dx, dy = d1 * y2 - d2 * y1, d2 * x1 - d1 * x2
+    result.append(np.stack([start - dx * xa - dy * ya, dx, dy]).astype(np.float32))
+  return result
 
 
-def facing(points: np.ndarray, triangles: np.ndarray, least_area: float = 1e-3) -> np.ndarray:
-  """Returns bool[count]: which triangles turn to the viewer and cover anything."""
-  p = points[triangles]
-  e1, e2 = p[:, 1] - p[:, 0], p[:, 2] - p[:, 0]
-  return e1[:, 0] * e2[:, 1] - e1[:, 1] * e2[:, 0] > least_area
+def facing(x: np.ndarray, y: np.ndarray, triangles: np.ndarray, least_area: float = 2e-3) -> np.ndarray:
+  """Returns bool[count]: which triangles are clockwise on the screen (y down) and cover anything."""
+  a, b, c = triangles
+  xa, ya = x[a], y[a]
+  return (x[b] - xa) * (y[c] - ya) - (y[b] - ya) * (x[c] - xa) > least_area

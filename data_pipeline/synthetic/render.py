@@ -80,7 +80,7 @@ class Renderer:
     uv = scene.uv.copy()
     for side in ('eye0', 'eye1'):
       uv[scene.where[side]] -= np.array([value['gaze_x'] * _GAZE[0], value['gaze_y'] * _GAZE[1]]) * scene.eye_texels
-    image, mask = self._paint(points[:, 2], screen, np.stack([uv[:, 0], uv[:, 1], light, shine], -1))
+    image, mask = self._paint(points[:, 2], screen, np.stack([uv[:, 0], uv[:, 1], light, shine]))
     return Frame(image, landmarks.astype(np.float32), mask)
 
   def _move_face(self, points: np.ndarray, value: dict[str, float]) -> None:
@@ -146,21 +146,23 @@ class Renderer:
   def _paint(self, depth: np.ndarray, screen: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Fills the pixels. Returns uint8 image and mask."""
     scene, fine = self._scene, self.side * _SAMPLES
-    samples = (screen + 0.5) * _SAMPLES - 0.5
-    chosen = np.flatnonzero(raster.facing(samples, scene.triangles))
-    corners = scene.triangles[chosen]
-    distance = depth[corners[:, 0]] + depth[corners[:, 1]] + depth[corners[:, 2]] + _SORT_LAYER * scene.layer[chosen]
+    x, y = ((np.ascontiguousarray(screen[:, k]) + 0.5) * _SAMPLES - 0.5 for k in range(2))
+    chosen = np.flatnonzero(raster.facing(x, y, scene.triangles))
+    a, b, c = scene.triangles[:, chosen]
+    distance = depth[a] + depth[b] + depth[c] + _SORT_LAYER * scene.layer[chosen]
     chosen = chosen[np.argsort(distance, kind='stable')]
-    triangles = scene.triangles[chosen]
-    owners = raster.visible(samples, triangles, fine)
+    triangles = scene.triangles[:, chosen]
+    owners = raster.visible(x, y, triangles, fine)
     seen = np.flatnonzero(owners != raster.NOTHING)
     owner = owners[seen]
-    x, y = (seen % fine).astype(np.float32), (seen // fine).astype(np.float32)
-    coefficients = raster.planes(samples, values, triangles)
+    shown = np.zeros(len(chosen), bool)  # most triangles of a small picture lie between the samples
+    shown[owner] = True
+    owner = (np.cumsum(shown, dtype=np.int32) - 1)[owner]
+    column, row = (seen % fine).astype(np.float32), (seen // fine).astype(np.float32)
     u, v, light, shine = (
-        coefficients[:, 0, k][owner] + x * coefficients[:, 1, k][owner] + y * coefficients[:, 2, k][owner]
-        for k in range(4))
-    texel = scene.texel(chosen[owner], u, v)
+        p[0][owner] + column * p[1][owner] + row * p[2][owner]
+        for p in raster.planes(x, y, values, triangles[:, shown]))
+    texel = scene.texel(chosen[shown][owner], u, v)
     colour = scene.colours[texel]
     colour *= light[:, None]
     colour += shine[:, None]
@@ -186,7 +188,7 @@ class _Scene:
         _spread([getattr(item, name) for item in items], shapes) for name in ('jaw', 'shade', 'shine'))
     self._atlas(items, pictures)
     cells = [_triangles(shape, start, item) for shape, start, item in zip(shapes, starts, items, strict=False)]
-    self.triangles = np.concatenate(cells)
+    self.triangles = np.ascontiguousarray(np.concatenate(cells).T)
     self.layer = np.concatenate([np.full(len(c), float(item.layer)) for c, item in zip(cells, items, strict=True)])
     number = np.concatenate([np.full(len(c), k) for k, c in enumerate(cells)])
     self._offset = self._offsets[number].astype(np.int32)
