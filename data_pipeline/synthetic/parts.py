@@ -6,14 +6,17 @@ import numpy as np
 
 from data_pipeline.synthetic import exact
 from data_pipeline.synthetic.exact import interpolate, smoothstep
-from data_pipeline.synthetic.head import MOUTH_Y, Head, skull
+from data_pipeline.synthetic.head import MOUTH_Y, UPPER_LID, UPPER_LIP, Head, skull
 from data_pipeline.synthetic.identity import Identity
 
 # Labels of the masks.
 BACKGROUND, SKIN, MOUTH, HAIR, EYES, CLOTHES = range(6)
 LABELS = ('background', 'skin', 'mouth', 'hair', 'eyes', 'clothes')
-BEHIND, INSIDE, OUTSIDE = 0.0, 1.0, 2.0  # painted in this order; parts between these, in between
-EYEBALL = (1.95, 1.35)  # half width and height of the visible patch of an eyeball
+# By how many cm a part counts as nearer when parts are sorted by depth: what lies inside the head comes before the
+# skin around its openings, but after ears and hair on the far side.
+BEHIND, LINING, INSIDE = -100.0, -8.5, -3.5
+LININGS = {'eye_lining': (UPPER_LID, EYES), 'mouth_lining': (UPPER_LIP, MOUTH)}
+EYEBALL = (1.6, 1.2)  # half width and height of the visible patch of an eyeball
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Part:
     points: float64[rows, columns, 3] cm, at rest.
     follows: float64[rows], 1 where the part turns with the head, 0 where it stays with the body.
     jaw: share of the jaw's movement that it makes, 0 to 1.
-    layer: `BEHIND`, `INSIDE`, `OUTSIDE`, or between.
+    nearer: added to the depth for sorting, in cm.
     label: of the mask.
     shine: strength of highlights.
     shade: factor of the light, float64 that broadcasts to [rows, columns].
@@ -37,7 +40,7 @@ class Part:
   follows: np.ndarray
   label: int
   jaw: float = 0.0
-  layer: float = OUTSIDE
+  nearer: float = 0.0
   shine: float = 0.0
   shade: np.ndarray | float = 1.0
   flip: bool = False
@@ -45,7 +48,9 @@ class Part:
 
 def build(person: Identity, head: Head) -> list[Part]:
   """Returns all parts of a person but the face itself."""
-  parts = [_eyeball(eye, k) for k, eye in enumerate(head.eyes)]
+  # What is seen through an opening where nothing else lies: its own outline, filled.
+  parts = [_rigid(name, head.rest[row:row + 2], label, nearer=LINING) for name, (row, label) in LININGS.items()]
+  parts += [_eyeball(eye, k) for k, eye in enumerate(head.eyes)]
   parts += _mouth(head)
   parts += [_ear(person, head, side) for side in (-1, 1)]
   parts += [*_body(head), *_hair(person, head)]
@@ -54,8 +59,8 @@ def build(person: Identity, head: Head) -> list[Part]:
 
 def _eyeball(centre: np.ndarray, number: int) -> Part:
   x, y = _mesh((-EYEBALL[0], EYEBALL[0], 13), (-EYEBALL[1], EYEBALL[1], 11))
-  z = -0.2 * x * x - 0.3 * y * y - 0.1
-  return _rigid(f'eye{number}', np.stack([x, y, z], -1) + centre, EYES, layer=INSIDE, shine=0.15)
+  z = -0.26 * x * x - 0.3 * y * y - 0.1
+  return _rigid(f'eye{number}', np.stack([x, y, z], -1) + centre, EYES, nearer=INSIDE, shine=0.15)
 
 
 def _mouth(head: Head) -> list[Part]:
@@ -64,19 +69,14 @@ def _mouth(head: Head) -> list[Part]:
   x, t = _mesh((-2.6, 2.6, 15), (0.0, 1.0, 5))
   curve = -0.75 - 0.16 * x * x
   upper = np.stack([x, lip[1] - 1.0 + 1.4 * t, lip[2] + curve], -1)
-  lower = np.stack([0.92 * x, lip[1] - 0.25 + 1.2 * t, lip[2] + curve - 0.25], -1)
+  lower = np.stack([0.92 * x, lip[1] - 0.4 + 1.3 * t, lip[2] + curve - 0.25], -1)
   dark = 0.95 - 0.11 * x * x
   tongue_x, back = _mesh((-1.8, 1.8, 11), (1.0, 0.0, 7))
   lift = lip[1] - 0.1 + 0.15 * tongue_x * tongue_x + 0.4 * (1 - back) * (1 - back)
-  tongue = np.stack([tongue_x, lift - 0.5 * back, lip[2] - 1.45 - 3.0 * back - 0.15 * tongue_x * tongue_x], -1)
-  hole_x, hole_y = _mesh((-3.2, 3.2, 13), (-2.0, 2.7, 7))
-  # A bag that ends at the corners of the mouth, where it would otherwise be seen through a cheek turned away.
-  hole_y = hole_y * (1 - 0.055 * hole_x * hole_x)
-  hole = np.stack([hole_x, lip[1] + hole_y, lip[2] - 4.5 + 0.26 * hole_x * hole_x], -1)
-  return [_rigid('throat', hole, MOUTH, layer=INSIDE, shade=0.5, jaw=0.5),
-          _rigid('tongue', tongue, MOUTH, layer=INSIDE + 0.2, jaw=1.0, shine=0.05, shade=0.95 - 0.6 * back),
-          _rigid('lower_teeth', lower, MOUTH, layer=INSIDE + 0.4, jaw=1.0, shine=0.05, shade=0.85 * dark),
-          _rigid('upper_teeth', upper, MOUTH, layer=INSIDE + 0.6, shine=0.08, shade=dark)]
+  tongue = np.stack([tongue_x, lift - 1.1 * back, lip[2] - 1.45 - 3.0 * back - 0.15 * tongue_x * tongue_x], -1)
+  return [_rigid('tongue', tongue, MOUTH, nearer=INSIDE + 0.9, jaw=1.0, shine=0.05, shade=1.0 - 0.45 * back),
+          _rigid('lower_teeth', lower, MOUTH, nearer=INSIDE + 1.3, jaw=1.0, shine=0.05, shade=0.85 * dark),
+          _rigid('upper_teeth', upper, MOUTH, nearer=INSIDE + 1.7, shine=0.08, shade=dark)]
 
 
 def _ear(person: Identity, head: Head, side: int) -> Part:
@@ -99,8 +99,8 @@ def _ear(person: Identity, head: Head, side: int) -> Part:
 def _body(head: Head) -> list[Part]:
   angle, t = _mesh((-3.0, 3.0, 41), (0.0, 1.0, 12))
   s, c = exact.sin(angle), exact.cos(angle)
-  radius = 5.3 * head.scale[0] + 2.2 * t * t * t
-  top = 7.0 + 9.0 * np.minimum(c, 0.0)  # the nape lies higher than the throat
+  radius = (5.3 + 0.75 * np.maximum(0.0, 1 - 4 * t)) * head.scale[0] + 2.2 * t * t * t
+  top = 4.5 + 6.5 * np.minimum(c, 0.0)  # the nape lies higher than the throat
   y = top + (17.5 - top) * t + 0.8 * c * t
   neck = np.stack([radius * s, y * head.scale[1], (0.86 * radius) * c - 2.6 + 0.6 * t - 0.8 * (1 - t) * (1 - c)], -1)
   shade = 0.42 + 0.58 * smoothstep((t - 0.3) / 0.5)
@@ -112,8 +112,8 @@ def _body(head: Head) -> list[Part]:
   top = 14.2 + 1.6 * np.maximum(c, 0.0)
   cloth_y = (top + 3.4 * t + 9.0 * t * t) * head.scale[1]
   cloth = np.stack([width * s, cloth_y, (6.3 + 3.5 * t) * c - 2.6], -1)
-  return [Part('neck', neck, follows, SKIN, layer=BEHIND, shade=shade),
-          Part('cloth', cloth, np.zeros(len(cloth)), CLOTHES, layer=BEHIND)]
+  return [Part('neck', neck, follows, SKIN, nearer=BEHIND, shade=shade),
+          Part('cloth', cloth, np.zeros(len(cloth)), CLOTHES, nearer=BEHIND)]
 
 
 # Lower edge of the hair at the angles below (degrees from the front), thickness in cm, how far hair beyond the jaw
@@ -158,8 +158,8 @@ def _hair(person: Identity, head: Head) -> list[Part]:
   points[..., 0] *= head.scale[0]
   points[..., 1] = np.where(y < 0, points[..., 1] * head.scale[1] - 0.2 * volume, points[..., 1] * head.scale[1])
   shade = (0.75 + 0.25 * smoothstep((1 - t) / 0.1))
-  front = _rigid('hair', points, HAIR, shine=0.16, shade=shade)
-  inside = dataclasses.replace(front, layer=BEHIND, flip=True, shine=0.0, shade=0.45)
+  front = _rigid('hair', points, HAIR, nearer=0.3, shine=0.16, shade=shade)
+  inside = dataclasses.replace(front, nearer=BEHIND, flip=True, shine=0.0, shade=0.45)
   return [front, inside]
 
 

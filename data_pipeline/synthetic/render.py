@@ -12,9 +12,8 @@ _CAMERA = 80.0  # cm from the head
 _PIXELS_PER_CM = 0.0405  # for a picture of side 1: the framing of prepared clips
 _CENTRE = (0.5, 0.54, 3.75)  # where in the picture the middle of the face lies (x, y), and its height in cm
 _PIVOT = np.array([0.0, 4.5, -3.0])  # the head turns around the top of the spine
-_SAMPLES = 2  # along each side of a pixel
+_SAMPLES = 3  # along each side of a pixel
 _GAZE = (0.5, 0.33)  # cm by which the iris moves for a gaze of 1
-_SORT_LAYER = 1000.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +67,8 @@ class Renderer:
     size = grid[0] * grid[1]
     self._move_face(points[:size], value)
     self._move_jaw(points, value)
+    for name, (row, _) in parts.LININGS.items():
+      points[scene.where[name]] = points[row * grid[1]:(row + 2) * grid[1]]
     normals = scene.normals.copy()
     normals[:size] = grid_normals(points[:size].reshape(*grid, 3), _SEAMS).reshape(-1, 3)
     turn = rotation(value['yaw'], value['pitch'], value['roll'])
@@ -149,7 +150,7 @@ class Renderer:
     x, y = ((np.ascontiguousarray(screen[:, k]) + 0.5) * _SAMPLES - 0.5 for k in range(2))
     chosen = np.flatnonzero(raster.facing(x, y, scene.triangles))
     a, b, c = scene.triangles[:, chosen]
-    distance = depth[a] + depth[b] + depth[c] + _SORT_LAYER * scene.layer[chosen]
+    distance = depth[a] + depth[b] + depth[c] + scene.nearer[chosen]
     chosen = chosen[np.argsort(distance, kind='stable')]
     triangles = scene.triangles[:, chosen]
     owners = raster.visible(x, y, triangles, fine)
@@ -170,7 +171,8 @@ class Renderer:
     picture[seen] = np.minimum(colour, 1.0)
     labels = np.zeros(fine * fine, np.uint8)
     labels[seen] = scene.labels[texel]
-    return _shrink(picture.reshape(fine, fine, 3)), labels.reshape(fine, fine)[::_SAMPLES, ::_SAMPLES].copy()
+    middle = slice(_SAMPLES // 2, None, _SAMPLES)
+    return _shrink(picture.reshape(fine, fine, 3)), labels.reshape(fine, fine)[middle, middle].copy()
 
 
 class _Scene:
@@ -189,7 +191,7 @@ class _Scene:
     self._atlas(items, pictures)
     cells = [_triangles(shape, start, item) for shape, start, item in zip(shapes, starts, items, strict=False)]
     self.triangles = np.ascontiguousarray(np.concatenate(cells).T)
-    self.layer = np.concatenate([np.full(len(c), float(item.layer)) for c, item in zip(cells, items, strict=True)])
+    self.nearer = np.concatenate([np.full(len(c), 3 * item.nearer) for c, item in zip(cells, items, strict=True)])
     number = np.concatenate([np.full(len(c), k) for k, c in enumerate(cells)])
     self._offset = self._offsets[number].astype(np.int32)
     self._stride = self._strides[number].astype(np.int32)
@@ -293,5 +295,7 @@ def _detail(side: int) -> int:
 
 def _shrink(picture: np.ndarray) -> np.ndarray:
   """Averages the samples of each pixel and applies gamma 2, which is exact; float32 linear RGB -> uint8."""
-  total = (picture[::2, ::2] + picture[::2, 1::2]) + (picture[1::2, ::2] + picture[1::2, 1::2])
-  return (np.sqrt(total) * np.float32(127.5) + np.float32(0.5)).astype(np.uint8)
+  total = picture[::_SAMPLES, ::_SAMPLES].copy()
+  for k in range(1, _SAMPLES * _SAMPLES):
+    total += picture[k // _SAMPLES::_SAMPLES, k % _SAMPLES::_SAMPLES]
+  return (np.sqrt(total) * np.float32(255 / _SAMPLES) + np.float32(0.5)).astype(np.uint8)

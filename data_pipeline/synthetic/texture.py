@@ -32,8 +32,8 @@ def paint(person: Identity, head: Head, others: list[parts.Part], detail: int) -
     detail: texels for each cell of the face's grid; about the pixels of a cell in the rendered picture.
   """
   pictures = {'face': _face(person, head, detail)}
-  painters = {'eye': _eye, 'throat': _throat, 'tongue': _tongue, 'upper_teeth': _teeth, 'lower_teeth': _teeth,
-              'ear': _ear, 'neck': _ear, 'cloth': _cloth, 'hair': _hair}
+  painters = {'eye': _eye, 'eye_lining': _eye_lining, 'mouth_lining': _mouth_lining, 'tongue': _tongue,
+              'upper_teeth': _teeth, 'lower_teeth': _teeth, 'ear': _ear, 'neck': _ear, 'cloth': _cloth, 'hair': _hair}
   for part in others:
     if part.name not in pictures:
       colour = painters[part.name.rstrip('01')](person, detail)
@@ -179,8 +179,12 @@ def _eye(person: Identity, detail: int) -> np.ndarray:
       2.2 * bump(x, y, (0.22 * float(np.sign(person.light[0]) or 1), -0.24), (0.17, 0.17))))
 
 
-def _throat(person: Identity, detail: int) -> np.ndarray:
-  return np.broadcast_to(np.array([0.06, 0.012, 0.012]), (4, 4, 3))
+def _eye_lining(person: Identity, detail: int) -> np.ndarray:
+  return np.broadcast_to(person.skin * np.array([0.35, 0.22, 0.2]), (4, 4, 3))
+
+
+def _mouth_lining(person: Identity, detail: int) -> np.ndarray:
+  return np.broadcast_to(np.array([0.03, 0.006, 0.006]), (4, 4, 3))
 
 
 def _tongue(person: Identity, detail: int) -> np.ndarray:
