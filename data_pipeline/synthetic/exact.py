@@ -68,11 +68,12 @@ class Stream:
 
   Args:
     seed: of the data set, any integer.
-    *name: what the numbers are for.
+    *name: what the numbers are for; words without '/', and integers.
   """
 
-  def __init__(self, seed: int, *name):
-    digest = hashlib.sha256(repr((int(seed), *name)).encode()).digest()
+  def __init__(self, seed: int, *name: str | int):
+    parts = [str(int(seed)), *(part if isinstance(part, str) else str(int(part)) for part in name)]
+    digest = hashlib.sha256('/'.join(parts).encode()).digest()
     self._bits = np.random.Philox(key=np.frombuffer(digest[:16], '<u8').astype(np.uint64))
 
   def uniform(self, low: float = 0.0, high: float = 1.0, count: int | None = None) -> np.ndarray:

@@ -69,7 +69,7 @@ def draw(seed: int, number: int) -> Identity:
   shape = {name: float(np.clip(stream.bell(0.8), -2, 2)) for name in SHAPES}
   skin = _between(_SKIN, stream.uniform()) * _tint(stream, 0.05)
   # Dark skin rarely goes with fair hair; fair hair is drawn only for the lighter half.
-  fair = skin.sum() > 1.0
+  fair = skin[0] + skin[1] + skin[2] > 1.0
   hair = _linear(_HAIR[stream.integer(len(_HAIR)) if fair else stream.integer(3)]) * _tint(stream, 0.15)
   iris = _linear(_IRIS[stream.integer(len(_IRIS)) if fair else stream.integer(2)]) * _tint(stream, 0.1)
   lips = skin * np.array([0.86, 0.56, 0.55]) * stream.uniform(0.8, 1.05)

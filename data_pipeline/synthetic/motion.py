@@ -46,9 +46,10 @@ def _wander(stream: exact.Stream, count: int, spread: float) -> np.ndarray:
   """Smooth motion of standard deviation `spread`: waves of random phase, slow ones larger."""
   time = np.arange(count) / FPS
   total = np.zeros(count)
-  weights = [1 / (0.3 + frequency) for frequency in _FREQUENCIES]
-  power = sum(weight * weight for weight in weights) / 2
-  for frequency, weight in zip(_FREQUENCIES, weights, strict=True):
+  power = 0.0
+  for frequency in _FREQUENCIES:
+    weight = 1 / (0.3 + frequency)
+    power += weight * weight / 2
     total += weight * exact.sin(2 * exact.PI * (frequency * stream.uniform(0.8, 1.25) * time + stream.uniform()))
   return spread * total / np.sqrt(power)
 

@@ -72,8 +72,8 @@ def _mouth(head: Head) -> list[Part]:
   lower = np.stack([0.92 * x, lip[1] - 0.4 + 1.3 * t, lip[2] + curve - 0.25], -1)
   dark = 0.95 - 0.11 * x * x
   tongue_x, back = _mesh((-1.8, 1.8, 11), (1.0, 0.0, 7))
-  lift = lip[1] - 0.1 + 0.15 * tongue_x * tongue_x + 0.4 * (1 - back) * (1 - back)
-  tongue = np.stack([tongue_x, lift - 1.1 * back, lip[2] - 1.45 - 3.0 * back - 0.15 * tongue_x * tongue_x], -1)
+  lift = lip[1] - 0.1 + 0.1 * tongue_x * tongue_x + 0.4 * (1 - back) * (1 - back)
+  tongue = np.stack([tongue_x, lift - 1.1 * back, lip[2] - 1.45 - 2.2 * back - 0.3 * tongue_x * tongue_x], -1)
   return [_rigid('tongue', tongue, MOUTH, nearer=INSIDE + 0.9, jaw=1.0, shine=0.05, shade=1.0 - 0.45 * back),
           _rigid('lower_teeth', lower, MOUTH, nearer=INSIDE + 1.3, jaw=1.0, shine=0.05, shade=0.85 * dark),
           _rigid('upper_teeth', upper, MOUTH, nearer=INSIDE + 1.7, shine=0.08, shade=dark)]
