@@ -40,7 +40,7 @@ def test_an_unknown_command_is_one_line_and_exit_code_2(capsys):
     cli.main(['anime'])
   assert stop.value.code == 2
   error = capsys.readouterr().err
-  assert error == 'error: edtalk anime: no such command; there are prepare, train, eval, animate\n'
+  assert error == 'error: edtalk anime: no such command; there are ' + ', '.join(cli.COMMANDS) + '\n'
 
 
 def test_a_missing_run_is_one_line_and_exit_code_2(tmp_path, capsys):
