@@ -56,12 +56,13 @@ class ModelConfig:
     _check(total <= self.style_dim, 'sum of model.banks', total, f'at most style_dim = {self.style_dim}')
     _check(not self.expression_module or 'expression' in names, 'model.expression_module', True,
            "False without a bank named 'expression'")
-    _check(self.trunk_layers >= 1, 'model.trunk_layers', self.trunk_layers, 'at least 1')
-    _check(self.head_layers >= 1, 'model.head_layers', self.head_layers, 'at least 1')
-    _check(self.stddev_group >= 1, 'model.stddev_group', self.stddev_group, 'at least 1')
+    _check(self.flow_init >= 0, 'model.flow_init', self.flow_init, 'at least 0')
+    for name in ('style_dim', 'channel_base', 'channel_max', 'trunk_layers', 'head_layers', 'expression_hidden',
+                 'stddev_group'):
+      _check(getattr(self, name) >= 1, f'model.{name}', getattr(self, name), 'at least 1')
 
   def channels(self, resolution: int) -> int:
-    """Channels of feature maps of `resolution` pixels (StyleGAN2's table; model.md Sec. 2)."""
+    """Channels of feature maps of `resolution` pixels (StyleGAN2's table)."""
     return max(1, min(self.channel_max, self.channel_base // resolution))
 
 
@@ -77,6 +78,7 @@ class PerceptualConfig:
   def __post_init__(self):
     for scale in self.scales:
       _check(scale in (1.0, 0.5, 0.25, 0.125), 'perceptual.scales', scale, 'one of 1, 0.5, 0.25, 0.125')
+    _check(self.width > 0, 'perceptual.width', self.width, 'positive')
     _check(len(self.layer_weights) == 5, 'perceptual.layer_weights', self.layer_weights, 'five numbers')
     _check(not self.weights or self.width == 1, 'perceptual.width', self.width, '1 with a weights file')
 
@@ -96,7 +98,7 @@ class LossConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-  """Adam for both networks, with StyleGAN2's lazy-regularisation rescaling r = n / (n + 1) (training.md 0.2)."""
+  """Adam for both networks, with StyleGAN2's lazy-regularisation rescaling r = n / (n + 1) (StyleGAN2, App. B)."""
 
   learning_rate: float = 0.002
   beta1: float = 0.0
@@ -109,6 +111,8 @@ class OptimizerConfig:
     _check(self.learning_rate > 0, 'optimizer.learning_rate', self.learning_rate, 'positive')
     _check(0 <= self.beta1 < 1, 'optimizer.beta1', self.beta1, 'in [0, 1)')
     _check(0 <= self.beta2 < 1, 'optimizer.beta2', self.beta2, 'in [0, 1)')
+    for name in ('generator_every', 'discriminator_every'):
+      _check(getattr(self, name) > 0, f'optimizer.{name}', getattr(self, name), 'positive')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,6 +126,7 @@ class DataConfig:
   def __post_init__(self):
     _check(self.batch_size > 0, 'data.batch_size', self.batch_size, 'positive')
     _check(self.workers >= 0, 'data.workers', self.workers, 'at least 0')
+    _check(self.mouth_canvas >= 0, 'data.mouth_canvas', self.mouth_canvas, 'at least 0')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -147,6 +152,7 @@ class RunConfig:
 
   def __post_init__(self):
     _check(self.steps > 0, 'run.steps', self.steps, 'positive')
+    _check(0 <= self.seed < 2**31, 'run.seed', self.seed, 'in [0, 2**31)')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -219,7 +225,7 @@ def _parse(text: str, kind: Any, name: str) -> Any:
     return _convert(text, kind, name)
   try:
     value = ast.literal_eval(text)
-  except (ValueError, SyntaxError):
+  except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
     raise ValueError(f'{name} must be a {_type_name(kind)}, got {text!r}') from None
   return _convert(value, kind, name)
 
@@ -278,10 +284,14 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
   if spec is None or spec.loader is None:
     raise UserError(f'--config {path}: not a Python file')
   module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  if not hasattr(module, 'get_config'):
-    raise UserError(f'--config {path}: the file defines no get_config()')
-  return apply_overrides(module.get_config(), overrides)
+  try:
+    spec.loader.exec_module(module)
+    config = module.get_config()
+  except Exception as error:  # the file is the user's: whatever it raises is theirs to mend
+    raise UserError(f'--config {path}: {type(error).__name__}: {error}') from None
+  if not isinstance(config, Config):
+    raise UserError(f'--config {path}: get_config() must return a Config, got {type(config).__name__}')
+  return apply_overrides(config, overrides)
 
 
 def apply_overrides(config: Config, overrides: Sequence[str]) -> Config:

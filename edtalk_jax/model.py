@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from edtalk_jax.config import Config, ModelConfig
 from edtalk_jax.networks.edtalk import EDTalk
 from edtalk_jax.networks.navigation import directions
+from edtalk_jax.stages.losses import to_unit_range
 
 Motion = dict[str, np.ndarray]  # bank name -> weights float32[frames, size]
 
@@ -157,7 +158,7 @@ def _padded(array: np.ndarray, size: int) -> np.ndarray:
 
 
 def _signal(images: jax.Array) -> jax.Array:
-  return images / 127.5 - 1 if images.dtype == jnp.uint8 else images
+  return to_unit_range(images) if images.dtype == jnp.uint8 else images
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -7,7 +7,7 @@ from edtalk_jax.config import UserError
 
 
 def run_main(main: Callable[[], None]) -> None:
-  """Runs a command; a `UserError` or one of the data pipeline's `DataError`s becomes one line and exit code 2."""
+  """Runs a command. A `UserError`, one of the data pipeline's `DataError`s or a file's `OSError` becomes one line."""
   from absl import logging
 
   from data_pipeline.errors import DataError  # beside us, not below: imported where the two meet
@@ -17,6 +17,11 @@ def run_main(main: Callable[[], None]) -> None:
     main()
   except (UserError, DataError) as error:
     print(f'error: {error}', file=sys.stderr)
+    sys.exit(2)
+  except OSError as error:
+    if error.filename is None:
+      raise
+    print(f'error: {error.filename}: {error.strerror}', file=sys.stderr)
     sys.exit(2)
   except KeyboardInterrupt:
     print('interrupted; run the same command again to go on', file=sys.stderr)

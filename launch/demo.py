@@ -79,7 +79,11 @@ class Demo:
     good.sort(key=lambda line: (line['split'] != 'test', not line.get('has_audio'), line['clip']))
     chosen = list({line['identity']: line for line in reversed(good)}.values())[::-1]  # the first clip of each
     mouth, pose, portrait = (chosen[index % len(chosen)] for index in range(3))
-    return self._portrait(portrait), self.clips / mouth['file'], self.clips / pose['file']
+    return self._portrait(portrait), self._file(mouth), self._file(pose)
+
+  def _file(self, line: dict) -> pathlib.Path:
+    """The video of a manifest line; its name there is the path below the folder without the ending."""
+    return self.clips / (line['video'] + pathlib.Path(line['file']).suffix)
 
   def _portrait(self, line: dict) -> pathlib.Path:
     """Writes the first frame of a video as the portrait to animate."""
@@ -88,7 +92,7 @@ class Demo:
     from data_pipeline import media
 
     path = self.out / 'portrait.png'
-    Image.fromarray(next(iter(media.read_frames(self.clips / line['file'])))).save(path)
+    Image.fromarray(next(iter(media.read_frames(self._file(line))))).save(path)
     return path
 
   def _command(self, name: str, *words) -> None:

@@ -28,7 +28,7 @@ class Discriminator(nn.Module):
     the official order, got by moving 4-pixel maps between devices instead of images.
 
     Raises:
-      ValueError: if the images are not of `image_size`, or the batch is above `stddev_group` and no multiple of it.
+      ValueError: if the images are not of `image_size`.
     """
     config, size = self.config, self.config.image_size
     if images.ndim != 4 or images.shape[1:] != (size, size, 3):
@@ -50,15 +50,3 @@ class Discriminator(nn.Module):
 def _transpose_leading(x: jax.Array, inner: int) -> jax.Array:
   """Reorders x[outer * inner, ...] to [inner * outer, ...]."""
   return x.reshape(-1, inner, *x.shape[1:]).swapaxes(0, 1).reshape(x.shape)
-
-
-def _deviation(x: jax.Array, group: int, views: int) -> jax.Array:
-  """Returns the minibatch-stddev channel, [batch * views, height, width, 1].
-
-  Groups are strided over the order of the official trainer, where all examples' first views come first, then all
-  second views. Only this reads across the batch: on a mesh, the 4 px map is all that the devices exchange.
-  """
-  batch, shape = len(x) // views, x.shape[1:]
-  by_view = x.reshape(batch, views, *shape).swapaxes(0, 1).reshape(x.shape)
-  deviation = ops.minibatch_stddev(by_view, group)[..., -1:]
-  return deviation.reshape(views, batch, *shape[:2], 1).swapaxes(0, 1).reshape(len(x), *shape[:2], 1)

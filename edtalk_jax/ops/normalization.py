@@ -28,18 +28,14 @@ def minibatch_stddev(x: jax.Array, group: int) -> jax.Array:
 
   Args:
     x: [batch, height, width, channels].
-    group: samples per group; a batch smaller than that is one group.
+    group: samples per group at most. The groups are of the largest size that divides the batch; the official code
+      fails where that is neither `group` nor the whole batch.
 
   Returns:
     [batch, height, width, channels + 1] in the type of `x`; the statistic comes last.
-
-  Raises:
-    ValueError: if the batch is larger than `group` and no multiple of it.
   """
   batch, height, width, channels = x.shape
-  group = min(batch, group)
-  if batch % group:
-    raise ValueError(f'batch must be a multiple of the minibatch-stddev group {group}, got {batch}')
+  group = max(size for size in range(1, min(batch, group) + 1) if batch % size == 0)
   slots = batch // group
   y = x.astype(jnp.float32).reshape(group, slots, height, width, channels)
   variance = jnp.mean(jnp.square(y - jnp.mean(y, 0)), 0)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from edtalk_jax.config import PerceptualConfig
+from edtalk_jax.config import PerceptualConfig, UserError
 from edtalk_jax.networks import vgg
 from edtalk_jax.stages.losses import merge_views, split_views
 from edtalk_jax.stages.stage import Params
@@ -24,8 +24,11 @@ class Perceptual:
     if self.config.weights:
       from edtalk_jax.weights.vgg import load_vgg19  # reads torch files; needed only with a weights file
 
-      return load_vgg19(self.config.weights)['params']
-    return self.network.init(jax.random.key(SEED), jnp.zeros((1, 32, 32, 3)))['params']
+      try:
+        return load_vgg19(self.config.weights)['params']
+      except ValueError as error:
+        raise UserError(f'perceptual.weights: {error}') from None
+    return jax.jit(self.network.init)(jax.random.key(SEED), jnp.zeros((1, 32, 32, 3)))['params']
 
   def features(self, params: Params, images: Array) -> list[Array]:
     """Maps images [batch, views, height, width, 3] to the five maps of every scale, [batch * views, ...] each.

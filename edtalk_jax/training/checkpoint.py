@@ -4,9 +4,11 @@ A checkpoint of step s is `workdir/checkpoints/<s>/` with one folder per part, s
 `model` and `discriminator` (parameters), `moments` (both optimisers) and `about` (JSON: step, stage, version).
 """
 
+import contextlib
 import dataclasses
 import math
 import pathlib
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import jax
@@ -21,6 +23,7 @@ from edtalk_jax.training import record, trees
 from edtalk_jax.training.state import TrainState
 
 FOLDER = 'checkpoints'
+UNKNOWN_LOSS = float(np.finfo(np.float32).max)  # of a checkpoint without validation; JSON has no infinity
 Which = Literal['latest', 'best']
 
 
@@ -70,8 +73,11 @@ class Checkpoints:
     return self._manager.latest_step()
 
   def step(self, which: Which) -> int | None:
-    """The step of the newest checkpoint, or of the one with the lowest validation loss."""
-    return self._manager.best_step() if which == 'best' else self._manager.latest_step()
+    """The step of the newest checkpoint, or of the one with the lowest validation loss; None if there is none."""
+    if which == 'latest':
+      return self._manager.latest_step()
+    best = self._manager.best_step()
+    return None if best is None or self._manager.metrics(best)['loss'] == UNKNOWN_LOSS else best
 
   def save(self, state: TrainState, about: dict[str, Any], validation_loss: float) -> None:
     """Starts saving `state`; returns when the arrays are copied, before they are on disk."""
@@ -84,7 +90,7 @@ class Checkpoints:
         moments=ocp.args.StandardSave(_moments(state)),
         about=ocp.args.JsonSave({**about, 'step': step, 'version': __version__}),
       ),
-      metrics={'loss': validation_loss if math.isfinite(validation_loss) else float(np.finfo(np.float32).max)},
+      metrics={'loss': validation_loss if math.isfinite(validation_loss) else UNKNOWN_LOSS},
     )
 
   def restore(self, step: int, like: TrainState) -> TrainState:
@@ -115,21 +121,23 @@ def _moments(state: TrainState) -> dict[str, Any]:
   return {'step': state.step, 'model': state.model_moments, 'discriminator': state.discriminator_moments}
 
 
-def open_run(workdir: str, which: Which = 'latest') -> tuple[Config, Checkpoints, int]:
+@contextlib.contextmanager
+def open_run(workdir: str, which: Which = 'latest') -> Iterator[tuple[Config, Checkpoints, int]]:
   """Opens a run for reading: its configuration, its checkpoints and the step of the wanted one.
 
   Raises:
-    UserError: if the folder is no run or holds no checkpoint yet.
+    UserError: if the folder is no run or holds no such checkpoint.
   """
   folder = pathlib.Path(workdir)
   config = record.read_config(folder)
   if not (folder / FOLDER).is_dir():
     raise UserError(f'{workdir}: the run has no checkpoint yet')
-  checkpoints = Checkpoints(folder, config.checkpoint, read_only=True)
-  step = checkpoints.step(which)
-  if step is None:
-    raise UserError(f'{workdir}: the run has no checkpoint yet')
-  return config, checkpoints, step
+  with Checkpoints(folder, config.checkpoint, read_only=True) as checkpoints:
+    step = checkpoints.step(which)
+    if step is None:
+      why = 'yet' if which == 'latest' else 'with a validation loss; use the latest'
+      raise UserError(f'{workdir}: the run has no checkpoint {why}')
+    yield config, checkpoints, step
 
 
 def read_run(workdir: str, which: Which = 'latest') -> Restored:
@@ -138,8 +146,7 @@ def read_run(workdir: str, which: Which = 'latest') -> Restored:
   Raises:
     UserError: if the folder is no run or holds no checkpoint yet.
   """
-  config, checkpoints, step = open_run(workdir, which)
-  with checkpoints:
+  with open_run(workdir, which) as (config, checkpoints, step):
     params = checkpoints.restore_part(step, 'model', _on_one_device(_shapes(config)['model']))
   config = dataclasses.replace(config, model=stages.model_config(config))
   return Restored(config=config, params=params, step=step, path=pathlib.Path(workdir) / FOLDER / str(step))
@@ -175,10 +182,9 @@ def hand_off(params: dict[str, Any], workdir: str, which: Which = 'latest') -> t
   Raises:
     UserError: if the run cannot be read, or an array of equal path has another shape (another model size).
   """
-  config, checkpoints, step = open_run(workdir, which)
-  shapes = _on_one_device(_shapes(config))
   fresh = trees.flatten(params)
-  with checkpoints:
+  with open_run(workdir, which) as (config, checkpoints, step):
+    shapes = _on_one_device(_shapes(config))
     found = trees.flatten({name: checkpoints.restore_part(step, name, shapes[name]) for name in sorted(params)})
   wrong = [path for path in fresh if path in found and fresh[path].shape != found[path].shape]
   if wrong:

@@ -62,5 +62,5 @@ class Prefetch:
           return
         self._queue.put((batch, to_device(batch, self._sharding)))
       raise RuntimeError('the loader ended; it should be endless')
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the consumer must see it
+    except BaseException as error:  # whatever it is, the consumer must see it
       self._queue.put(error)

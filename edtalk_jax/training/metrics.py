@@ -41,7 +41,8 @@ class MetricLog:
     """Appends one line and flushes it."""
     if not self._enabled:
       return
-    self._file.write(json.dumps({'step': step, **values}) + '\n')
+    finite = {name: value if math.isfinite(value) else None for name, value in values.items()}  # JSON has no NaN
+    self._file.write(json.dumps({'step': step, **finite}) + '\n')
     self._file.flush()
     for name, value in values.items():
       self._events.add_scalar(name, value, step)

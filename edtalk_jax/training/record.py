@@ -51,7 +51,7 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
   """Reads config.json. Raises UserError if the folder is no run."""
   try:
     return json.loads((workdir / FILE).read_text(encoding='utf-8'))
-  except FileNotFoundError:
+  except (FileNotFoundError, NotADirectoryError):
     raise UserError(f'{workdir}: no run here (there is no {FILE}); train.py --workdir makes one') from None
   except json.JSONDecodeError as error:
     raise UserError(f'{workdir / FILE}: not valid JSON ({error})') from None
@@ -66,16 +66,21 @@ def read_config(workdir: pathlib.Path) -> Config:
 
 
 def check_same(workdir: pathlib.Path, content: Mapping[str, Any]) -> None:
-  """Raises UserError if the run in `workdir` was started with other settings or data than `content` says."""
+  """Raises UserError if the run in `workdir` was started with other settings, data or features than `content` says."""
   old = read(workdir)
-  before, now = _flat(old['config']), _flat(json.loads(json.dumps(content['config'])))
+  # Through the dataclass, so that a field which is newer than the run has its default there.
+  before, now = _flat(dataclasses.asdict(read_config(workdir))), _flat(content['config'])
   differing = [
     f'{name}: {before.get(name)!r} there, {now.get(name)!r} here'
     for name in sorted({*before, *now})
     if before.get(name) != now.get(name) and not name.startswith(FREE)
   ]
-  if old.get('data') and old['data'].get('fingerprint') != content['data']['fingerprint']:
-    differing.append(f'data set: {old["data"]["fingerprint"]} there, {content["data"]["fingerprint"]} here')
+  for name, get in (
+    ('data set', lambda record: record['data']['fingerprint']),
+    ('perceptual features', lambda record: record['perceptual_features']),
+  ):
+    if get(old) != get(content):
+      differing.append(f'{name}: {get(old)} there, {get(content)} here')
   if differing:
     raise UserError(f'{workdir} holds a run with other settings ({"; ".join(differing)}); choose another --workdir')
 

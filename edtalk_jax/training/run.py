@@ -1,5 +1,6 @@
 """A training run from its configuration to its last checkpoint."""
 
+import contextlib
 import hashlib
 import pathlib
 from collections.abc import Callable, Iterator
@@ -14,8 +15,10 @@ from edtalk_jax.stages.stage import Stage
 from edtalk_jax.training import checkpoint as checkpoint_lib
 from edtalk_jax.training import programs as programs_lib
 from edtalk_jax.training import record, sharding
+from edtalk_jax.training.checkpoint import Checkpoints
 from edtalk_jax.training.feed import HostBatch
 from edtalk_jax.training.loop import Loop
+from edtalk_jax.training.programs import Programs
 from edtalk_jax.training.state import TrainState
 
 Say = Callable[[str], None]
@@ -42,27 +45,32 @@ def train(config: Config, workdir: str, data: str, start_from: str | None = None
   stage = stages.build(config)
   programs = programs_lib.build(config, stage, mesh)
   content = record.describe(config, _origin(config, stage, data, start_from))
-  if (folder / record.FILE).exists():
-    record.check_same(folder, content)
-  elif start_from is not None:
-    checkpoint_lib.open_run(start_from)  # a mistake here must not leave a new folder behind
-  _write_record(folder, content)
+  if start_from is not None:
+    with checkpoint_lib.open_run(start_from):
+      pass  # a mistake here must not leave a new folder behind
 
   with jax.set_mesh(mesh), checkpoint_lib.Checkpoints(folder, config.checkpoint) as checkpoints:
     latest = checkpoints.latest_step()
+    if latest is not None:
+      record.check_same(folder, content)
+      content['start_from'] = record.read(folder)['start_from']
     if latest is not None and latest >= config.run.steps:
       say(f'{workdir}: the run is finished ({latest} steps); raise run.steps (--steps) to train longer')
       return
-    state = _first_state(config, programs, checkpoints, start_from, say)
     frozen = programs.place_frozen(stage.init_frozen())
+    state = _first_state(config, stage, programs, checkpoints, start_from, say)
+    held_out = _held_out(config, stage, data)
+    batches = _batches(
+      config, stage, data, split='train', workers=config.data.workers, start_step=int(state.step)
+    )
+    _write_record(folder, content)  # from here on the folder holds a run
     say(f'stage {stage.name}, {_count(state)}, mesh {dict(mesh.shape)}; {_perceptual(config)}')
     loop = Loop(
-      config, stage, programs, frozen, _held_out(config, stage, data),
-      mesh=mesh, workdir=folder, checkpoints=checkpoints, say=say,
-    )  # fmt: skip
-    workers, position = config.data.workers, int(state.step)
-    loop.run(state, _batches(config, stage, data, split='train', workers=workers, start_step=position))
-  say(f'finished {config.run.steps} steps of stage {stage.name}; next: python eval.py --workdir {workdir} --data {data}')
+      config, stage, programs, frozen, held_out, mesh=mesh, workdir=folder, checkpoints=checkpoints, say=say
+    )
+    loop.run(state, batches)
+  steps = config.run.steps
+  say(f'finished {steps} steps of stage {stage.name}; next: python eval.py --workdir {workdir} --data {data}')
 
 
 def _silence(line: str) -> None:
@@ -89,7 +97,6 @@ def _origin(config: Config, stage: Stage, data: str, start_from: str | None) -> 
 def _write_record(folder: pathlib.Path, content: dict[str, Any]) -> None:
   """Writes config.json from one process; rewritten on resuming, since steps and logging may have changed."""
   if jax.process_index() == 0:
-    folder.mkdir(parents=True, exist_ok=True)
     record.write(folder, content)
 
 
@@ -104,7 +111,9 @@ def _count(state: TrainState) -> str:
   return f'{size(state.model):.1f} M generator-side and {size(state.discriminator):.1f} M discriminator parameters'
 
 
-def _first_state(config: Config, programs, checkpoints, start_from: str | None, say: Say) -> TrainState:
+def _first_state(
+  config: Config, stage: Stage, programs: Programs, checkpoints: Checkpoints, start_from: str | None, say: Say
+) -> TrainState:
   """Restores the newest checkpoint, or draws a fresh state, filled from the run of an earlier stage if one is given."""
   latest = checkpoints.latest_step()
   if latest is not None:
@@ -112,6 +121,8 @@ def _first_state(config: Config, programs, checkpoints, start_from: str | None, 
     return checkpoints.restore(latest, programs.shapes)
   state = programs.init(jax.random.key(config.run.seed))
   if start_from is None:
+    if stage.starts_from:
+      say(f'starting from scratch; stage {stage.name} usually starts from a run of {stage.starts_from} (--from)')
     return state
   fresh = {'model': state.model, 'discriminator': state.discriminator}
   params, report = checkpoint_lib.hand_off(fresh, start_from)
@@ -123,8 +134,8 @@ def _held_out(config: Config, stage: Stage, data: str) -> list[HostBatch]:
   """The first batches of the validation split, if there is one: the same at every checkpoint, kept on the host."""
   if not config.log.validate_batches or 'val' not in records.splits(data):
     return []
-  batches = _batches(config, stage, data, split='val', workers=0, start_step=0)
-  return [next(batches) for _ in range(config.log.validate_batches)]
+  with contextlib.closing(_batches(config, stage, data, split='val', workers=0, start_step=0)) as batches:
+    return [next(batches) for _ in range(config.log.validate_batches)]
 
 
 def _batches(

@@ -22,7 +22,8 @@ RULES: tuple[tuple[str, P], ...] = (
   (r'/(bias|scale)$', P()),
   (r'^step$|/count$', P()),
 )
-KERNEL_AXIS = {2: P(None, 'fsdp'), 4: P(None, None, None, 'fsdp')}  # dense: in, out; convolution: height, width, in, out
+# Output channels of dense (in, out) and convolution (height, width, in, out) kernels.
+KERNEL_AXIS = {2: P(None, 'fsdp'), 4: P(None, None, None, 'fsdp')}
 
 BATCH = P(('data', 'fsdp'))  # the leading axis of every batch array
 

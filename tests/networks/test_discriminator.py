@@ -30,11 +30,6 @@ def test_deviation_sees_other_samples():
   assert abs(float(alone[0] - beside[0])) > 1e-5
 
 
-def test_batch_beyond_the_group_and_no_multiple_of_it_is_an_error():
-  with pytest.raises(ValueError, match='multiple of the minibatch-stddev group 4, got 6'):
-    score(VARIABLES, images(1, batch=6))
-
-
 def test_images_of_another_size_are_an_error():
   with pytest.raises(ValueError, match=r'expected \(batch, 16, 16, 3\)'):
     score(VARIABLES, images(1, size=8))

@@ -81,7 +81,8 @@ def test_minibatch_stddev_strides_its_groups_through_the_batch():
   np.testing.assert_array_equal(y[..., :3], x)
 
 
-def test_minibatch_stddev_of_a_small_batch_is_one_group_and_of_an_odd_one_an_error():
-  assert ops.minibatch_stddev(jnp.ones((3, 2, 2, 1)), 4).shape == (3, 2, 2, 2)
-  with pytest.raises(ValueError, match='multiple of the minibatch-stddev group 4, got 6'):
-    ops.minibatch_stddev(jnp.ones((6, 2, 2, 1)), 4)
+@pytest.mark.parametrize(('batch', 'group'), [(3, 3), (6, 3), (8, 4), (10, 2), (5, 1)])
+def test_minibatch_stddev_takes_the_largest_group_that_divides_the_batch(batch, group):
+  x = jnp.arange(batch, dtype=jnp.float32)[:, None, None, None] * jnp.ones((1, 2, 2, 3))
+  expected = np.sqrt(np.var(np.arange(batch).reshape(group, -1), axis=0) + 1e-8)
+  np.testing.assert_allclose(ops.minibatch_stddev(x, 4)[:, 0, 0, -1], np.tile(expected, group), rtol=1e-5)

@@ -1,0 +1,234 @@
+"""Synthetic heads: the factors do what they say, and the same seed gives the same bytes everywhere."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from data_pipeline.synthetic import clip, exact, factors, identity, motion, parts, raster, render, speech
+
+SIZE = 96
+EYES, NOSE, BROWS, LIPS = slice(36, 48), slice(27, 36), slice(17, 27), slice(48, 68)
+
+
+@pytest.fixture(scope='module')
+def renderer() -> render.Renderer:
+  return render.Renderer(identity.draw(0, 3), SIZE)
+
+
+def state(**values) -> np.ndarray:
+  row = factors.neutral()[0]
+  for name, value in values.items():
+    row[factors.COLUMN[name]] = value
+  return row
+
+
+def opening(landmarks: np.ndarray) -> float:
+  return float(landmarks[66, 1] - landmarks[62, 1])
+
+
+def test_functions_agree_with_numpy():
+  x = np.linspace(-30, 30, 1001)
+  np.testing.assert_allclose(exact.sin(x), np.sin(x), atol=1e-9)  # truncated series
+  np.testing.assert_allclose(exact.cos(x), np.cos(x), atol=1e-9)
+  np.testing.assert_allclose(exact.exp(x), np.exp(x), rtol=1e-9)
+  np.testing.assert_allclose(exact.interpolate(x, (-7, 1, 4), (2, 3, -5)), np.interp(x, (-7, 1, 4), (2, 3, -5)),
+                             atol=1e-12)  # rounding
+
+
+def test_streams_are_reproducible_and_differ_by_name():
+  again = exact.Stream(5, 'a', np.int64(1))
+  np.testing.assert_array_equal(exact.Stream(5, 'a', 1).uniform(count=4), again.uniform(count=4))
+  names = ((0, 'a', 1), (0, 'a', 2), (0, 'b', 1), (1, 'a', 1), (0, 'a', 1, 1))
+  draws = {exact.Stream(*name).uniform() for name in names}
+  assert len(draws) == 5
+  spread = exact.Stream(0, 'bell').bell(2.0, 20_000).std()
+  assert spread == pytest.approx(2.0, rel=0.03)  # standard error 0.5 %
+
+
+def test_rasteriser_agrees_with_a_test_of_every_pixel():
+  side, count = 24, 30
+  draw = exact.Stream(1, 'triangles')
+  x, y = draw.uniform(-4, side + 4, 3 * count), draw.uniform(-4, side + 4, 3 * count)
+  triangles = np.arange(3 * count).reshape(3, count)
+  expected = np.full((side, side), raster.NOTHING)
+  rows, columns = np.mgrid[:side, :side]
+  for k in range(count):
+    (xa, xb, xc), (ya, yb, yc) = x[triangles[:, k]], y[triangles[:, k]]
+    sides = [(q - p) * (rows - s) - (t - s) * (columns - p)
+             for p, q, s, t in ((xa, xb, ya, yb), (xb, xc, yb, yc), (xc, xa, yc, ya))]
+    expected[np.all(np.array(sides) >= 0, 0) | np.all(np.array(sides) <= 0, 0)] = k
+  found = raster.visible(x, y, triangles, side).reshape(side, side)
+  np.testing.assert_array_equal(found, expected)
+
+
+def test_triangles_that_share_an_edge_leave_no_gap_and_attributes_are_linear():
+  side = 32
+  x, y = np.array([1.3, 29.8, 30.1, 2.2, 14.7]), np.array([0.7, 1.9, 30.3, 28.6, 13.1])
+  triangles = np.array([(0, 1, 4), (1, 2, 4), (2, 3, 4), (3, 0, 4)]).T
+  owner = raster.visible(x, y, triangles, side).reshape(side, side)
+  assert (owner[4:27, 4:28] != raster.NOTHING).all()
+  p = raster.planes(x, y, np.array([2 * x - 3 * y + 1]), triangles)[0]
+  rows, columns = np.nonzero(owner != raster.NOTHING)
+  k = owner[rows, columns]
+  np.testing.assert_allclose(p[0][k] + columns * p[1][k] + rows * p[2][k], 2 * columns - 3 * rows + 1, atol=1e-4)
+
+
+def test_a_frame_has_picture_landmarks_and_mask(renderer):
+  frame = renderer.render(state(opening=0.6))
+  assert frame.image.shape == (SIZE, SIZE, 3) and frame.image.dtype == np.uint8
+  assert frame.landmarks.shape == (68, 2) and frame.landmarks.dtype == np.float32
+  assert set(np.unique(frame.mask)) == set(range(len(parts.LABELS)))
+
+  def label(point):
+    column, row = np.rint(point).astype(int)
+    return frame.mask[row, column]
+
+  assert label((frame.landmarks[62] + frame.landmarks[66]) / 2) == parts.MOUTH
+  assert label(frame.landmarks[57] - (0, 1)) == parts.MOUTH  # the lower lip
+  assert label(frame.landmarks[30]) == parts.SKIN
+  assert label(frame.landmarks[36:42].mean(0)) == parts.EYES
+  assert frame.mask[2, 2] == parts.BACKGROUND
+
+
+def test_the_mask_of_the_background_is_where_nothing_moves(renderer):
+  frames = [renderer.render(state(yaw=yaw, opening=0.5)) for yaw in (-15, 15)]
+  still = (frames[0].mask == parts.BACKGROUND) & (frames[1].mask == parts.BACKGROUND)
+  inner = still[1:-1, 1:-1] & still[:-2, 1:-1] & still[2:, 1:-1] & still[1:-1, :-2] & still[1:-1, 2:]
+  assert inner.mean() > 0.1
+  np.testing.assert_array_equal(frames[0].image[1:-1, 1:-1][inner], frames[1].image[1:-1, 1:-1][inner])
+
+
+@pytest.mark.parametrize(('factor', 'amount', 'point', 'axis'), [
+    ('yaw', 20, 30, 0), ('pitch', 15, 30, 1), ('roll', 15, 27, 0), ('shift_x', 0.1, 30, 0), ('shift_y', 0.1, 30, 1),
+    ('opening', 0.5, 8, 1), ('width', 1.0, 54, 0), ('rounding', 1.0, 48, 0), ('blink', 1.0, 37, 1),
+    ('lid_raise', -1.0, 37, 1), ('squint', -1.0, 41, 1), ('smile', -1.0, 48, 1), ('frown', 1.0, 48, 1),
+    ('smirk', -1.0, 54, 1), ('inner_brow', -1.0, 21, 1), ('outer_brow', -1.0, 18, 1), ('furrow', 1.0, 21, 1),
+    ('sneer', -1.0, 50, 1), ('zoom', 0.2, 8, 1), ('gaze_y', 1.0, 37, 1)])
+def test_a_factor_moves_its_landmark_in_its_direction(renderer, factor, amount, point, axis):
+  """A negative amount stands for a factor that moves its landmark upwards."""
+  rest = renderer.render(state()).landmarks
+  value = state()[factors.COLUMN[factor]] + abs(amount)
+  moved = renderer.render(state(**{factor: value})).landmarks
+  assert np.sign(amount) * (moved[point, axis] - rest[point, axis]) > 0.3  # pixels of 96
+
+
+def test_mouth_and_brows_are_independent(renderer):
+  rest = renderer.render(state()).landmarks
+  talking = renderer.render(state(opening=1.0, width=0.5)).landmarks
+  np.testing.assert_array_equal(talking[BROWS], rest[BROWS])
+  np.testing.assert_array_equal(talking[EYES], rest[EYES])
+  assert opening(talking) - opening(rest) > 0.08 * SIZE
+  frowning = renderer.render(state(inner_brow=1.0, outer_brow=1.0)).landmarks
+  np.testing.assert_array_equal(frowning[LIPS], rest[LIPS])
+
+
+def test_a_turning_head_has_parallax_and_hides_its_far_side(renderer):
+  rest, turned = (renderer.render(state(yaw=yaw)) for yaw in (0, 35))
+  moved = turned.landmarks[:, 0] - rest.landmarks[:, 0]
+  assert moved[30] > 1.5 * moved[[39, 42]].mean() > 0  # the tip of the nose is nearer than the eyes
+  far, near = (np.abs(turned.landmarks[a, 0] - turned.landmarks[b, 0]) for a, b in ((42, 45), (36, 39)))
+  assert far < 0.8 * near
+  jaw = turned.landmarks[:17]
+  assert (jaw[9:, 0] < rest.landmarks[9:17, 0] + moved[30]).all()
+  assert (turned.mask == parts.EYES)[:, SIZE // 2:].sum() > 0
+
+
+def test_gaze_moves_the_iris_and_nothing_else(renderer):
+  left, right = (renderer.render(state(gaze_x=value)) for value in (-1, 1))
+  np.testing.assert_array_equal(left.landmarks, right.landmarks)
+  changed = (left.image != right.image).any(-1)
+  assert changed.any() and (left.mask[changed] != parts.HAIR).all()
+  rows, columns = np.nonzero(changed)
+  eyes = left.landmarks[EYES]
+  assert rows.min() >= eyes[:, 1].min() - 2 and rows.max() <= eyes[:, 1].max() + 2
+  assert columns.min() >= eyes[:, 0].min() - 2 and columns.max() <= eyes[:, 0].max() + 2
+
+
+def test_sizes_show_the_same_scene():
+  person = identity.draw(0, 1)
+  small, large = (render.Renderer(person, side).render(state(yaw=12, opening=0.4)) for side in (64, 192))
+  np.testing.assert_allclose((small.landmarks + 0.5) * 3 - 0.5, large.landmarks, atol=1e-3)  # float32
+  shrunk = large.image.reshape(64, 3, 64, 3, 3).mean((1, 3))
+  assert np.abs(shrunk - small.image).mean() < 4  # grey levels: edges and textures are sampled differently
+
+
+def test_people_differ_and_are_functions_of_the_seed():
+  vectors = np.stack([identity.draw(0, k).vector() for k in range(20)])
+  assert vectors.shape == (20, 39)
+  assert (vectors[:, :len(identity.SHAPES)].std(0) > 0.2).all()
+  np.testing.assert_array_equal(identity.draw(0, 7).vector(), vectors[7])
+  assert not np.array_equal(identity.draw(1, 7).vector(), vectors[7])
+
+
+def test_emotions_mix_and_saturate():
+  strengths = np.zeros((3, len(factors.EMOTIONS)))
+  strengths[0, factors.EMOTIONS.index('happy')] = 0.5
+  strengths[1] = strengths[0]
+  strengths[1, factors.EMOTIONS.index('surprised')] = 0.5
+  strengths[2] = 1.0
+  actions = factors.expression(strengths)
+  smile, brow = (factors.EXPRESSION.index(name) for name in ('smile', 'inner_brow'))
+  assert actions[0, smile] == actions[1, smile] == 0.5
+  assert actions[0, brow] == 0 and actions[1, brow] == 0.5
+  assert actions.max() == 1.0
+
+
+def test_the_voice_is_loud_when_the_mouth_is_open():
+  loudness, mouth = [], []
+  for k in range(6):
+    said = speech.speak(exact.Stream(k, 'test'), 75, 120.0, 1.0)
+    assert said.waveform.shape == (75 * 640,) and np.abs(said.waveform).max() < 32767
+    loudness.append(np.sqrt((said.waveform.reshape(75, 640).astype(float)**2).mean(1)))
+    mouth.append(said.mouth[:, 0])
+  correlation = {shift: np.corrcoef(np.concatenate([x[3:-3] for x in loudness]),
+                                    np.concatenate([np.roll(x, shift)[3:-3] for x in mouth]))[0, 1]
+                 for shift in range(-3, 4)}
+  assert correlation[0] > 0.5
+  assert max(correlation, key=correlation.get) == 0  # sound and mouth are in step
+
+
+def test_tracks_stay_in_their_ranges():
+  for k in range(5):
+    said = speech.speak(exact.Stream(k, 'test'), 100, 200.0, 0.9)
+    track = motion.track(exact.Stream(k, 'motion'), said, factors.EMOTIONS[k], 0.8)
+    value = dict(zip(factors.NAMES, track.T, strict=True))
+    for name in (*factors.EXPRESSION, 'opening', 'rounding', 'blink', *(n for n in factors.NAMES if 'emotion' in n)):
+      assert value[name].min() >= 0 and value[name].max() <= 1, name
+    assert np.abs(value['yaw']).max() <= 42 and np.abs(np.diff(value['yaw'])).max() < 4  # degrees a frame
+    assert value['yaw'].std() > 1
+
+
+def test_bytes_are_the_same_on_every_machine():
+  """The golden digests below: print(digest(...)) of the three arrays."""
+  shot = clip.take(clip.Plan(clips=8, people=4, size=64, seed=11, frames=10), 5)
+  frames = clip.draw(shot, 64)
+
+  def digest(*arrays):
+    return hashlib.sha256(b''.join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()[:16]
+
+  found = {'track': digest(shot.track), 'sound': digest(shot.speech.waveform),
+           'pictures': digest(*(f.image for f in frames), *(f.mask for f in frames)),
+           'landmarks': digest(*(f.landmarks for f in frames))}
+  assert found == GOLDEN
+
+
+GOLDEN = {
+    'track': '7d4ec28c98d3616b',
+    'sound': 'aa804cc8094b3050',
+    'pictures': '395fbc989173d2fd',
+    'landmarks': 'a139b7a355791164',
+}
+
+
+def test_mistakes_are_named(renderer):
+  with pytest.raises(ValueError, match=r'state must have shape \(31,\), got \(3,\)'):
+    renderer.render(np.zeros(3))
+  with pytest.raises(ValueError, match='side must be at least 16 pixels, got 8'):
+    render.Renderer(identity.draw(0, 0), 8)
+  with pytest.raises(ValueError, match='clips must be at least the number of people, 4, got 2'):
+    clip.Plan(clips=2, people=4, size=64)
+  with pytest.raises(ValueError, match='size must be even, got 65'):
+    clip.Plan(clips=2, size=65)
+  with pytest.raises(ValueError, match=r'number must be in \[0, 2\), got 2'):
+    clip.take(clip.Plan(clips=2, size=64), 2)
