@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from data_pipeline.synthetic import exact
+from data_pipeline.synthetic import exact, geometry
 
 # sRGB in 0..255, from light to dark; a person's colour lies between neighbours.
 _SKIN = np.array([(241, 206, 184), (230, 186, 157), (210, 160, 125), (176, 124, 90), (133, 88, 60), (98, 64, 45)],
@@ -83,15 +83,9 @@ def draw(seed: int, number: int) -> Identity:
   return Identity(
       name=f'head{number:04d}', shape=shape, skin=skin, hair=hair, iris=iris, lips=lips,
       cloth=_linear(stream.uniform(15, 215, 3)), style=style, beard=beard,
-      freckles=max(0.0, stream.uniform(-1.5, 1)), voice=voice, light=unit(light), ambient=ambient,
+      freckles=max(0.0, stream.uniform(-1.5, 1)), voice=voice, light=geometry.unit(light), ambient=ambient,
       lamp=1.12 - ambient, backdrop=_backdrop(stream), spots=stream.uniform(0.05, 0.95, 9).reshape(3, 3),
       seed=stream.integer(1 << 30))
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-  """Returns float64[..., 3] at length 1."""
-  x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
-  return vectors / np.sqrt(x * x + y * y + z * z + 1e-12)[..., None]
 
 
 def _backdrop(stream: exact.Stream) -> np.ndarray:

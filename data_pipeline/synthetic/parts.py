@@ -16,6 +16,7 @@ LABELS = ('background', 'skin', 'mouth', 'hair', 'eyes', 'clothes')
 # skin around its openings, but after ears and hair on the far side.
 BEHIND, LINING, INSIDE = -100.0, -8.5, -3.5
 LININGS = {'eye_lining': (UPPER_LID, EYES), 'mouth_lining': (UPPER_LIP, MOUTH)}
+EYE_NAMES = ('eye0', 'eye1')  # on the picture's left, then right
 EYEBALL = (1.6, 1.2)  # half width and height of the visible patch of an eyeball
 
 
@@ -50,17 +51,17 @@ def build(person: Identity, head: Head) -> list[Part]:
   """Returns all parts of a person but the face itself."""
   # What is seen through an opening where nothing else lies: its own outline, filled.
   parts = [_rigid(name, head.rest[row:row + 2], label, nearer=LINING) for name, (row, label) in LININGS.items()]
-  parts += [_eyeball(eye, k) for k, eye in enumerate(head.eyes)]
+  parts += [_eyeball(eye, name) for eye, name in zip(head.eyes, EYE_NAMES, strict=True)]
   parts += _mouth(head)
   parts += [_ear(person, head, side) for side in (-1, 1)]
   parts += [*_body(head), *_hair(person, head)]
   return parts
 
 
-def _eyeball(centre: np.ndarray, number: int) -> Part:
+def _eyeball(centre: np.ndarray, name: str) -> Part:
   x, y = _mesh((-EYEBALL[0], EYEBALL[0], 13), (-EYEBALL[1], EYEBALL[1], 11))
   z = -0.26 * x * x - 0.3 * y * y - 0.1
-  return _rigid(f'eye{number}', np.stack([x, y, z], -1) + centre, EYES, nearer=INSIDE, shine=0.15)
+  return _rigid(name, np.stack([x, y, z], -1) + centre, EYES, nearer=INSIDE, shine=0.15)
 
 
 def _mouth(head: Head) -> list[Part]:
