@@ -1,4 +1,8 @@
-"""The one kind of error that a user of the data pipeline can cause."""
+"""The one kind of error that a user of the data pipeline can cause, and how to tell it from a fault of the machine."""
+
+import errno
+
+_SHORTAGES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
 
 
 class DataError(ValueError):
@@ -7,3 +11,14 @@ class DataError(ValueError):
 
 class RejectedVideo(DataError):
   """A video that yields no clip. The message is the reason that goes into the manifest."""
+
+
+def is_shortage(error: BaseException) -> bool:
+  """Whether the machine has run out of something (disk space, open files), which is no fault of the file at hand."""
+  return getattr(error, 'errno', None) in _SHORTAGES
+
+
+def is_machine_fault(error: BaseException) -> bool:
+  """Whether every other file would fail likewise: a shortage, or a disk that cannot be read or written."""
+  # FFmpeg also reports damaged files as EIO, so that only the interpreter's own EIO speaks of the disk.
+  return is_shortage(error) or (type(error) is OSError and error.errno == errno.EIO)

@@ -1,4 +1,4 @@
-"""Face detection and 68 landmarks with dlib (HOG detector; regression trees of Kazemi & Sullivan, CVPR 2014).
+"""Face detection and 68 landmarks with dlib (HOG detector; trees of Kazemi & Sullivan, CVPR 2014), in iBUG order.
 
 Official code, data_preprocess/extract_lmdk.py uses the same two models. They come with the extra `faces`; the
 landmark model was trained on iBUG 300-W, whose licence allows research only (docs/data.md).
@@ -23,8 +23,6 @@ _PADDING = 0.25  # of the side, replicated around the frame when a face that tou
 _FINE_SIDE = 512
 
 Box = np.ndarray  # float32[4]: left, top, right, bottom, in pixels of the frame
-
-MOUTH = slice(48, 68)  # iBUG order, as are all landmarks of this project
 
 
 class LandmarkDetector:

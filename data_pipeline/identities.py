@@ -68,6 +68,8 @@ def read_metadata(path: pathlib.Path) -> dict[str, Label]:
     raise DataError(f'--metadata {path}: expected a header line with the column id (and split, identity, emotion)')
   labels, homes = {}, {}
   for number, row in enumerate(rows, start=2):
+    if not (row['id'] or '').strip():
+      raise DataError(f'--metadata {path}, line {number}: the column id is empty')
     label = _row_label(row, f'--metadata {path}, line {number}')
     home = homes.setdefault(label.identity, label.split)
     if home != label.split:

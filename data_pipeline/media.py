@@ -16,13 +16,14 @@ from typing import Any
 import av
 import numpy as np
 
-from data_pipeline.errors import DataError
+from data_pipeline.errors import DataError, is_shortage
 
 FPS = 25  # frames per second of every record (the rate that EDTalk's audio windows assume)
 AUDIO_RATE = 16_000  # Hz
 # Audio that drifts from its timestamps by less than this is jitter of the container, not a gap.
 _GAP_SECONDS = 0.04
 _LONGEST_HOLD_SECONDS = 10.0  # a frame shown longer than this is a broken timestamp, not a still picture
+_LONGEST_SILENCE_SECONDS = 600.0  # sound that claims to come after a longer silence has a broken timestamp
 
 
 class MediaError(DataError):
@@ -185,6 +186,7 @@ def _audio_blocks(path, rate: int) -> Iterator[np.ndarray]:
   """Yields consecutive int16 blocks whose first sample is at the time of the first video frame."""
   start = _first_frame_time(path)
   position = 0  # samples since `start` that have been yielded
+  gap = 0  # samples of silence to put before the next block or, if negative, samples still to be cut
   with _open(path) as container:
     stream = container.streams.audio[0]
     resampler = av.AudioResampler(format='s16', layout='mono', rate=rate)
@@ -193,8 +195,8 @@ def _audio_blocks(path, rate: int) -> Iterator[np.ndarray]:
       time = frame.time if frame.time is not None else (expected if expected is not None else start)
       if expected is None or abs(time - expected) > _GAP_SECONDS:
         gap = round((time - start) * rate) - position
-      else:
-        gap = 0
+        if gap > _LONGEST_SILENCE_SECONDS * rate:
+          return  # nothing says where this and what follows belong
       expected = time + frame.samples / frame.sample_rate
       frame.pts = None  # the resampler would otherwise fill gaps by rules of its own
       for block in resampler.resample(frame):
@@ -296,7 +298,7 @@ def _open(path):
   try:
     return av.open(os.fspath(path), metadata_errors='replace')
   except (av.FFmpegError, OSError) as error:
-    raise MediaError(f'{path}: cannot be opened ({_short(error)})') from None
+    raise _translated(error, path, 'opened') from None
 
 
 def _video_stream(container, path):
@@ -313,9 +315,15 @@ def _decode(container, stream, path) -> Iterator[Any]:
       count += 1
       yield frame
   except av.FFmpegError as error:
-    if not count:
-      raise MediaError(f'{path}: cannot be decoded ({_short(error)})') from None
+    if not count or is_shortage(error) or isinstance(error, MemoryError):
+      raise _translated(error, path, 'decoded') from None
 
 
-def _short(error: Exception) -> str:
-  return str(error).split(':')[0].strip().splitlines()[0]
+def _translated(error: Exception, path, done: str) -> Exception:
+  """Returns what to raise: a fault of the file as a `MediaError`, one of the machine as the interpreter's own."""
+  if is_shortage(error):
+    return OSError(error.errno, error.strerror, os.fspath(path))
+  if isinstance(error, MemoryError):
+    return MemoryError(f'{path} cannot be {done}')
+  reason = str(error).split(':')[0].strip().splitlines()[0]
+  return MediaError(f'{path}: cannot be {done} ({reason})')

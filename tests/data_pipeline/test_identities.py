@@ -44,6 +44,7 @@ def test_csv_wins_and_is_checked(tmp_path):
 @pytest.mark.parametrize(('text', 'message'), [
     ('name\nx\n', 'column id'),
     ('id,split\nx,dev\n', "line 2: split must be one of train, val, test, got 'dev'"),
+    ('split,id\ntest\n', 'line 2: the column id is empty'),
     ('id,emotion\nx,bored\n', 'emotion must be one of'),
     ('id,split,identity\nx,train,p\ny,test,p\n', 'identity p is in the splits train and test'),
 ])

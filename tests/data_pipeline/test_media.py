@@ -1,3 +1,6 @@
+import errno
+
+import av
 import numpy as np
 import pytest
 
@@ -51,6 +54,35 @@ def test_audio_is_aligned_with_the_video(tmp_path):
   assert abs(len(heard) - 16_000) <= 1024
 
 
+def click(seconds, at):
+  """Blocks of 20 ms of silence with a click `at` seconds."""
+  sound = np.zeros(round(seconds * media.AUDIO_RATE), np.float32)
+  sound[round(at * media.AUDIO_RATE)] = 0.9
+  return [(20 * k, block) for k, block in enumerate(sound.reshape(-1, 320))]
+
+
+@pytest.mark.parametrize('video_ms', [0, 30, 520])
+def test_sound_before_the_first_frame_is_cut(tmp_path, video_ms):
+  path = videos.write_with_sound(tmp_path / 'a.mkv', video_ms, click(2, at=1.5))
+  heard = media.read_audio(path)
+  # Matroska's times are whole milliseconds (16 samples).
+  assert abs(np.argmax(np.abs(heard)) - (1500 - video_ms) * 16) <= 16
+  assert abs(len(heard) - (2000 - video_ms) * 16) <= 16
+
+
+def test_a_hole_in_the_sound_becomes_silence(tmp_path):
+  blocks = [block for block in click(2, at=1.5) if not 500 <= block[0] < 1000]
+  heard = media.read_audio(videos.write_with_sound(tmp_path / 'a.mkv', 0, blocks))
+  assert abs(np.argmax(np.abs(heard)) - 24_000) <= 16
+
+
+def test_sound_after_a_broken_timestamp_is_dropped(tmp_path):
+  day = 26 * 3600 * 1000
+  blocks = [(begin if begin < 1000 else begin + day, block) for begin, block in click(2, at=0.5)]
+  heard = media.read_audio(videos.write_with_sound(tmp_path / 'a.mkv', 0, blocks))
+  assert abs(len(heard) - 16_000) <= 32 and abs(np.argmax(np.abs(heard)) - 8_000) <= 16
+
+
 def test_audio_reader_gives_the_same_as_reading_at_once(tmp_path):
   path = videos.write(tmp_path / 'a.mp4', 50, audio_seconds=2)
   reader, whole = media.AudioReader(path), media.read_audio(path)
@@ -78,3 +110,15 @@ def test_unreadable_files_say_why(tmp_path, content, reason):
     path.write_bytes(content)
   with pytest.raises(media.MediaError, match=reason):
     next(media.read_frames(path))
+
+
+def test_a_shortage_of_the_machine_is_no_fault_of_the_file(tmp_path, monkeypatch):
+  path = videos.write(tmp_path / 'a.mp4', 3)
+
+  def exhausted(*args, **kwargs):
+    raise av.error.OSError(errno.EMFILE, 'Too many open files')
+
+  monkeypatch.setattr(media.av, 'open', exhausted)
+  with pytest.raises(OSError, match='Too many open files') as caught:
+    next(media.read_frames(path))
+  assert caught.value.errno == errno.EMFILE and not isinstance(caught.value, media.MediaError)

@@ -1,5 +1,6 @@
 """Small generated videos, with landmarks of a drawn face, so that no test needs a detector or a download."""
 
+import fractions
 import pathlib
 
 import av
@@ -57,8 +58,6 @@ def write(path: pathlib.Path, count: int = 40, *, seed: int = 0, side: int = SID
 
 def write_variable_rate(path: pathlib.Path, times_ms: list[int], start_ms: int = 0, side: int = SIDE) -> pathlib.Path:
   """Writes a Matroska video whose frames are shown at the given times."""
-  import fractions
-
   with av.open(str(path), 'w') as container:
     stream = container.add_stream('libx264', rate=25)
     stream.width = stream.height = side
@@ -67,6 +66,28 @@ def write_variable_rate(path: pathlib.Path, times_ms: list[int], start_ms: int =
     for image, time in zip(pictures(len(times_ms), side), times_ms, strict=True):
       frame = av.VideoFrame.from_ndarray(image, format='rgb24')
       frame.pts, frame.time_base = time + start_ms, fractions.Fraction(1, 1000)
+      container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+  return path
+
+
+def write_with_sound(path: pathlib.Path, video_ms: int, blocks: list[tuple[int, np.ndarray]],
+                     count: int = 50) -> pathlib.Path:
+  """Writes a Matroska video that begins at `video_ms`, with float32 sound in blocks (begin in ms, samples)."""
+  with av.open(str(path), 'w') as container:
+    stream = container.add_stream('libx264', rate=25)
+    stream.width, stream.height, stream.pix_fmt = SIDE, SIDE, 'yuv420p'
+    stream.codec_context.time_base = fractions.Fraction(1, 1000)
+    sound = container.add_stream('pcm_s16le', rate=media.AUDIO_RATE, layout='mono')
+    for begin, samples in blocks:
+      block = np.round(samples * 32767).astype(np.int16)[None]
+      frame = av.AudioFrame.from_ndarray(block, format='s16', layout='mono')
+      frame.sample_rate, frame.pts = media.AUDIO_RATE, begin * media.AUDIO_RATE // 1000
+      frame.time_base = fractions.Fraction(1, media.AUDIO_RATE)
+      container.mux(sound.encode(frame))
+    for k, image in enumerate(pictures(count)):
+      frame = av.VideoFrame.from_ndarray(image, format='rgb24')
+      frame.pts, frame.time_base = video_ms + 40 * k, fractions.Fraction(1, 1000)
       container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
   return path
