@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
@@ -50,23 +51,34 @@ def make(plan: clip.Plan, out: str | os.PathLike, *, mp4: bool = False, workers:
     The number of clips in each split.
 
   Raises:
-    DataError: if `out` holds another kind of data set, which reading could not tell from this one.
+    DataError: if `out` holds another kind of data set, or a folder of videos that is not from here.
   """
   out = pathlib.Path(out)
   if (out / folder.NAME).exists():
     raise DataError(f'--out {out}: holds prepared videos already; choose another folder')
-  videos = out / VIDEOS if mp4 else None
-  (videos or out).mkdir(parents=True, exist_ok=True)
+  videos = _clear_videos(out) if mp4 else None
+  out.mkdir(parents=True, exist_ok=True)
+  (out / PLAN_FILE).write_text(json.dumps(vars(plan)) + '\n', encoding='utf-8')
   splits = plan.splits()
   order = [number for numbers in splits.values() for number in numbers]
   with contextlib.closing(_in_order(functools.partial(_make_clip, plan, videos), order, workers)) as finished:
     counted = _counted(finished, done)
+    # The builder writes one split after the other, in this order, and asks for each once.
     sources = {split: functools.partial(itertools.islice, counted, len(numbers)) for split, numbers in splits.items()}
     records.write_index(folder.write(out, sources, Synthetic))
-  (out / PLAN_FILE).write_text(json.dumps(vars(plan)) + '\n', encoding='utf-8')
   if videos:
     (videos / 'clips.csv').write_text(_table(plan, splits), encoding='utf-8')
   return {split: len(numbers) for split, numbers in splits.items()}
+
+
+def _clear_videos(out: pathlib.Path) -> pathlib.Path:
+  """Returns an empty folder for the videos; removes those of an earlier run, and nobody else's."""
+  videos = out / VIDEOS
+  if videos.exists() and not (out / PLAN_FILE).is_file():
+    raise DataError(f'--out {out}: holds a folder {VIDEOS} that make-synthetic did not write; choose another folder')
+  shutil.rmtree(videos, ignore_errors=True)
+  videos.mkdir(parents=True)
+  return videos
 
 
 def _make_clip(plan: clip.Plan, videos: pathlib.Path | None, number: int) -> schema.Record:

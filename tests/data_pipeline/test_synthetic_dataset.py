@@ -107,13 +107,14 @@ def test_dlib_finds_the_faces_and_agrees_about_landmarks():
     if len(boxes):
       found = detector.landmarks_in(frame.image, boxes[0])
       distances.append(np.sqrt(((found - frame.landmarks)**2).sum(-1)))
-      assert np.abs(clip.face_boxes(frame.landmarks[None])[0] - boxes[0]).mean() < 16  # dlib moves in steps of 10 %
+      # dlib searches in steps of about 10 pixels.
+      assert np.abs(clip.face_boxes(frame.landmarks[None])[0] - boxes[0]).mean() < 12
   assert len(distances) >= people - 1
   assert np.median(distances) < 4
 
 
 def test_the_command_makes_a_data_set(tmp_path, capsys):
-  small = '--clips 3 --identities 3 --size 32 --frames 6 --workers 0'.split()
+  small = ['--clips', '3', '--identities', '3', '--size', '32', '--frames', '6', '--workers', '0']
   cli.dispatch(['make-synthetic', *small, '--out', str(tmp_path / 'out')])
   assert 'wrote' in capsys.readouterr().out
   assert len(records.Clips(tmp_path / 'out', 'test')) == 1
@@ -126,6 +127,13 @@ def test_the_command_makes_a_data_set(tmp_path, capsys):
 def test_prepared_videos_are_never_overwritten(prepared_copy):
   with pytest.raises(DataError, match='holds prepared videos already'):
     synthetic.make(PLAN, prepared_copy, workers=0)
+
+
+def test_videos_of_others_are_never_removed(tmp_path):
+  (tmp_path / synthetic.VIDEOS).mkdir()
+  with pytest.raises(DataError, match='did not write'):
+    synthetic.make(PLAN, tmp_path, mp4=True, workers=0)
+  assert (tmp_path / synthetic.VIDEOS).is_dir()
 
 
 def test_real_video_has_no_truth(prepared):
