@@ -72,7 +72,7 @@ def _mouth(head: Head) -> list[Part]:
   upper = np.stack([x, lip[1] - 1.0 + 1.4 * t, lip[2] + curve], -1)
   lower = np.stack([0.92 * x, lip[1] - 0.4 + 1.3 * t, lip[2] + curve - 0.25], -1)
   dark = 0.95 - 0.11 * x * x
-  tongue_x, back = _mesh((-1.8, 1.8, 11), (1.0, 0.0, 7))
+  tongue_x, back = _mesh((-2.1, 2.1, 13), (1.0, 0.0, 7))
   lift = lip[1] - 0.1 + 0.1 * tongue_x * tongue_x + 0.4 * (1 - back) * (1 - back)
   tongue = np.stack([tongue_x, lift - 1.1 * back, lip[2] - 1.45 - 2.2 * back - 0.3 * tongue_x * tongue_x], -1)
   return [_rigid('tongue', tongue, MOUTH, nearer=INSIDE + 0.9, jaw=1.0, shine=0.05, shade=1.0 - 0.45 * back),
@@ -106,7 +106,7 @@ def _body(head: Head) -> list[Part]:
   neck = np.stack([radius * s, y * head.scale[1], (0.86 * radius) * c - 2.6 + 0.6 * t - 0.8 * (1 - t) * (1 - c)], -1)
   shade = 0.42 + 0.58 * smoothstep((t - 0.3) / 0.5)
   follows = 1 - smoothstep(t[:, 0] / 0.9)
-  angle, t = _mesh((-1.85, 1.85, 31), (0.0, 1.0, 12))
+  angle, t = _mesh((-3.0, 3.0, 49), (0.0, 1.0, 12))
   s, c = exact.sin(angle), exact.cos(angle)
   collar = 7.4 * head.scale[0]
   width = collar + 15.0 * exact.exp(-0.7 / (t + 0.05))
