@@ -1,10 +1,11 @@
-# make demo: from real clips to an animated portrait.  make test: the test suite.  Both install what they need.
+# make demo: from videos to an animated portrait; CLIPS=folder names them, without it synthetic heads are rendered.
+# make test: the test suite. Both install what they need into VENV.
 PYTHON ?= python3
 VENV ?= .venv
-CLIPS ?= ../shared/corpus/clips
+CLIPS ?= $(wildcard ../shared/corpus/clips)
 OUT ?= runs/demo
-RECONSTRUCTION_STEPS ?= 800
-MOUTH_POSE_STEPS ?= 800
+RECONSTRUCTION_STEPS ?= 1400
+MOUTH_POSE_STEPS ?= 250
 PYTEST_ARGS ?= -n 2
 
 # Programs compiled once are found again by the next command and the next `make`.
@@ -15,7 +16,7 @@ export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 2
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m launch.demo --clips "$(CLIPS)" --out "$(OUT)" \
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m launch.demo $(if $(CLIPS),--clips "$(CLIPS)") --out "$(OUT)" \
 	  --reconstruction-steps $(RECONSTRUCTION_STEPS) --mouth-pose-steps $(MOUTH_POSE_STEPS) $(if $(LIMIT),--limit $(LIMIT))
 
 test: $(VENV)/installed

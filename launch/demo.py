@@ -27,15 +27,15 @@ class Demo:
   Example: python -m launch.demo --clips videos --out runs/demo
   """
 
-  clips: Annotated[pathlib.Path, tyro.conf.arg(metavar='DIR')]
-  """Folder of videos of talking people."""
+  clips: Annotated[pathlib.Path | None, tyro.conf.arg(metavar='DIR')] = None
+  """Folder of videos of talking people. Without one, synthetic heads are rendered first."""
   out: Annotated[pathlib.Path, tyro.conf.arg(metavar='DIR')] = pathlib.Path('runs/demo')
   """Where records, runs, report and video go; run it again to go on."""
   config: str = 'configs/tiny.py'
   """The configuration of both stages."""
-  reconstruction_steps: int = 800
+  reconstruction_steps: int = 1400
   """Steps of the first stage."""
-  mouth_pose_steps: int = 800
+  mouth_pose_steps: int = 250
   """Steps of the second stage."""
   limit: int = 0
   """Use only so many videos, spread over the folder; 0 uses all."""
@@ -45,6 +45,8 @@ class Demo:
     records, first, second = self.out / 'records', self.out / 'reconstruction', self.out / 'mouth_pose'
     common = ('--config', self.config, '--data', records)
     self.times = {}
+    if self.clips is None:
+      self.clips = self._render()
     self._command('prepare', 'edtalk', 'prepare', *self._videos(), '--out', records)
     self._command(
       'reconstruction', 'python', 'train.py', *common, '--workdir', first, '--steps', self.reconstruction_steps
@@ -62,6 +64,13 @@ class Demo:
     )  # fmt: skip
     print('\nseconds: ' + ', '.join(f'{name} {seconds:.0f}' for name, seconds in self.times.items()))
     print(f'look at {second}/report.html, {second}/samples and {video}')
+
+  def _render(self) -> pathlib.Path:
+    """Renders synthetic heads, speaking, and returns the folder of their videos."""
+    heads = self.out / 'heads'
+    count = ('--clips', self.limit or 64, '--identities', min(self.limit or 64, 24))
+    self._command('render', 'edtalk', 'make-synthetic', *count, '--size', 128, '--mp4', '--out', heads)
+    return heads / 'videos'
 
   def _videos(self) -> list[pathlib.Path]:
     """The folder, or the videos of it that `limit` leaves."""
