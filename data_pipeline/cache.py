@@ -1,31 +1,47 @@
 """Finished work of a preparation, kept on disk so that a job can be stopped at any moment.
 
 Each video has one folder named by what its result depends on: content, settings, given landmarks. It is written under a
-temporary name and renamed when whole.
+temporary name and renamed when whole. A damaged folder counts as missing.
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from data_pipeline.datasets.schema import join_jpeg
-from data_pipeline.prepare import PreparedClip
+from data_pipeline.errors import DataError
+from data_pipeline.prepare import PreparedClip, RejectedClip
 
 _OUTCOME = 'outcome.json'
 
 
-def file_digest(path: str | os.PathLike) -> str:
-  """Returns the SHA-256 of a file in hexadecimal."""
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What became of a video.
+
+  Attributes:
+    clips: what the manifest says of each clip, in order: begin_frame, frames, crop_box, has_audio, landmarks_missing,
+      reason (the notes).
+    rejected: the runs of frames that gave no clip.
+    retry: whether the next job tries again, because something else than the video may be the cause.
+  """
+
+  clips: tuple[dict[str, Any], ...] = ()
+  rejected: tuple[RejectedClip, ...] = ()
+  retry: bool = False
+
+
+def rejection(reason: str, *, retry: bool = False) -> Outcome:
+  """Returns the outcome of a video that gives no clip."""
+  return Outcome(rejected=(RejectedClip(0, 0, reason),), retry=retry)
 
 
 class Entry:
@@ -38,39 +54,65 @@ class Entry:
 
   @property
   def done(self) -> bool:
-    """Whether the video has been dealt with."""
-    return (self.folder / _OUTCOME).is_file()
+    """Whether the video has been dealt with for good, and all that was kept of it is still there."""
+    try:
+      return not self.outcome().retry
+    except DataError:
+      return False
 
   def begin(self) -> None:
     """Starts afresh, dropping what an interrupted run left."""
     shutil.rmtree(self._partial, ignore_errors=True)
     self._partial.mkdir(parents=True)
 
-  def add(self, number: int, clip: PreparedClip) -> None:
-    """Writes a clip under its number."""
-    arrays = {f.name: getattr(clip, f.name) for f in dataclasses.fields(clip)}
-    frames = arrays.pop('frames')
-    arrays['notes'] = np.array(clip.notes, np.str_)
-    arrays['jpeg'], arrays['jpeg_ends'] = join_jpeg(frames)
+  def add(self, number: int, clip: PreparedClip) -> dict[str, Any]:
+    """Writes a clip under its number and returns what `Outcome.clips` says of it."""
+    arrays = {f.name: getattr(clip, f.name) for f in dataclasses.fields(clip) if f.name not in ('frames', 'notes')}
+    arrays['jpeg'], arrays['jpeg_ends'] = join_jpeg(clip.frames)
     np.savez(self._partial / f'{number:05d}.npz', **arrays)
+    return {'begin_frame': clip.begin_frame, 'frames': len(clip.frames),
+            'crop_box': [int(value) for value in clip.crop_box], 'has_audio': clip.has_audio,
+            'landmarks_missing': int((clip.landmarks_valid == 0).sum()), 'reason': '; '.join(clip.notes)}
 
-  def finish(self, outcome: dict[str, Any]) -> None:
+  def finish(self, outcome: Outcome) -> None:
     """Makes the entry visible."""
-    (self._partial / _OUTCOME).write_text(json.dumps(outcome, ensure_ascii=False), encoding='utf-8')
+    content = dataclasses.asdict(outcome) | {'bytes': _sizes(self._partial)}
+    (self._partial / _OUTCOME).write_text(json.dumps(content, ensure_ascii=False), encoding='utf-8')
     shutil.rmtree(self.folder, ignore_errors=True)
     os.replace(self._partial, self.folder)
 
-  def outcome(self) -> dict[str, Any]:
-    """Returns what `finish` was given."""
-    return json.loads((self.folder / _OUTCOME).read_text(encoding='utf-8'))
+  def outcome(self) -> Outcome:
+    """Returns what `finish` was given. Raises DataError if the entry is missing or damaged."""
+    try:
+      content = json.loads((self.folder / _OUTCOME).read_text(encoding='utf-8'))
+      rejected = tuple(RejectedClip(**run) for run in content['rejected'])
+      outcome, sizes = Outcome(tuple(content['clips']), rejected, content['retry']), content['bytes']
+    except (OSError, ValueError, KeyError, TypeError):
+      raise DataError(f'{self.folder}: missing or damaged; run edtalk prepare again') from None
+    if sizes != _sizes(self.folder):
+      raise DataError(f'{self.folder}: a clip is missing or damaged; run edtalk prepare again')
+    return outcome
 
   def clips(self) -> Iterator[tuple[int, PreparedClip]]:
-    """Yields (number, clip), one at a time."""
+    """Yields (number, clip), one at a time. Raises DataError at a damaged one, and drops the entry."""
     for path in sorted(self.folder.glob('*.npz')):
-      with np.load(path, allow_pickle=False) as arrays:
-        values = {name: arrays[name] for name in arrays.files}
-      data, ends = values.pop('jpeg').tobytes(), values.pop('jpeg_ends')
-      values['frames'] = [data[a:b] for a, b in zip(np.r_[0, ends[:-1]], ends, strict=True)]
-      values['notes'] = tuple(str(note) for note in values['notes'])
-      values['begin_frame'], values['has_audio'] = int(values['begin_frame']), bool(values['has_audio'])
-      yield int(path.stem), PreparedClip(**values)
+      try:
+        clip = _load(path)
+      except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        raise DataError(f'{path}: damaged ({type(error).__name__}); run edtalk prepare again, which prepares this '
+                        'video anew') from None
+      yield int(path.stem), clip
+
+
+def _load(path: pathlib.Path) -> PreparedClip:
+  with np.load(path, allow_pickle=False) as arrays:
+    values = {name: arrays[name] for name in arrays.files}
+  data, ends = values.pop('jpeg').tobytes(), values.pop('jpeg_ends')
+  values['frames'] = [data[a:b] for a, b in zip(np.r_[0, ends[:-1]], ends, strict=True)]
+  values['begin_frame'], values['has_audio'] = int(values['begin_frame']), bool(values['has_audio'])
+  return PreparedClip(**values)
+
+
+def _sizes(folder: pathlib.Path) -> dict[str, int]:
+  return {path.name: path.stat().st_size for path in sorted(folder.glob('*.npz'))}

@@ -18,7 +18,15 @@ def is_shortage(error: BaseException) -> bool:
   return getattr(error, 'errno', None) in _SHORTAGES
 
 
-def is_machine_fault(error: BaseException) -> bool:
-  """Whether every other file would fail likewise: a shortage, or a disk that cannot be read or written."""
-  # FFmpeg also reports damaged files as EIO, so that only the interpreter's own EIO speaks of the disk.
-  return is_shortage(error) or (type(error) is OSError and error.errno == errno.EIO)
+def machine_fault(error: BaseException) -> OSError | None:
+  """Returns the error that every other file would meet likewise, if one led to `error`; else None.
+
+  That is a shortage, or a disk that cannot be read or written.
+  """
+  cause: BaseException | None = error
+  while cause is not None:
+    # FFmpeg also reports damaged files as EIO, so that only the interpreter's own EIO speaks of the disk.
+    if isinstance(cause, OSError) and (is_shortage(cause) or (type(cause) is OSError and cause.errno == errno.EIO)):
+      return cause
+    cause = cause.__cause__ or cause.__context__
+  return None

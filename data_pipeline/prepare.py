@@ -16,7 +16,7 @@ from data_pipeline import audio_features, cropping, media, tracking
 from data_pipeline.errors import DataError, RejectedVideo
 
 # Part of the key under which finished work is kept: raise it when the same input would give another output.
-PIPELINE_VERSION = 2
+PIPELINE_VERSION = 3
 _SAMPLES_PER_FRAME = media.AUDIO_RATE // media.FPS
 
 

@@ -3,11 +3,8 @@
 Works on what `edtalk prepare --out FOLDER` wrote, and on any TFDS dataset with the fields of `datasets.schema`.
 """
 
-import dataclasses
 import functools
-import hashlib
 import io
-import json
 import os
 import pathlib
 from collections.abc import Iterator
@@ -16,30 +13,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_pipeline.cache import file_digest
+from data_pipeline import index
 from data_pipeline.datasets import schema
 from data_pipeline.errors import DataError
-
-_INDEX = 'clips.json'  # beside the shards: what sampling needs of every clip, and the shards' digests
-
-
-@dataclasses.dataclass(frozen=True)
-class ClipInfo:
-  """What can be known about a clip without reading it.
-
-  Attributes:
-    clip_id, identity, emotion: as in `datasets.schema.Record`.
-    frames: how many.
-    valid_frames: how many have landmarks.
-    has_audio: whether there is sound.
-  """
-
-  clip_id: str
-  identity: str
-  emotion: str
-  frames: int
-  valid_frames: int
-  has_audio: bool
+from data_pipeline.index import ClipInfo
 
 
 class Clip:
@@ -149,10 +126,7 @@ class Clips:
   def __init__(self, folder: str | os.PathLike, split: str):
     self.folder = find_dataset(folder)
     self.split = split
-    try:
-      builder = tfds.builder_from_directory(self.folder)
-    except Exception as error:  # TFDS raises many kinds for a damaged description
-      raise DataError(f'{folder}: the records cannot be read ({_one_line(error)}); run edtalk prepare again') from None
+    builder = _builder(self.folder)
     if split not in builder.info.splits:
       found = ', '.join(builder.info.splits) or 'none'
       raise DataError(f'{folder}: no clips in the split {split!r}; the data set has {found}')
@@ -161,37 +135,38 @@ class Clips:
     for shard in self._shards:
       if not shard.is_file():
         raise DataError(f'{shard}: this part of the records is missing; run edtalk prepare again')
+    self._index = index.read(self.folder)
+    if self._index and len(self._index.clips.get(split, ())) != len(self):
+      raise DataError(f'{self.folder / index.NAME}: {len(self._index.clips.get(split, ()))} clips in the split '
+                      f'{split!r}, the records hold {len(self)}; run edtalk prepare again')
     self._source = self._guard(0, lambda: builder.as_data_source(split=split))
 
   def __len__(self) -> int:
     return sum(self._lengths)
 
-  def __getitem__(self, index: int) -> Clip:
-    if not 0 <= index < len(self):
-      raise IndexError(f'clip {index} of {len(self)}')
-    return Clip(self._guard(index, lambda: schema.from_example(self._source[index])))
+  def __getitem__(self, number: int) -> Clip:
+    if not 0 <= number < len(self):
+      raise IndexError(f'clip {number} of {len(self)}')
+    return Clip(self._guard(number, lambda: schema.from_example(self._source[number])))
 
   def __iter__(self) -> Iterator[Clip]:
     return (self[k] for k in range(len(self)))
 
-  def _guard(self, index: int, read):
+  def _guard(self, number: int, read):
     try:
       return read()
     except Exception as error:  # ArrayRecord, protobuf and TFDS raise what they like; the user needs to know where
-      raise DataError(f'{self._shard_of(index)}: record {index} of split {self.split!r} is corrupt '
-                      f'({_one_line(error)}); run edtalk prepare again') from None
+      raise DataError(f'{self._shard_of(number)}: record {number} of split {self.split!r} is corrupt '
+                      f'({_one_line(error)}); delete this file and run edtalk prepare again') from None
 
-  def _shard_of(self, index: int) -> pathlib.Path:
+  def _shard_of(self, number: int) -> pathlib.Path:
     ends = np.cumsum(self._lengths)
-    return self._shards[min(int(np.searchsorted(ends, index, side='right')), len(self._shards) - 1)]
+    return self._shards[min(int(np.searchsorted(ends, number, side='right')), len(self._shards) - 1)]
 
   @functools.cached_property
   def infos(self) -> list[ClipInfo]:
     """One `ClipInfo` per clip, in order; from the index beside the records, or by reading them all."""
-    stored = _read_index(self.folder)
-    if stored is None:
-      return [_info(clip) for clip in self]
-    return [ClipInfo(**entry) for entry in stored['clips'][self.split]]
+    return list(self._index.clips[self.split]) if self._index else [_info(clip) for clip in self]
 
   @property
   def fingerprint(self) -> str:
@@ -225,40 +200,27 @@ def find_dataset(folder: str | os.PathLike) -> pathlib.Path:
 
 def splits(folder: str | os.PathLike) -> tuple[str, ...]:
   """Returns the names of the splits of a data set. Raises DataError if there is none in `folder`."""
-  return tuple(sorted(tfds.builder_from_directory(find_dataset(folder)).info.splits))
+  return tuple(sorted(_builder(find_dataset(folder)).info.splits))
+
+
+def _builder(folder: pathlib.Path) -> tfds.core.DatasetBuilder:
+  try:
+    return tfds.builder_from_directory(folder)
+  except Exception as error:  # TFDS raises many kinds for a damaged description
+    raise DataError(f'{folder}: the records cannot be read ({_one_line(error)}); delete this folder and run edtalk '
+                    'prepare again') from None
 
 
 def write_index(folder: str | os.PathLike) -> None:
   """Reads all records once and writes beside them what sampling needs, and the digests of the shards."""
   root = find_dataset(folder)
-  (root / _INDEX).unlink(missing_ok=True)
-  splits = tfds.builder_from_directory(root).info.splits
-  clips = {split: [dataclasses.asdict(_info(clip)) for clip in Clips(root, split)] for split in sorted(splits)}
-  temporary = root / f'.{_INDEX}.partial'
-  temporary.write_text(json.dumps({'shards': _digests(root), 'clips': clips}, ensure_ascii=False), encoding='utf-8')
-  os.replace(temporary, root / _INDEX)
+  index.remove(root)
+  index.write(root, {split: [_info(clip) for clip in Clips(root, split)] for split in splits(root)})
 
 
 def fingerprint(folder: str | os.PathLike) -> str:
-  """Returns the digest of a data set, from its index where there is one."""
-  root = find_dataset(folder)
-  stored = _read_index(root)
-  digests = stored['shards'] if stored else _digests(root)
-  return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
-
-
-def _digests(root: pathlib.Path) -> dict[str, str]:
-  return {path.name: file_digest(path) for path in sorted(root.glob('*.array_record*'))}
-
-
-def _read_index(root: pathlib.Path) -> dict | None:
-  path = root / _INDEX
-  if not path.is_file():
-    return None
-  try:
-    return json.loads(path.read_text(encoding='utf-8'))
-  except ValueError:
-    raise DataError(f'{path}: the index is corrupt; run edtalk prepare again') from None
+  """Returns the digest of a data set, from its index where there is one. Raises DataError if that is damaged."""
+  return index.fingerprint(find_dataset(folder))
 
 
 def _one_line(error: Exception) -> str:

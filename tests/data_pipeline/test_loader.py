@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import subprocess
 import sys
@@ -170,6 +171,49 @@ def test_missing_folders_and_records_are_named(tmp_path, prepared_copy):
   next(records.find_dataset(prepared_copy).glob('*train*')).unlink()
   with pytest.raises(DataError, match='this part of the records is missing'):
     records.Clips(prepared_copy, 'train')
+
+
+def edit_index(folder, change):
+  path = records.find_dataset(folder) / 'clips.json'
+  stored = json.loads(path.read_text(encoding='utf-8'))
+  change(stored)
+  path.write_text(json.dumps(stored), encoding='utf-8')
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    (lambda stored: stored.pop('clips'), 'corrupt or incomplete'),
+    (lambda stored: stored.pop('bytes'), 'corrupt or incomplete'),
+    (lambda stored: stored['clips']['train'][0].pop('frames'), 'corrupt or incomplete'),
+    (lambda stored: stored['clips']['train'].pop(), r'\d+ clips in the split .train., the records hold \d+'),
+    (lambda stored: stored['clips'].pop('train'), '0 clips in the split'),
+    (lambda stored: stored['bytes'].popitem(), 'bytes, expected none by clips.json'),
+    (lambda stored: stored['shards'].popitem(), 'by clips.json')])
+def test_an_index_that_does_not_fit_is_an_error(prepared_copy, change, message):
+  edit_index(prepared_copy, change)
+  with pytest.raises(DataError, match=message) as caught:
+    records.Clips(prepared_copy, 'train')
+  assert '\n' not in str(caught.value)
+
+
+def test_a_shard_of_another_length_is_named(prepared_copy):
+  shard = next(records.find_dataset(prepared_copy).glob('*test*'))
+  shard.write_bytes(shard.read_bytes()[:-10])
+  with pytest.raises(DataError, match=f'{shard.name}: .* bytes, expected'):
+    records.fingerprint(prepared_copy)
+
+
+@pytest.mark.parametrize('read', [records.splits, lambda folder: records.Clips(folder, 'train')])
+def test_a_corrupt_description_ends_in_one_line(prepared_copy, read):
+  (records.find_dataset(prepared_copy) / 'dataset_info.json').write_text('{', encoding='utf-8')
+  with pytest.raises(DataError, match='the records cannot be read') as caught:
+    read(prepared_copy)
+  assert '\n' not in str(caught.value)
+
+
+def test_readers_do_not_load_what_only_preparation_needs():
+  code = ('import sys, data_pipeline.loader; '
+          'sys.exit(any(name in sys.modules for name in ("librosa", "av", "data_pipeline.prepare")))')
+  assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
 
 
 def test_the_data_pipeline_imports_neither_jax_nor_edtalk():

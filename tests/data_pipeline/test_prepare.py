@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from data_pipeline import cache, cropping, job, media, prepare, records
+from data_pipeline import cropping, job, media, prepare, records, worker
 from data_pipeline.errors import DataError, RejectedVideo
 from tests.data_pipeline import videos
 from tests.data_pipeline.conftest import CONFIG, run
@@ -103,13 +103,13 @@ def test_running_again_does_only_what_is_missing(tmp_path, monkeypatch):
     videos.write(source / f'{name}.mp4', 12)
   first = run(source, out)
   worked = []
-  original = job._prepare_one
+  original = worker.prepare_one
 
-  def noted(video, *args, **kwargs):
-    worked.append(video.video_id)
-    original(video, *args, **kwargs)
+  def noted(task, *args, **kwargs):
+    worked.append(task.video.video_id)
+    original(task, *args, **kwargs)
 
-  monkeypatch.setattr(job, '_prepare_one', noted)
+  monkeypatch.setattr(worker, 'prepare_one', noted)
   before = records.fingerprint(out)
   assert run(source, out).resumed == 2 and not worked and records.fingerprint(out) == before
   videos.write(source / 'c1.mp4', 12)
@@ -176,28 +176,6 @@ def test_worker_processes_give_the_same_records(tmp_path):
   run(source, tmp_path / 'here')
   run(source, tmp_path / 'there', workers=2)
   assert records.fingerprint(tmp_path / 'here') == records.fingerprint(tmp_path / 'there')
-
-
-def crash_on_bad(video, entry, config):
-  """Stands for the work of a process in which a decoder crashes."""
-  if video.video_id.startswith('bad'):
-    os._exit(1)
-  entry.begin()
-  entry.finish({'clips': 1, 'rejected': []})
-
-
-def test_a_crashing_process_takes_only_its_video_along(tmp_path, monkeypatch):
-  monkeypatch.setattr(job, '_prepare_one', crash_on_bad)
-  listed, entries = [], {}
-  for name in ('a1', 'bad', 'c1', 'd1', 'e1', 'f1'):
-    path = tmp_path / name
-    path.write_bytes(b'x')
-    listed.append(job.Video(path, name))
-    entries[listed[-1]] = cache.Entry(tmp_path / 'cache', name, '0' * 64)
-  done = list(job._run(listed, entries, CONFIG, workers=2))
-  assert sorted(video.video_id for video in done) == [video.video_id for video in listed]
-  crashed = [v.video_id for v in listed if entries[v].outcome()['rejected']]
-  assert crashed == ['bad']
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
