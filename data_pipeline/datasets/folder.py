@@ -12,6 +12,7 @@ from array_record.python import array_record_module
 from tensorflow_datasets.core import example_serializer, naming
 
 from data_pipeline.datasets import schema
+from data_pipeline.errors import DataError
 
 NAME = 'folder'
 _SHARD_BYTES = 512 << 20
@@ -67,16 +68,25 @@ class Folder(tfds.core.GeneratorBasedBuilder):
       data = serializer.serialize_example(self.info.features.encode_example(example))
       if size + len(data) > _SHARD_BYTES:
         if writer is not None:
-          writer.close()
+          _on_disk(writer.close)
         path = template.sharded_filepath(shard_index=len(lengths), num_shards=None)
-        writer, size = array_record_module.ArrayRecordWriter(os.fspath(path), _OPTIONS), 0
+        writer, size = _on_disk(array_record_module.ArrayRecordWriter, os.fspath(path), _OPTIONS), 0
         lengths.append(0)
-      writer.write(data)
+      _on_disk(writer.write, data)
       lengths[-1], size, total = lengths[-1] + 1, size + len(data), total + len(data)
     if writer is None:
       raise ValueError(f'split {split!r} must hold at least one record, got none')
-    writer.close()
+    _on_disk(writer.close)
     return tfds.core.SplitInfo(name=split, shard_lengths=lengths, num_bytes=total, filename_template=template)
+
+
+def _on_disk(call: Callable, *arguments):
+  """Calls a method of ArrayRecord, which tells a full disk only by the text of a RuntimeError."""
+  try:
+    return call(*arguments)
+  except RuntimeError as error:
+    raise DataError(f'the records cannot be written ({str(error).splitlines()[0]}); the same command goes on from '
+                    'what is finished') from None
 
 
 def write(folder: pathlib.Path, sources: Mapping[str, Source], builder_type: type[Folder] = Folder) -> pathlib.Path:
@@ -86,6 +96,9 @@ def write(folder: pathlib.Path, sources: Mapping[str, Source], builder_type: typ
     folder: where the dataset lies, e.g. OUT.
     sources: split name -> function that yields its records; none may be empty.
     builder_type: what kind of records they are.
+
+  Raises:
+    DataError: in one line, if the disk does not take them.
   """
   building = folder / '.building'
   shutil.rmtree(building, ignore_errors=True)

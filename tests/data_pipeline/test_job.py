@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from data_pipeline import cache, digests, job, media, prepare, records
+from data_pipeline.datasets import folder
 from data_pipeline.errors import DataError
 from tests.data_pipeline import videos
 from tests.data_pipeline.conftest import run
@@ -111,6 +112,25 @@ def test_a_full_disk_behind_another_error_is_found(source, tmp_path, monkeypatch
     run(source, tmp_path / 'out')
 
 
+def test_records_that_do_not_fit_on_the_disk_end_in_one_line(source, tmp_path, monkeypatch):
+  class FullDisk:
+    def __init__(self, *args):
+      pass
+
+    def write(self, data):
+      pass
+
+    def close(self):  # ArrayRecord's words
+      raise RuntimeError('write() failed: No space left on device; writing folder-train\nFailed to close')
+
+  with monkeypatch.context() as patch:
+    patch.setattr(folder.array_record_module, 'ArrayRecordWriter', FullDisk)
+    with pytest.raises(DataError, match=r'cannot be written .*No space left on device') as caught:
+      run(source, tmp_path / 'out')
+  assert '\n' not in str(caught.value)
+  assert run(source, tmp_path / 'out').resumed == 2
+
+
 def test_a_lack_of_memory_is_tried_again(source, tmp_path, monkeypatch):
   with monkeypatch.context() as patch:
     failing_for_a1(patch, MemoryError('too large'))
@@ -129,10 +149,10 @@ def test_a_dead_process_is_a_reason_and_tried_again(source, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize('damage', [
-    lambda folder: (folder / 'outcome.json').write_text('{"clips": 1'),
-    lambda folder: (folder / 'outcome.json').write_text('{"clips": 1, "rejected": []}'),
-    lambda folder: (folder / '00001.npz').unlink(),
-    lambda folder: (folder / '00001.npz').write_bytes((folder / '00001.npz').read_bytes()[:500]),
+    lambda entry: (entry / 'outcome.json').write_text('{"clips": 1'),
+    lambda entry: (entry / 'outcome.json').write_text('{"clips": 1, "rejected": []}'),
+    lambda entry: (entry / '00001.npz').unlink(),
+    lambda entry: (entry / '00001.npz').write_bytes((entry / '00001.npz').read_bytes()[:500]),
 ])
 def test_damaged_work_is_done_again(source, tmp_path, damage):
   run(source, tmp_path / 'out')
