@@ -177,8 +177,8 @@ class Renderer:
 
 
 def _detail(side: int) -> int:
-  """Texels for each cell of the face: about as many as samples."""
-  return max(3, round(side * _SAMPLES * 0.02))
+  """Texels for each cell of the face's grid: about as many as samples."""
+  return max(3, round(side * _SAMPLES * 0.015))
 
 
 def _shrink(picture: np.ndarray) -> np.ndarray:
