@@ -65,7 +65,8 @@ class Folder(tfds.core.GeneratorBasedBuilder):
         template='{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}')
     lengths, total, size, writer = [], 0, _SHARD_BYTES, None
     for _, example in examples:
-      data = serializer.serialize_example(self.info.features.encode_example(example))
+      # Otherwise the order of the fields differs from process to process, and equal records would differ in bytes.
+      data = serializer.get_tf_example(self.info.features.encode_example(example)).SerializeToString(deterministic=True)
       if size + len(data) > _SHARD_BYTES:
         if writer is not None:
           _on_disk(writer.close)

@@ -3,6 +3,9 @@
 import errno
 import json
 import os
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -190,6 +193,16 @@ def test_records_that_are_no_longer_whole_are_written_again(source, tmp_path):
     next(records.find_dataset(out).glob(name)).unlink()
     assert run(source, out).resumed == 2
     assert records.fingerprint(out) == before
+
+
+def test_every_process_writes_the_same_bytes(source, tmp_path):
+  run(source, tmp_path / 'here')
+  # Two, because two processes may agree about an order by chance.
+  for name in ('p1', 'p2'):
+    code = ('from tests.data_pipeline.conftest import run; import pathlib; '
+            f'run(pathlib.Path({os.fspath(source)!r}), pathlib.Path({os.fspath(tmp_path / name)!r}))')
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=pathlib.Path(__file__).parents[2])
+    assert records.fingerprint(tmp_path / name) == records.fingerprint(tmp_path / 'here')
 
 
 def test_running_again_does_not_unpack_the_clips(source, tmp_path, monkeypatch):
