@@ -12,8 +12,12 @@ Array = jax.Array
 
 def to_unit_range(image: Array) -> Array:
   """uint8 images -> float32 in [-1, 1], the official transform (ToTensor, then Normalize(0.5, 0.5))."""
-  # Rounding would put 255 just above 1, where VGG's clamp stops the gradient.
-  return jnp.clip(image.astype(jnp.float32) * (2 / 255) - 1, -1, 1)
+  image = image.astype(jnp.float32)
+  # XLA divides by a constant by multiplying with its rounded inverse, which puts 255 just above 1, where VGG's clamp
+  # stops the gradient. One Newton step rounds correctly; the barriers keep XLA from undoing it.
+  quotient = jax.lax.optimization_barrier(image * (1 / 255))
+  quotient = jax.lax.optimization_barrier(quotient - (quotient * 255 - image) * (1 / 255))
+  return (quotient - 0.5) * 2
 
 
 def merge_views(images: Array) -> Array:
