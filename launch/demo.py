@@ -13,11 +13,11 @@ import time
 from typing import Annotated
 
 import tyro
+from PIL import Image
 
+from data_pipeline import inputs, media
 from edtalk_jax.config import UserError
 from edtalk_jax.terminal import run_main
-
-VIDEO_ENDINGS = ('.mp4', '.mov', '.mkv', '.avi', '.webm', '.mpg')
 
 
 @dataclasses.dataclass
@@ -78,31 +78,23 @@ class Demo:
       raise UserError(f'--clips {self.clips}: no such folder; give a folder of videos, e.g. make demo CLIPS=videos')
     if not self.limit:
       return [self.clips]
-    files = sorted(path for path in self.clips.iterdir() if path.suffix.lower() in VIDEO_ENDINGS)
+    files = [video.path for video in inputs.find_videos([self.clips])]
     return files[:: max(1, len(files) // self.limit)][: self.limit]
 
   def _cast(self, records: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path, pathlib.Path]:
     """A portrait, a mouth driver and a pose driver of three different people, if possible of the test split."""
     lines = [json.loads(line) for line in (records / 'manifest.jsonl').read_text(encoding='utf-8').splitlines()]
     good = [line for line in lines if line['status'] == 'ok']
-    good.sort(key=lambda line: (line['split'] != 'test', not line.get('has_audio'), line['clip']))
-    chosen = list({line['identity']: line for line in reversed(good)}.values())[::-1]  # the first clip of each
-    mouth, pose, portrait = (chosen[index % len(chosen)] for index in range(3))
-    return self._portrait(portrait), self._file(mouth), self._file(pose)
-
-  def _file(self, line: dict) -> pathlib.Path:
-    """The video of a manifest line; its name there is the path below the folder without the ending."""
-    return self.clips / (line['video'] + pathlib.Path(line['file']).suffix)
-
-  def _portrait(self, line: dict) -> pathlib.Path:
-    """Writes the first frame of a video as the portrait to animate."""
-    from PIL import Image
-
-    from data_pipeline import media
-
-    path = self.out / 'portrait.png'
-    Image.fromarray(next(iter(media.read_frames(self._file(line))))).save(path)
-    return path
+    good.sort(key=lambda line: (line['split'] != 'test', not line['has_audio'], line['clip']))
+    first: dict[str, dict] = {}
+    for line in good:
+      first.setdefault(line['identity'], line)
+    paths = {video.video_id: video.path for video in inputs.find_videos(self._videos())}
+    people = [paths[line['video']] for line in first.values()]
+    mouth, pose, person = (people[index % len(people)] for index in range(3))
+    portrait = self.out / 'portrait.png'
+    Image.fromarray(next(iter(media.read_frames(person)))).save(portrait)
+    return portrait, mouth, pose
 
   def _command(self, name: str, *words) -> None:
     """Prints and runs a command; the interpreter is this one."""
