@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 CLIPS ?= $(wildcard ../shared/corpus/clips)
 OUT ?= runs/demo
-RECONSTRUCTION_STEPS ?= 1400
-MOUTH_POSE_STEPS ?= 250
+RECONSTRUCTION_STEPS ?= 1000
+MOUTH_POSE_STEPS ?= 160
 PYTEST_ARGS ?= -n 2
 
 # Programs compiled once are found again by the next command and the next `make`.

@@ -20,7 +20,7 @@ def get_config() -> Config:
   little: L1 counts most, momentum averages over the small batches, and flows start near zero.
   """
   return Config(
-    run=RunConfig(steps=1400),
+    run=RunConfig(steps=1000),
     model=ModelConfig(image_size=64, style_dim=128, channel_base=1024, channel_max=64, flow_init=0.05),
     # At 64 pixels the scale 0.125 leaves nothing for VGG's last pooling.
     perceptual=PerceptualConfig(scales=(1.0, 0.5, 0.25), width=0.125),

@@ -33,9 +33,9 @@ class Demo:
   """Where records, runs, report and video go; run it again to go on."""
   config: str = 'configs/tiny.py'
   """The configuration of both stages."""
-  reconstruction_steps: int = 1400
+  reconstruction_steps: int = 1000
   """Steps of the first stage."""
-  mouth_pose_steps: int = 250
+  mouth_pose_steps: int = 160
   """Steps of the second stage."""
   limit: int = 0
   """Use only so many videos, spread over the folder; 0 uses all."""
