@@ -6,7 +6,8 @@ CLIPS ?= $(wildcard ../shared/corpus/clips)
 OUT ?= runs/demo
 RECONSTRUCTION_STEPS ?= 1000
 MOUTH_POSE_STEPS ?= 160
-PYTEST_ARGS ?= -n 2
+# Tests of one group share a worker: the largest need half of the memory each.
+PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 # Programs compiled once are found again by the next command and the next `make`.
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/$(VENV)/jax_cache
