@@ -24,9 +24,6 @@ LARGE = [path for path in CASES if path not in SMALL]
 BEFORE_GRADIENTS = ('gen/loss/', 'gen/logits', 'gen/recon', 'dis/loss', 'dis/logits')
 
 
-pytestmark = pytest.mark.xdist_group('training steps')  # several GB each
-
-
 def excess(path: pathlib.Path, *options: str) -> dict[str, float]:
   command = [sys.executable, '-m', 'tests.parity.train_case', str(path), *options]
   done = subprocess.run(command, capture_output=True, text=True, cwd=pathlib.Path(__file__).parents[2])
