@@ -142,9 +142,9 @@ def load(path: str, which: Literal['latest', 'best'] = 'latest', *, batch_size: 
   Raises:
     UserError: in one line, if the folder is missing or holds no checkpoint.
   """
-  from edtalk_jax.training import checkpoint  # Orbax takes seconds to import; models built from arrays need none
+  from edtalk_jax.training import hand_off  # Orbax takes seconds to import; models built from arrays need none
 
-  restored = checkpoint.read_run(path, which)
+  restored = hand_off.read_run(path, which)
   return Model(restored.config, restored.params, step=restored.step, batch_size=batch_size)
 
 

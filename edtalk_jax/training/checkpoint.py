@@ -1,213 +1,204 @@
 """Checkpoints of a run: written in the background by Orbax, whole or not at all.
 
 A checkpoint of step s is `workdir/checkpoints/<s>/` with one folder per part, so that inference reads `model` alone:
-`model` and `discriminator` (parameters), `moments` (both optimisers) and `about` (JSON: step, stage, version).
+`model` and `discriminator` (parameters) and `training` (the rest of the state: step, both optimisers' moments).
+Beside them lies the manifest (`integrity`), which also says what the checkpoint holds.
 """
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import math
 import pathlib
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import preservation_policy
+from jax.experimental import multihost_utils
 
-from edtalk_jax import stages
 from edtalk_jax._version import __version__
-from edtalk_jax.config import CheckpointConfig, Config, UserError
-from edtalk_jax.training import record, trees
+from edtalk_jax.config import CheckpointConfig, UserError
+from edtalk_jax.training import trees
+from edtalk_jax.training.shelf import Say, Shelf
 from edtalk_jax.training.state import TrainState
 
-FOLDER = 'checkpoints'
-UNKNOWN_LOSS = float(np.finfo(np.float32).max)  # of a checkpoint without validation; JSON has no infinity
-Which = Literal['latest', 'best']
-
-
-@dataclasses.dataclass(frozen=True)
-class Restored:
-  """The parameters of a run, for inference.
-
-  Attributes:
-    config: the run's, with the model that its stage trains.
-    params: of `EDTalk(config.model)`.
-    step: updates made.
-    path: the checkpoint.
-  """
-
-  config: Config
-  params: dict[str, Any]
-  step: int
-  path: pathlib.Path
+NETWORKS = ('model', 'discriminator')  # fields of TrainState that are parts of their own
+PARTS = (*NETWORKS, 'training')
 
 
 class Checkpoints:
-  """Saves and restores the state of one run. Use as a context manager: leaving it waits for the last save."""
+  """Saves the state of one run. Use as a context manager: leaving it waits for the last save.
 
-  def __init__(self, workdir: pathlib.Path, config: CheckpointConfig, read_only: bool = False):
-    by_loss = {'get_metric_fn': _loss, 'reverse': True, 'n': 1, 'keep_checkpoints_without_metrics': False}
-    self._manager = ocp.CheckpointManager(
-      (workdir / FOLDER).resolve(),
-      options=ocp.CheckpointManagerOptions(
-        preservation_policy=preservation_policy.AnyPreservationPolicy(
-          [preservation_policy.LatestN(config.keep), preservation_policy.BestN(**by_loss)]
-        ),
-        best_fn=_loss,
-        best_mode='min',
-        read_only=read_only,
-        create=not read_only,
-      ),
-    )
+  With several processes all call the same methods; process 0 moves folders.
+  """
+
+  def __init__(self, workdir: pathlib.Path, config: CheckpointConfig, run: Mapping[str, Any]):
+    """Writes nothing yet.
+
+    Args:
+      workdir: of the run.
+      config: what is kept.
+      run: the content of config.json, which every checkpoint repeats, so that it explains itself.
+    """
+    self._shelf, self._keep, self._run = Shelf(workdir.resolve()), config.keep, run
+    self._orbax = ocp.AsyncCheckpointer(_handler(PARTS))
+    self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix='checkpoint')
+    self._saving: concurrent.futures.Future[None] | None = None
 
   def __enter__(self) -> 'Checkpoints':
     return self
 
   def __exit__(self, *exception) -> None:
-    self._manager.close()
+    try:
+      self.wait()
+    finally:
+      self._thread.shutdown()
+      self._orbax.close()
 
-  def latest_step(self) -> int | None:
-    """The newest whole checkpoint's step, or None."""
-    return self._manager.latest_step()
+  def save(self, state: TrainState, validation_loss: float) -> None:
+    """Starts saving `state`; returns when the arrays are copied, before they are on disk.
 
-  def step(self, which: Which) -> int | None:
-    """The step of the newest checkpoint, or of the one with the lowest validation loss; None if there is none."""
-    if which == 'latest':
-      return self._manager.latest_step()
-    best = self._manager.best_step()
-    return None if best is None or self._manager.metrics(best)['loss'] == UNKNOWN_LOSS else best
+    Args:
+      state: of the run.
+      validation_loss: by which the best checkpoint is kept; infinite if unknown.
 
-  def save(self, state: TrainState, about: dict[str, Any], validation_loss: float) -> None:
-    """Starts saving `state`; returns when the arrays are copied, before they are on disk."""
-    step = int(state.step)
-    self._manager.save(
-      step,
-      args=ocp.args.Composite(
-        model=ocp.args.StandardSave(state.model),
-        discriminator=ocp.args.StandardSave(state.discriminator),
-        moments=ocp.args.StandardSave(_moments(state)),
-        about=ocp.args.JsonSave({**about, 'step': step, 'version': __version__}),
-      ),
-      metrics={'loss': validation_loss if math.isfinite(validation_loss) else UNKNOWN_LOSS},
-    )
+    Raises:
+      UserError: if this save or the one before it failed, as on a full disk. Older checkpoints stay as they are.
+    """
+    self.wait()
+    step, parts = int(state.step), parts_of(state)
+    about = {
+      'version': __version__,
+      'validation_loss': validation_loss if math.isfinite(validation_loss) else None,
+      'run': dict(self._run),
+      'arrays': describe(parts),
+    }
+    with self._errors(step):
+      self._shelf.folder.mkdir(parents=True, exist_ok=True)
+      self._orbax.save(
+        self._shelf.part(step),
+        args=ocp.args.Composite(**{name: ocp.args.PyTreeSave(part) for name, part in parts.items()}),
+      )
+    self._saving = self._thread.submit(self._finish, step, about)
 
-  def restore(self, step: int, like: TrainState) -> TrainState:
-    """Reads the state of `step` into the shapes and shardings of `like` (ShapeDtypeStructs)."""
-    parts = {'model': like.model, 'discriminator': like.discriminator, 'moments': _moments(like)}
-    found = self._manager.restore(
-      step, args=ocp.args.Composite(**{name: ocp.args.StandardRestore(part) for name, part in parts.items()})
-    )
-    model_moments, discriminator_moments = found['moments']['model'], found['moments']['discriminator']
-    return like.replace(
-      step=found['moments']['step'],
-      model=found['model'],
-      discriminator=found['discriminator'],
-      model_moments=model_moments,
-      discriminator_moments=discriminator_moments,
-    )
+  def wait(self) -> None:
+    """Returns when nothing is being saved. Raises UserError if that failed."""
+    saving, self._saving = self._saving, None
+    if saving is not None:
+      saving.result()
 
-  def restore_part(self, step: int, name: str, like: Any) -> Any:
-    """Reads one part ('model' or 'discriminator') of the checkpoint of `step`."""
-    return self._manager.restore(step, args=ocp.args.Composite(**{name: ocp.args.StandardRestore(like)}))[name]
+  def _finish(self, step: int, about: dict[str, Any]) -> None:
+    with self._errors(step):
+      self._orbax.wait_until_finished()
+      if jax.process_index() == 0:
+        self._shelf.commit(step, about, self._keep)
 
-
-def _loss(metrics: dict[str, float]) -> float:
-  return metrics['loss']
-
-
-def _moments(state: TrainState) -> dict[str, Any]:
-  return {'step': state.step, 'model': state.model_moments, 'discriminator': state.discriminator_moments}
-
-
-@contextlib.contextmanager
-def open_run(workdir: str, which: Which = 'latest') -> Iterator[tuple[Config, Checkpoints, int]]:
-  """Opens a run for reading: its configuration, its checkpoints and the step of the wanted one.
-
-  Raises:
-    UserError: if the folder is no run or holds no such checkpoint.
-  """
-  folder = pathlib.Path(workdir)
-  config = record.read_config(folder)
-  if not (folder / FOLDER).is_dir():
-    raise UserError(f'{workdir}: the run has no checkpoint yet')
-  with Checkpoints(folder, config.checkpoint, read_only=True) as checkpoints:
-    step = checkpoints.step(which)
-    if step is None:
-      why = 'yet' if which == 'latest' else 'with a validation loss; use the latest'
-      raise UserError(f'{workdir}: the run has no checkpoint {why}')
-    yield config, checkpoints, step
+  @contextlib.contextmanager
+  def _errors(self, step: int) -> Iterator[None]:
+    """Turns whatever stops a save into one line, and deletes what it left."""
+    try:
+      yield
+    except Exception as error:  # OSError, or one of several types of TensorStore with the system's text in it
+      if jax.process_index() == 0:
+        self._shelf.discard(step)
+      raise UserError(
+        f'{self._shelf.path(step)}: could not be saved ({one_line(error)}); checkpoints of earlier steps are kept'
+      ) from error
 
 
-def read_run(workdir: str, which: Which = 'latest') -> Restored:
-  """Reads the generator side's parameters of a run, onto the first device.
+def restore(workdir: pathlib.Path, step: int, like: TrainState) -> TrainState:
+  """Reads the state of `step` into the shapes and shardings of `like` (ShapeDtypeStructs).
 
   Raises:
-    UserError: if the folder is no run or holds no checkpoint yet.
+    UserError: if the checkpoint holds other arrays.
   """
-  with open_run(workdir, which) as (config, checkpoints, step):
-    params = checkpoints.restore_part(step, 'model', _on_one_device(_shapes(config)['model']))
-  config = dataclasses.replace(config, model=stages.model_config(config))
-  return Restored(config=config, params=params, step=step, path=pathlib.Path(workdir) / FOLDER / str(step))
+  folder, wanted = Shelf(workdir).path(step), parts_of(like)
+  if differing := differences(Shelf(workdir).about(step)['arrays'], describe(wanted)):
+    shown = '; '.join(differing[:3])
+    raise UserError(f'{folder} holds another state: {shown} ({len(differing)} arrays differ)')
+  found = read_parts(folder, wanted)
+  return like.replace(**{name: found[name] for name in NETWORKS}, **found['training'])
 
 
-@dataclasses.dataclass(frozen=True)
-class HandOff:
-  """What a stage took over from the run of an earlier one, by parameter path."""
-
-  source: str
-  step: int
-  restored: tuple[str, ...]
-  new: tuple[str, ...]
-  unused: tuple[str, ...]
-
-  def summary(self) -> str:
-    """One line for the log."""
-
-    def groups(paths):
-      return ', '.join(sorted({'/'.join(path.split('/')[:4]).rsplit('/kernel')[0] for path in paths})[:6]) or 'none'
-
-    return (
-      f'from {self.source} at step {self.step}: {len(self.restored)} arrays restored, '
-      f'{len(self.new)} new ({groups(self.new)}), {len(self.unused)} unused ({groups(self.unused)})'
-    )
-
-
-def hand_off(params: dict[str, Any], workdir: str, which: Which = 'latest') -> tuple[dict[str, Any], HandOff]:
-  """Fills fresh `params` = {'model', 'discriminator'} with the arrays of equal path of another run.
-
-  Optimiser moments start anew, as the two stages train different parameters.
+def resume_step(workdir: pathlib.Path, say: Say) -> int | None:
+  """The newest whole checkpoint's step, or None; see `Shelf.recover`.
 
   Raises:
-    UserError: if the run cannot be read, or an array of equal path has another shape (another model size).
+    UserError: if there are checkpoints, but none is whole.
   """
-  fresh = trees.flatten(params)
-  with open_run(workdir, which) as (config, checkpoints, step):
-    shapes = _on_one_device(_shapes(config))
-    found = trees.flatten({name: checkpoints.restore_part(step, name, shapes[name]) for name in sorted(params)})
-  wrong = [path for path in fresh if path in found and fresh[path].shape != found[path].shape]
-  if wrong:
-    path = wrong[0]
-    raise UserError(
-      f'--from {workdir}: its model has other sizes: {path} is {found[path].shape} there and '
-      f'{fresh[path].shape} here ({len(wrong)} arrays differ); compare the two config.json'
-    )
-  merged = {path: jax.device_put(found[path], leaf.sharding) if path in found else leaf for path, leaf in fresh.items()}
-  report = HandOff(
-    source=workdir,
-    step=step,
-    restored=tuple(path for path in fresh if path in found),
-    new=tuple(path for path in fresh if path not in found),
-    unused=tuple(path for path in found if path not in fresh),
-  )
-  return trees.unflatten(merged), report
+  return from_first_process(lambda: Shelf(workdir).recover(say))
 
 
-def _shapes(config: Config) -> dict[str, Any]:
-  return jax.eval_shape(stages.build(config).init, jax.random.key(0))
+def from_first_process(find: Callable[[], int | None]) -> int | None:
+  """What `find` returns on process 0, on all processes: they must not see a folder change at different moments.
+
+  Raises:
+    UserError: on all processes, if `find` does.
+  """
+  if jax.process_count() == 1:
+    return find()
+  none, failed = -1, -2
+  step, failure = none, UserError('process 0 stopped with the error above')
+  if jax.process_index() == 0:
+    try:
+      found = find()
+      step = none if found is None else found
+    except UserError as error:
+      step, failure = failed, error
+  step = int(multihost_utils.broadcast_one_to_all(np.int32(step)))
+  if step == failed:
+    raise failure
+  return None if step == none else step
 
 
-def _on_one_device(tree: Any) -> Any:
-  sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-  return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
+def parts_of(state: TrainState) -> dict[str, Any]:
+  """Splits a state into the parts that are read separately."""
+  fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+  networks = {name: fields.pop(name) for name in NETWORKS}
+  return {**networks, 'training': fields}
+
+
+def read_parts(folder: pathlib.Path, parts: Mapping[str, Any]) -> dict[str, Any]:
+  """Reads the arrays that `parts` names (ShapeDtypeStructs with shardings) from a checkpoint; others stay unread.
+
+  Raises:
+    UserError: if Orbax cannot read them, though the bytes are those that were saved.
+  """
+
+  def arguments(part):
+    restore_args = ocp.checkpoint_utils.construct_restore_args(part)
+    return ocp.args.PyTreeRestore(item=part, restore_args=restore_args, partial_restore=True)
+
+  with ocp.Checkpointer(_handler(parts)) as reader:
+    try:
+      found = reader.restore(folder.resolve(), args=ocp.args.Composite(**{n: arguments(p) for n, p in parts.items()}))
+    except Exception as error:
+      raise UserError(f'{folder}: could not be read ({one_line(error)})') from error
+  return {name: found[name] for name in parts}
+
+
+def _handler(parts: Iterable[str]) -> ocp.CompositeCheckpointHandler:
+  return ocp.CompositeCheckpointHandler(**{name: ocp.PyTreeCheckpointHandler() for name in parts})
+
+
+def describe(tree: Any) -> dict[str, str]:
+  """Path -> 'float32[3,3,16,32]' for every array of `tree`."""
+  leaves, _ = jax.tree.flatten_with_path(tree)
+  return {trees.path_of(path): f'{leaf.dtype}[{",".join(map(str, leaf.shape))}]' for path, leaf in leaves}
+
+
+def differences(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+  """What `describe` says differently of two trees, array by array."""
+  return [
+    f'{path} is {there.get(path, "absent")} there and {here.get(path, "absent")} here'
+    for path in sorted({*there, *here})
+    if there.get(path) != here.get(path)
+  ]
+
+
+def one_line(error: BaseException, limit: int = 200) -> str:
+  """The text of an error without line breaks, cut at `limit` characters."""
+  text = ' '.join(str(error).split()) or type(error).__name__
+  return text if len(text) <= limit else text[:limit - 3] + '...'

@@ -75,7 +75,7 @@ class Loop:
         if show:
           self._write_samples(number, state, self._held_out[0] if self._held_out else host_batch)
         if save:
-          self._checkpoints.save(state, {'stage': self._stage.name}, self._validate(number, state, log))
+          self._checkpoints.save(state, self._validate(number, state, log))
     return state
 
   def _report(self, number: int, metrics: dict[str, jax.Array], rate: Rate, log: MetricLog) -> None:

@@ -42,6 +42,7 @@ def describe(config: Config, about: Mapping[str, Any]) -> dict[str, Any]:
 
 def write(workdir: pathlib.Path, content: Mapping[str, Any]) -> None:
   """Writes config.json, whole or not at all."""
+  workdir.mkdir(parents=True, exist_ok=True)
   temporary = workdir / (FILE + '.tmp')
   temporary.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
   temporary.replace(workdir / FILE)
@@ -57,19 +58,19 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
     raise UserError(f'{workdir / FILE}: not valid JSON ({error})') from None
 
 
-def read_config(workdir: pathlib.Path) -> Config:
-  """Reads the configuration of a run. Raises UserError if the folder is no run, or one of another version."""
+def config_of(content: Mapping[str, Any], where: str) -> Config:
+  """The configuration in the content of a config.json. Raises UserError if another version wrote it."""
   try:
-    return config_lib.from_dict(Config, read(workdir)['config'])
+    return config_lib.from_dict(Config, content['config'])
   except (KeyError, ValueError) as error:
-    raise UserError(f'{workdir / FILE}: {error}') from None
+    writer = content.get('versions', {}).get('edtalk_jax', 'an unknown version')
+    raise UserError(f'{where} was written by edtalk_jax {writer}, this is {__version__}: {error}') from None
 
 
-def check_same(workdir: pathlib.Path, content: Mapping[str, Any]) -> None:
-  """Raises UserError if the run in `workdir` was started with other settings, data or features than `content` says."""
-  old = read(workdir)
+def check_same(workdir: pathlib.Path, old: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+  """Raises UserError if `workdir` holds a run, `old`, of other settings, data or features than `content` says."""
   # Through the dataclass, so that a field which is newer than the run has its default there.
-  before, now = _flat(dataclasses.asdict(read_config(workdir))), _flat(content['config'])
+  before, now = _flat(dataclasses.asdict(config_of(old, str(workdir)))), _flat(content['config'])
   differing = [
     f'{name}: {before.get(name)!r} there, {now.get(name)!r} here'
     for name in sorted({*before, *now})
@@ -83,6 +84,16 @@ def check_same(workdir: pathlib.Path, content: Mapping[str, Any]) -> None:
       differing.append(f'{name}: {get(old)} there, {get(content)} here')
   if differing:
     raise UserError(f'{workdir} holds a run with other settings ({"; ".join(differing)}); choose another --workdir')
+
+
+def other_versions(old: Mapping[str, Any], content: Mapping[str, Any]) -> str:
+  """Names the packages whose version changed between two starts of a run; '' if none did."""
+  before, now = old['versions'], content['versions']
+  return ', '.join(
+    f'{name} {before.get(name)} then, {now.get(name)} now'
+    for name in sorted({*before, *now})
+    if before.get(name) != now.get(name)
+  )
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:

@@ -12,13 +12,14 @@ from data_pipeline import loader, records
 from edtalk_jax import stages
 from edtalk_jax.config import Config, UserError
 from edtalk_jax.stages.stage import Stage
-from edtalk_jax.training import checkpoint as checkpoint_lib
+from edtalk_jax.training import checkpoint, record, sharding
+from edtalk_jax.training import hand_off as hand_off_lib
 from edtalk_jax.training import programs as programs_lib
-from edtalk_jax.training import record, sharding
 from edtalk_jax.training.checkpoint import Checkpoints
 from edtalk_jax.training.feed import HostBatch
 from edtalk_jax.training.loop import Loop
 from edtalk_jax.training.programs import Programs
+from edtalk_jax.training.shelf import Shelf
 from edtalk_jax.training.state import TrainState
 
 Say = Callable[[str], None]
@@ -45,30 +46,26 @@ def train(config: Config, workdir: str, data: str, start_from: str | None = None
   stage = stages.build(config)
   programs = programs_lib.build(config, stage, mesh)
   content = record.describe(config, _origin(config, stage, data, start_from))
-  if start_from is not None:
-    with checkpoint_lib.open_run(start_from):
-      pass  # a mistake here must not leave a new folder behind
-
-  with jax.set_mesh(mesh), checkpoint_lib.Checkpoints(folder, config.checkpoint) as checkpoints:
-    latest = checkpoints.latest_step()
+  with jax.set_mesh(mesh):
+    latest = checkpoint.resume_step(folder, say)
     if latest is not None:
-      record.check_same(folder, content)
-      content['start_from'] = record.read(folder)['start_from']
+      _check_resumed(folder, latest, content, say)
     if latest is not None and latest >= config.run.steps:
       say(f'{workdir}: the run is finished ({latest} steps); raise run.steps (--steps) to train longer')
       return
     frozen = programs.place_frozen(stage.init_frozen())
-    state = _first_state(config, stage, programs, checkpoints, start_from, say)
+    state = _first_state(config, stage, programs, folder, latest, start_from, say)
     held_out = _held_out(config, stage, data)
     batches = _batches(
       config, stage, data, split='train', workers=config.data.workers, start_step=int(state.step)
     )
     _write_record(folder, content)  # from here on the folder holds a run
     say(f'stage {stage.name}, {_count(state)}, mesh {dict(mesh.shape)}; {_perceptual(config)}')
-    loop = Loop(
-      config, stage, programs, frozen, held_out, mesh=mesh, workdir=folder, checkpoints=checkpoints, say=say
-    )
-    loop.run(state, batches)
+    with Checkpoints(folder, config.checkpoint, content) as checkpoints:
+      loop = Loop(
+        config, stage, programs, frozen, held_out, mesh=mesh, workdir=folder, checkpoints=checkpoints, say=say
+      )
+      loop.run(state, batches)
   steps = config.run.steps
   say(f'finished {steps} steps of stage {stage.name}; next: python eval.py --workdir {workdir} --data {data}')
 
@@ -111,21 +108,35 @@ def _count(state: TrainState) -> str:
   return f'{size(state.model):.1f} M generator-side and {size(state.discriminator):.1f} M discriminator parameters'
 
 
+def _check_resumed(folder: pathlib.Path, step: int, content: dict[str, Any], say: Say) -> None:
+  """Refuses a checkpoint of another run; where the parameters came from stays what the first start said."""
+  old = Shelf(folder).about(step)['run']
+  record.check_same(folder, old, content)
+  content['start_from'] = old['start_from']
+  if changed := record.other_versions(old, content):
+    say(f'other versions than before ({changed}): from here on, numbers may differ in their last bits')
+
+
 def _first_state(
-  config: Config, stage: Stage, programs: Programs, checkpoints: Checkpoints, start_from: str | None, say: Say
+  config: Config,
+  stage: Stage,
+  programs: Programs,
+  folder: pathlib.Path,
+  latest: int | None,
+  start_from: str | None,
+  say: Say,
 ) -> TrainState:
-  """Restores the newest checkpoint, or draws a fresh state, filled from the run of an earlier stage if one is given."""
-  latest = checkpoints.latest_step()
+  """Restores the checkpoint of step `latest`, or draws a fresh state, filled from another run if one is given."""
   if latest is not None:
     say(f'resuming at step {latest}')
-    return checkpoints.restore(latest, programs.shapes)
+    return checkpoint.restore(folder, latest, programs.shapes)
+  source = None if start_from is None else hand_off_lib.open_run(start_from, say=say)
   state = programs.init(jax.random.key(config.run.seed))
-  if start_from is None:
+  if source is None:
     if stage.starts_from:
       say(f'starting from scratch; stage {stage.name} usually starts from a run of {stage.starts_from} (--from)')
     return state
-  fresh = {'model': state.model, 'discriminator': state.discriminator}
-  params, report = checkpoint_lib.hand_off(fresh, start_from)
+  params, report = hand_off_lib.hand_off({'model': state.model, 'discriminator': state.discriminator}, source)
   say(report.summary())
   return state.replace(**params)
 

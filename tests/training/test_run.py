@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edtalk_jax.config import CheckpointConfig, LogConfig, MeshConfig, UserError
-from edtalk_jax.training import checkpoint, run, sharding, trees
+from edtalk_jax.training import hand_off, run, sharding, trees
 from tests import tiny
 
 
@@ -46,7 +46,7 @@ def lines(workdir):
 
 
 def params(workdir, which='latest'):
-  return trees.flatten(jax.device_get(checkpoint.read_run(str(workdir), which).params))
+  return trees.flatten(jax.device_get(hand_off.read_run(str(workdir), which).params))
 
 
 def test_a_run_in_two_parts_equals_one_and_hands_over(data, tmp_path):
@@ -106,7 +106,7 @@ def test_mistakes_leave_nothing_behind(data, tmp_path):
     run.train(missing, str(tmp_path / 'new'), data)
   assert not (tmp_path / 'new').exists()
   with pytest.raises(UserError, match='no run here'):
-    checkpoint.read_run(str(tmp_path))
+    hand_off.read_run(str(tmp_path))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(data, tmp_path):

@@ -1,0 +1,157 @@
+"""Reading the checkpoint of another run: for inference, and as the start of a later stage."""
+
+import dataclasses
+import pathlib
+import re
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from edtalk_jax import stages
+from edtalk_jax.config import Config, UserError
+from edtalk_jax.training import checkpoint, record, trees
+from edtalk_jax.training.shelf import FOLDER, Say, Shelf, Which
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+  """A whole checkpoint of a run that is only read.
+
+  Attributes:
+    workdir: of the run, as the user named it.
+    step: updates made.
+    path: the checkpoint.
+    config: the run's, as the checkpoint has it.
+    arrays: what it holds, see `checkpoint.describe`.
+  """
+
+  workdir: str
+  step: int
+  path: pathlib.Path
+  config: Config
+  arrays: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+  """The parameters of a run, for inference.
+
+  Attributes:
+    config: the run's, with the model that its stage trains.
+    params: of `EDTalk(config.model)`.
+    step: updates made.
+    path: the checkpoint.
+  """
+
+  config: Config
+  params: dict[str, Any]
+  step: int
+  path: pathlib.Path
+
+
+def _warn(line: str) -> None:
+  print(f'warning: {line}', file=sys.stderr)
+
+
+def open_run(
+  workdir: str, which: Which = 'latest', parts: tuple[str, ...] = checkpoint.NETWORKS, say: Say = _warn
+) -> Opened:
+  """Finds the wanted checkpoint of a run, passing over damaged ones with a line that names them.
+
+  Args:
+    workdir: of the run.
+    which: the newest, or the one of the lowest validation loss.
+    parts: that will be read, and are therefore verified.
+    say: where that line goes.
+
+  Raises:
+    UserError: if the folder is no run or holds no such checkpoint.
+  """
+  folder = pathlib.Path(workdir)
+  if not (folder / FOLDER).is_dir():
+    record.read(folder)  # says whether it is a run at all
+    raise UserError(f'{workdir}: the run has no checkpoint yet')
+  shelf = Shelf(folder)
+  step = checkpoint.from_first_process(lambda: shelf.find(which, say, parts))
+  if step is None:
+    if which == 'best' and shelf.steps():
+      raise UserError(f'{workdir}: the run has no whole checkpoint with a validation loss; use the latest')
+    raise UserError(f'{workdir}: the run has no {"whole " if shelf.steps() else ""}checkpoint')
+  about = shelf.about(step)
+  config = record.config_of(about['run'], str(shelf.path(step)))
+  return Opened(workdir=workdir, step=step, path=shelf.path(step), config=config, arrays=about['arrays'])
+
+
+def read_run(workdir: str, which: Which = 'latest') -> Restored:
+  """Reads the generator side's parameters of a run, onto the first device.
+
+  Raises:
+    UserError: if the folder is no run or holds no whole checkpoint.
+  """
+  opened = open_run(workdir, which, parts=('model',))
+  sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  wanted = {path: _struct(text, sharding) for path, text in opened.arrays.items() if path.startswith('model/')}
+  params = checkpoint.read_parts(opened.path, trees.unflatten(wanted))['model']
+  config = dataclasses.replace(opened.config, model=stages.model_config(opened.config))
+  return Restored(config=config, params=params, step=opened.step, path=opened.path)
+
+
+@dataclasses.dataclass(frozen=True)
+class HandOff:
+  """What a stage took over from the run of an earlier one, by parameter path."""
+
+  source: str
+  step: int
+  restored: tuple[str, ...]
+  new: tuple[str, ...]
+  unused: tuple[str, ...]
+
+  def summary(self) -> str:
+    """One line for the log."""
+
+    def groups(paths):
+      return ', '.join(sorted({'/'.join(path.split('/')[:4]).rsplit('/kernel')[0] for path in paths})[:6]) or 'none'
+
+    return (
+      f'from {self.source} at step {self.step}: {len(self.restored)} arrays restored, '
+      f'{len(self.new)} new ({groups(self.new)}), {len(self.unused)} unused ({groups(self.unused)})'
+    )
+
+
+def hand_off(params: dict[str, Any], source: Opened) -> tuple[dict[str, Any], HandOff]:
+  """Replaces the arrays of fresh `params` = {'model', 'discriminator'} that another run has under the same path.
+
+  Each is read straight into the sharding of the array that it replaces. Optimiser moments start anew, as the two stages
+  train different parameters.
+
+  Raises:
+    UserError: if an array of equal path has another shape (another model size).
+  """
+  fresh = trees.flatten(params)
+  there = {path: text for path, text in source.arrays.items() if path.startswith(tuple(f'{name}/' for name in params))}
+  common = [path for path in fresh if path in there]
+  here = checkpoint.describe({path: fresh[path] for path in common})
+  if wrong := checkpoint.differences({path: there[path] for path in common}, here):
+    raise UserError(
+      f'--from {source.workdir}: its model has other sizes: {wrong[0]} ({len(wrong)} arrays differ); '
+      'compare the two config.json'
+    )
+  wanted = {path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+            for path, leaf in fresh.items() if path in there}
+  found = trees.flatten(checkpoint.read_parts(source.path, trees.unflatten(wanted)))
+  report = HandOff(
+    source=source.workdir,
+    step=source.step,
+    restored=tuple(common),
+    new=tuple(path for path in fresh if path not in there),
+    unused=tuple(path for path in there if path not in fresh),
+  )
+  return trees.unflatten({**fresh, **found}), report
+
+
+def _struct(text: str, sharding: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
+  """The inverse of `checkpoint.describe` for one array."""
+  dtype, shape = re.fullmatch(r'(\w+)\[([\d,]*)\]', text).groups()
+  return jax.ShapeDtypeStruct(tuple(map(int, filter(None, shape.split(',')))), jnp.dtype(dtype), sharding=sharding)
