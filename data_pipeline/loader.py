@@ -4,7 +4,9 @@ Global batch t holds examples [t B, (t + 1) B) of the order that the seed gives;
 slice p. Nothing depends on the number of workers, and step t is found without reading what precedes it.
 """
 
+import multiprocessing
 import os
+import threading
 from collections.abc import Iterator
 
 import grain
@@ -64,6 +66,22 @@ class Batches:
 
   def __getstate__(self):
     return {**self.__dict__, '_population': None}
+
+  def __setstate__(self, state):
+    self.__dict__.update(state)
+    _end_with_parent()
+
+
+def _end_with_parent() -> None:
+  """Ends a worker when its trainer is killed; it would wait for it forever, holding its memory."""
+  parent = multiprocessing.parent_process()
+
+  def wait():
+    parent.join()
+    os._exit(1)
+
+  if parent is not None:
+    threading.Thread(target=wait, name='parent', daemon=True).start()
 
 
 class Loader(Iterator[dict[str, np.ndarray]]):
