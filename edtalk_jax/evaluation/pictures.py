@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -13,8 +12,10 @@ import PIL.Image
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from edtalk_jax.training import metrics
+
 # Lines of metrics.jsonl that are no losses.
-NO_CURVE = ('step', 'seconds', 'examples_per_second')
+NO_CURVE = ('step', 'example', 'examples_per_second')
 VALIDATION = 'validation/'
 
 Curves = dict[str, dict[str, list[tuple[float, float]]]]  # loss name -> 'training' | 'validation' -> (step, value)
@@ -45,12 +46,8 @@ def read_curves(path: pathlib.Path) -> Curves:
   curves: Curves = {}
   if not path.is_file():
     return curves
-  for line in path.read_text(encoding='utf-8').splitlines():
-    try:
-      values = json.loads(line)
-    except json.JSONDecodeError:
-      continue
-    for name, value in values.items():
+  for values in metrics.read_lines(path):
+    for name, value in (values or {}).items():
       if name in NO_CURVE or not isinstance(value, (int, float)) or not math.isfinite(value):
         continue
       kind = 'validation' if name.startswith(VALIDATION) else 'training'

@@ -51,7 +51,7 @@ class Loop:
     config, first, last = self._config, int(state.step), self._config.run.steps
     rate = Rate(config.data.batch_size, first)
     unread = None
-    with MetricLog(self._workdir, first, enabled=jax.process_index() == 0) as log, Prefetch(
+    with MetricLog(self._workdir, first, enabled=jax.process_index() == 0, say=self._say) as log, Prefetch(
       batches, self._sharding
     ) as ahead:
       started = time.monotonic()
@@ -69,20 +69,22 @@ class Loop:
         show = config.log.samples_every and (number % config.log.samples_every == 0 or number == last)
         if save or show:
           # The device has to be waited for anyway, and a state that is not finite must not be saved.
-          self._report(number, metrics, rate, log)
+          self._report(number, metrics, _first_example(host_batch), rate, log)
         elif number % config.log.every == 0:
-          unread = (number, metrics)
+          unread = (number, metrics, _first_example(host_batch))
         if show:
           self._write_samples(number, state, self._held_out[0] if self._held_out else host_batch)
         if save:
-          self._checkpoints.save(state, self._validate(number, state, log))
+          loss = self._validate(number, state, log)
+          log.sync()
+          self._checkpoints.save(state, loss)
     return state
 
-  def _report(self, number: int, metrics: dict[str, jax.Array], rate: Rate, log: MetricLog) -> None:
+  def _report(self, number: int, metrics: dict[str, jax.Array], example: int, rate: Rate, log: MetricLog) -> None:
     """Reads and writes the metrics of step `number`; stops the run if one is not finite."""
     values = {name: float(value) for name, value in jax.device_get(metrics).items()}
     per_second = rate.read(number)
-    log.write(number, {'examples_per_second': per_second, **values})
+    log.write(number, {'examples_per_second': per_second, **values}, example=example)
     self._say(progress_line(number, self._config.run.steps, per_second, self._config.data.batch_size, values))
     bad = next((name for name, value in values.items() if not math.isfinite(value)), None)
     if bad:
@@ -110,3 +112,8 @@ class Loop:
     images = self._programs.images(state.model, state.discriminator, self._frozen, batch)
     grid = samples.columns(self._stage.samples, host_batch, jax.device_get(images), SAMPLE_ROWS)
     samples.write_grid(self._workdir / 'samples' / f'{number:07d}.png', grid)
+
+
+def _first_example(batch: HostBatch) -> int:
+  """Position of a batch's first example, as process 0 has read it."""
+  return int(batch['index'][0])

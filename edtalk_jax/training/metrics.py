@@ -2,10 +2,13 @@
 
 import json
 import math
+import os
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
+FILE = 'metrics.jsonl'
 PROGRESS = ('loss', 'discriminator_loss')  # first on the progress line
 SUMMARISED = ('discriminator_',)  # parts of what is already there; they are in the files
 
@@ -13,21 +16,23 @@ SUMMARISED = ('discriminator_',)  # parts of what is already there; they are in 
 class MetricLog:
   """Writes one line a log step to `metrics.jsonl` and TensorBoard. Use as a context manager.
 
-  A line is a JSON object: 'step' (updates made), 'examples_per_second', every loss term and gradient norm by name;
-  the lines of a validation hold 'step' and names that begin with 'validation/'.
+  A line is a JSON object: 'step' (updates made), 'example' (position of the batch's first example),
+  'examples_per_second', every loss term and gradient norm by name; the lines of a validation hold 'step' and names that
+  begin with 'validation/'.
   """
 
-  def __init__(self, workdir: pathlib.Path, start_step: int, enabled: bool):
+  def __init__(self, workdir: pathlib.Path, start_step: int, enabled: bool, say: Callable[[str], None] = print):
     """Prepares the log. Only one process of a run is `enabled`; the others write nothing."""
-    self._workdir, self._start_step, self._enabled = workdir, start_step, enabled
+    self._workdir, self._start_step, self._enabled, self._say = workdir, start_step, enabled, say
 
   def __enter__(self) -> 'MetricLog':
     """Opens the files; lines of steps after `start_step`, which will be made again, are dropped."""
     if self._enabled:
       from tensorboardX import SummaryWriter
 
-      path = self._workdir / 'metrics.jsonl'
-      _truncate(path, self._start_step)
+      path = self._workdir / FILE
+      if damaged := _truncate(path, self._start_step):
+        self._say(f'{path}: dropped {damaged} damaged line(s) before step {self._start_step}')
       self._file = path.open('a', encoding='utf-8')
       self._events = SummaryWriter(str(self._workdir / 'tensorboard'), purge_step=self._start_step + 1)
     return self
@@ -37,31 +42,49 @@ class MetricLog:
       self._file.close()
       self._events.close()
 
-  def write(self, step: int, values: Mapping[str, float]) -> None:
-    """Appends one line and flushes it."""
+  def write(self, step: int, values: Mapping[str, float], **facts: int) -> None:
+    """Appends one line of `facts` and `values`, and flushes it; TensorBoard gets the values."""
     if not self._enabled:
       return
     finite = {name: value if math.isfinite(value) else None for name, value in values.items()}  # JSON has no NaN
-    self._file.write(json.dumps({'step': step, **finite}) + '\n')
+    self._file.write(json.dumps({'step': step, **facts, **finite}) + '\n')
     self._file.flush()
     for name, value in values.items():
       self._events.add_scalar(name, value, step)
 
 
-def _truncate(path: pathlib.Path, last_step: int) -> None:
-  """Drops lines after `last_step`, and a last line that a kill cut short."""
+  def sync(self) -> None:
+    """Waits until all lines are on the disk: a checkpoint must not outlive the lines of its steps."""
+    if self._enabled:
+      os.fsync(self._file.fileno())
+
+
+def read_lines(path: pathlib.Path) -> list[dict[str, Any] | None]:
+  """The lines of a metrics.jsonl, oldest first; None for one that a kill cut short or that was damaged."""
+  return [_parse(line) for line in path.read_bytes().splitlines()]
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+  try:
+    values = json.loads(line)
+  except (ValueError, RecursionError):  # JSONDecodeError and UnicodeDecodeError included
+    return None
+  return values if isinstance(values, dict) and isinstance(values.get('step'), int) else None
+
+
+def _truncate(path: pathlib.Path, last_step: int) -> int:
+  """Drops lines after `last_step` and damaged ones; returns how many of these came before the last one kept."""
   if not path.exists():
-    return
-  kept = []
-  for line in path.read_text(encoding='utf-8').splitlines():
-    try:
-      if json.loads(line)['step'] <= last_step:
-        kept.append(line)
-    except (json.JSONDecodeError, KeyError):
-      continue
+    return 0
+  lines = read_lines(path)
+  kept = [number for number, values in enumerate(lines) if values is not None and values['step'] <= last_step]
   temporary = path.with_suffix('.tmp')
-  temporary.write_text(''.join(line + '\n' for line in kept), encoding='utf-8')
+  with temporary.open('w', encoding='utf-8') as file:
+    file.writelines(json.dumps(lines[number]) + '\n' for number in kept)
+    file.flush()
+    os.fsync(file.fileno())
   temporary.replace(path)
+  return lines[:max(kept, default=-1) + 1].count(None)
 
 
 class Rate:

@@ -20,7 +20,8 @@ def data(monkeypatch):
   def make_loader(folder, *, split, start_step, batch_size, sampler, **_):
     step, current = start_step, tiny.config(sampler)
     while True:
-      yield tiny.batch(current, size=batch_size, seed=1000 * (split == 'val') + step)
+      index = np.arange(step * batch_size, (step + 1) * batch_size)
+      yield {'index': index, **tiny.batch(current, size=batch_size, seed=1000 * (split == 'val') + step)}
       step += 1
 
   monkeypatch.setattr(run.loader, 'make_loader', make_loader)
@@ -55,6 +56,7 @@ def test_a_run_in_two_parts_equals_one_and_hands_over(data, tmp_path):
   run.train(settings(), str(whole), data, say=said.append)
   assert any('seeded random VGG19' in line for line in said)
   assert [line['step'] for line in lines(whole) if 'loss' in line] == [1, 2, 3, 4]
+  assert [line['example'] for line in lines(whole) if 'loss' in line] == [0, 8, 16, 24]
   assert [line['step'] for line in lines(whole) if 'validation/loss' in line] == [2, 4]
   assert sorted(path.name for path in (whole / 'samples').iterdir()) == ['0000002.png', '0000004.png']
   assert list((whole / 'tensorboard').iterdir())
