@@ -11,7 +11,7 @@ from data_pipeline.audio_features import mel_spectrogram
 from data_pipeline.datasets import schema
 from data_pipeline.synthetic import exact, factors, identity, motion, render, speech
 
-_JPEG_QUALITY = 92  # as prepared clips
+JPEG_QUALITY = 92  # as prepared clips
 _MEL_STEP = 1 / 1024  # absorbs the last bits of the Fourier transform, which differ between machines
 # An emotion's level (MEAD's 1 to 3) is its strength in thirds.
 _WEAKEST, _STRONGEST = 0.35, 1.0
@@ -115,7 +115,7 @@ def draw(shot: Take, size: int) -> list[render.Frame]:
 def record(shot: Take, frames: list[render.Frame], size: int) -> schema.Record:
   """Returns the record of a clip and its frames of side `size`."""
   landmarks = np.stack([frame.landmarks for frame in frames])
-  jpeg, ends = schema.join_jpeg([cropping.encode_jpeg(frame.image, _JPEG_QUALITY) for frame in frames])
+  jpeg, ends = schema.join_jpeg([cropping.encode_jpeg(frame.image, JPEG_QUALITY) for frame in frames])
   masks, mask_ends = schema.join_jpeg([_png(frame.mask) for frame in frames])
   mel = mel_spectrogram(shot.speech.waveform.astype(np.float32) / 32768)
   return schema.Record(

@@ -1,5 +1,7 @@
 """Rotation of a head from 2-D landmarks: a rigid mean face under a weak-perspective camera."""
 
+import dataclasses
+
 import numpy as np
 
 # Points that neither speech nor expression moves: eye corners, nose bridge top and tip, nostrils and nose base.
@@ -15,12 +17,20 @@ _CENTRED = FACE - FACE.mean(axis=0)
 _INVERSE = np.linalg.pinv(_CENTRED)
 
 
-def rotation(landmarks: np.ndarray) -> np.ndarray:
-  """Returns the rotation float64[3, 3] that turns the frontal mean face into the pose of `landmarks`.
+@dataclasses.dataclass(frozen=True)
+class Pose:
+  """A scaled-orthographic camera: point of the mean face in mm -> scale * rotation[:2] @ (point - mean) + centre."""
 
-  The affine camera that explains the rigid points best (linear least squares over `RIGID` of landmarks[68, 2], in any
-  unit) is replaced by the nearest scaled-orthographic one (its polar factor). Translation and scale drop out, hence
-  frames of different crops compare. Source: ours, after Tomasi & Kanade's (1992) orthographic camera.
+  rotation: np.ndarray  # float64[3, 3]
+  scale: float  # pixels per millimetre
+  centre: np.ndarray  # float64[2], of the rigid points in pixels
+
+
+def fit(landmarks: np.ndarray) -> Pose:
+  """Returns the camera that shows the rigid mean face as `landmarks`, [68, 2] in pixels.
+
+  The affine camera that explains the rigid points best (linear least squares over `RIGID`) is replaced by the nearest
+  scaled-orthographic one (its polar factor). Source: ours, after Tomasi & Kanade's (1992) orthographic camera.
 
   Raises:
     ValueError: if `landmarks` is not [68, 2].
@@ -28,10 +38,31 @@ def rotation(landmarks: np.ndarray) -> np.ndarray:
   if landmarks.shape != (68, 2):
     raise ValueError(f'landmarks must be [68, 2], got {list(landmarks.shape)}')
   points = landmarks[list(RIGID)].astype(np.float64)
-  camera = (_INVERSE @ (points - points.mean(axis=0))).T  # [2, 3]
-  u, _, vt = np.linalg.svd(camera, full_matrices=False)
+  centre = points.mean(axis=0)
+  camera = (_INVERSE @ (points - centre)).T  # [2, 3]
+  u, scales, vt = np.linalg.svd(camera, full_matrices=False)
   rows = u @ vt
-  return np.vstack([rows, np.cross(rows[0], rows[1])])
+  return Pose(np.vstack([rows, np.cross(rows[0], rows[1])]), float(scales.mean()), centre)
+
+
+def rotation(landmarks: np.ndarray) -> np.ndarray:
+  """Returns the rotation float64[3, 3] that turns the frontal mean face into the pose of `landmarks`, [68, 2].
+
+  Translation and scale drop out, hence frames of different crops and landmarks in any unit compare. Raises ValueError
+  as `fit` does.
+  """
+  return fit(landmarks).rotation
+
+
+def angles(rotation: np.ndarray) -> tuple[float, float, float]:
+  """Returns yaw, pitch and roll in degrees of a rotation of the coordinates of `FACE`: Rz(roll) Rx(pitch) Ry(yaw).
+
+  Positive angles turn the face to the picture's right, downwards and clockwise.
+  """
+  yaw = np.arctan2(rotation[2, 0], rotation[2, 2])
+  pitch = np.arcsin(np.clip(rotation[2, 1], -1.0, 1.0))
+  roll = np.arctan2(-rotation[0, 1], rotation[1, 1])
+  return tuple(float(np.degrees(value)) for value in (yaw, pitch, roll))
 
 
 def angle(a: np.ndarray, b: np.ndarray) -> float:

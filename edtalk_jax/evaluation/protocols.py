@@ -73,6 +73,44 @@ def cross(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> l
   return chosen
 
 
+@dataclasses.dataclass(frozen=True)
+class Pair:
+  """A portrait and a clip whose frames drive it. Clips are positions in the list that was chosen from."""
+
+  portrait: int  # clip whose first frame is the portrait
+  driver: int
+  frames: tuple[int, ...]  # of the driver
+
+
+def pairs(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> list[Pair]:
+  """Portraits driven by another person's clip; each clip lends its first frame as portrait once, identities in turn.
+
+  Args:
+    clips: to choose from; clips of one frame are passed over.
+    count: at most this many pairs; 0: one for each clip.
+    frames: at most this many frames of each driver, evenly spaced; 0: every one.
+    seed: of all choices.
+
+  Returns:
+    The pairs; none if there is only one identity.
+  """
+  usable = _usable(clips)
+  rng = np.random.default_rng(seed)
+  chosen = []
+  for portrait in _identities_in_turn(clips, usable, rng)[:count or None]:
+    others = [i for i in usable if clips[i].identity != clips[portrait].identity]
+    if others:
+      driver = int(rng.choice(others))
+      chosen.append(Pair(portrait, driver, _spread(0, clips[driver].frames, frames)))
+  return chosen
+
+
+def survey(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> list[tuple[int, tuple[int, ...]]]:
+  """Returns (clip, its frames) of at most `count` clips, identities in turn, and evenly spaced frames; 0: all."""
+  order = _identities_in_turn(clips, _usable(clips), np.random.default_rng(seed))
+  return [(i, _spread(0, clips[i].frames, frames)) for i in order[:count or None]]
+
+
 def _usable(clips: Sequence[ClipInfo]) -> list[int]:
   """Clips of more than one frame, by name: the order of the records may change, the choice must not."""
   return sorted((i for i, clip in enumerate(clips) if clip.frames > 1), key=lambda i: clips[i].clip_id)

@@ -46,3 +46,29 @@ def by_identity(values: Sequence[np.ndarray], identities: Sequence[str], *, resa
   draws = np.random.default_rng(seed).integers(means.size, size=(resamples, means.size))
   low, high = np.percentile(means[draws].mean(axis=1), [2.5, 97.5])
   return Interval(float(means.mean()), float(low), float(high), means.size, measured, total - measured)
+
+
+def resampled_means(values: Sequence[np.ndarray], identities: Sequence[str], *, resamples: int = 2000,
+                    seed: int = 0) -> np.ndarray:
+  """Returns means over identities and over resampled identities, for functions of several means.
+
+  As `by_identity`, of several columns at once; a frame counts only if all its columns are known.
+
+  Args:
+    values: float[frames, n] of each sequence; NaN marks what is unknown.
+    identities: the identity of each sequence.
+    resamples: bootstrap draws.
+    seed: of the bootstrap.
+
+  Returns:
+    float64[1 + resamples, n], first the means themselves. All NaN where nothing is known.
+  """
+  pooled: dict[str, list[np.ndarray]] = {}
+  for sequence, identity in zip(values, identities, strict=True):
+    pooled.setdefault(identity, []).append(sequence[~np.isnan(sequence).any(axis=1)])
+  frames = [np.concatenate(arrays) for _, arrays in sorted(pooled.items())]
+  means = np.array([rows.mean(axis=0) for rows in frames if len(rows)])
+  if not len(means):
+    return np.full((1 + resamples, values[0].shape[1] if len(values) else 0), np.nan)
+  draws = np.random.default_rng(seed).integers(len(means), size=(resamples, len(means)))
+  return np.concatenate([means.mean(axis=0)[None], means[draws].mean(axis=1)])

@@ -1,0 +1,149 @@
+"""How far the motion spaces of a model are apart, in numbers: what `eval.py` and scripts call.
+
+  model, clips = edtalk_jax.load('runs/mouth_pose'), records.Clips('records', 'test')
+  numbers = spaces.to_json(spaces.measure(model, clips, detector=faces.LandmarkDetector().detect))
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from data_pipeline.errors import DataError
+from edtalk_jax.evaluation import (
+  disentanglement,
+  face_identity,
+  face_measures,
+  landmark_metrics,
+  leakage,
+  leakage_matrix,
+  protocols,
+  true_frames,
+)
+from edtalk_jax.model import Model, Motion
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """How much is measured."""
+
+  clips: int = 60  # whose weights are read, identities in turn; 0: all
+  frames: int = 15  # of each of them, evenly spaced; 0: all
+  driven: leakage.Settings = dataclasses.field(default_factory=leakage.Settings)
+  seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Codes:
+  """Motion weights of frames of the data."""
+
+  weights: Motion  # space -> float32[frames, size]
+  factors: dict[str, np.ndarray] | None  # true factors, name -> float32[frames]; None for real video
+  identities: list[str]  # of each frame
+
+
+@dataclasses.dataclass(frozen=True)
+class Spaces:
+  """All that is known about how far the spaces are apart; None is what could not be measured, `notes` say why."""
+
+  codes: Codes
+  scores: disentanglement.Scores | None
+  matrix: leakage_matrix.Matrix | None
+  notes: list[str]
+
+
+def measure(model: Model, clips, settings: Settings | None = None, *, detector: landmark_metrics.Detect | None = None,
+            progress: Callable[[str], None] = lambda what: None) -> Spaces:
+  """Measures the scores against true factors (rendered data) and the leakage matrix (with a detector).
+
+  Args:
+    model: whose spaces are looked at.
+    clips: `data_pipeline.records.Clips` of people the model was not trained on.
+    settings: how much; default: `Settings()`.
+    detector: of landmarks, on uint8[256, 256, 3]; None: no leakage matrix.
+    progress: called with a word on what is next, many times.
+  """
+  settings = settings or Settings()
+  progress('reading motion weights')
+  codes = read_codes(model, clips, settings)
+  scores, notes = score_codes(codes, settings.seed)
+  matrix = None
+  if detector is None:
+    notes.append('Leakage between the spaces was not measured: it needs landmarks.')
+  else:
+    matrix, more = measure_leakage(model, clips, settings.driven, detector, progress)
+    notes += more
+  return Spaces(codes, scores, matrix, notes)
+
+
+def read_codes(model: Model, clips, settings: Settings) -> Codes:
+  """Returns the weights of evenly spaced frames."""
+  weights, factors, identities = [], [], []
+  for number, indices in protocols.survey(clips.infos, count=settings.clips, frames=settings.frames,
+                                          seed=settings.seed):
+    clip = clips[number]
+    weights.append(model.motion(np.stack([clip.frame(j, model.image_size) for j in indices])))
+    identities += [clip.identity] * len(indices)
+    if clip.factors is not None:
+      factors.append({name: values[list(indices)] for name, values in clip.factors.items()})
+  joined = {space: np.concatenate([part[space] for part in weights]) for space in model.banks}
+  known = len(factors) == len(weights) and len(factors) > 0
+  return Codes(joined, {name: np.concatenate([f[name] for f in factors]) for name in factors[0]} if known else None,
+               identities)
+
+
+def score_codes(codes: Codes, seed: int = 0) -> tuple[disentanglement.Scores | None, list[str]]:
+  """Returns the scores against the true factors, or None and the sentence that says why."""
+  if codes.factors is None:
+    return None, []
+  if (people := len(set(codes.identities))) < 3:
+    return None, [f'No R2, DCI and SAP: three identities are needed to hold out in turn, the split has {people}.']
+  return disentanglement.score(codes.weights, codes.factors, codes.identities, true_frames.GROUPS, seed=seed), []
+
+
+def measure_leakage(model: Model, clips, settings: leakage.Settings, detector: landmark_metrics.Detect,
+                    progress: Callable[[str], None]) -> tuple[leakage_matrix.Matrix | None, list[str]]:
+  """Returns the leakage matrix, or None, and sentences on what could not be measured."""
+  pairs = protocols.pairs(clips.infos, count=settings.portraits, frames=settings.frames, seed=settings.seed)
+  if not pairs:
+    return None, ['Leakage between the spaces was not measured: the split has one identity, and nobody else drives it.']
+  notes, embed = [], face_identity.embed
+  try:
+    face_identity.load()
+  except DataError as error:
+    embed = None
+    notes.append(f'No distance of identity: {error}')
+  surveyed = protocols.survey(clips.infos, count=settings.surveyed, frames=settings.frames, seed=settings.seed)
+  progress('measuring what faces do in the data')
+  natural = leakage.natural(clips, surveyed, model.image_size, detector, embed)
+  driven = leakage.drive(model, clips, pairs, detector, embed=embed, embedded=settings.embedded,
+                         true=true_frames.find(clips), progress=lambda: progress('driving one space at a time'))
+  return leakage_matrix.matrix(driven, natural, seed=settings.seed), notes
+
+
+def to_json(spaces: Spaces) -> dict[str, Any]:
+  """Returns the sections `disentanglement` and `leakage` of metrics.json; None for what was not measured."""
+  return {'disentanglement': None if spaces.scores is None else _plain(spaces.scores),
+          'leakage': None if spaces.matrix is None else _matrix(spaces.matrix)}
+
+
+def _matrix(matrix: leakage_matrix.Matrix) -> dict[str, Any]:
+  content = _plain(matrix)
+  content['natural']['spread'] = dict(zip(face_measures.NAMES, content['natural']['spread'], strict=True))
+  content['natural']['units'] = {name: face_measures.UNITS.get(name, 'mm') for name in face_measures.NAMES}
+  return content
+
+
+def _plain(value: Any) -> Any:
+  """Returns dataclasses as dictionaries and arrays as lists, NaN as None, which JSON can say."""
+  if dataclasses.is_dataclass(value):
+    return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+  if isinstance(value, dict):
+    return {key: _plain(item) for key, item in value.items()}
+  if isinstance(value, np.ndarray):
+    value = value.tolist()
+  if isinstance(value, list | tuple):
+    return [_plain(item) for item in value]
+  return None if isinstance(value, float) and math.isnan(value) else value
