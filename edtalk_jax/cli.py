@@ -157,6 +157,7 @@ def evaluate(
   frames: int = 10,
   seed: int = 0,
   landmarks: bool = True,
+  leakage: bool = True,
 ) -> None:
   """Measures a trained model on held-out clips and writes metrics.json and report.html.
 
@@ -174,12 +175,14 @@ def evaluate(
     frames: Frames of each clip, evenly spaced; 0 takes all.
     seed: Of the choice of clips and drivers.
     landmarks: Measure landmark metrics too, which need the extra [faces].
+    leakage: Measure how far the motion spaces are apart.
   """
   from edtalk_jax.evaluation import run
   from edtalk_jax.evaluation.evaluate import Settings
 
   settings = Settings(clips=clips, frames=frames, seed=seed)
-  run.run(workdir, data, split=split, which=which, out=out, settings=settings, landmarks=landmarks)
+  run.run(workdir, data, split=split, which=which, out=out, settings=settings, landmarks=landmarks,
+          leakage=leakage)
 
 
 def animate(

@@ -4,7 +4,10 @@ EDTalk promises that spaces are independent, not single coordinates: any rotatio
 So a *space* (all weights of a bank) takes the place of one latent coordinate in the published scores, and a *group* of
 factors (mouth, pose, expression) that of one factor. Importance is what a linear probe can read:
 
-  R[s, g] = mean over the factors f of g that vary of max(0, R2[s, f]), and 0 below `NOISE`.
+  R[s, g] = mean over the factors f of g that vary of max(0, R2[s, f]).
+
+There an R2 whose 95 % interval reaches 0 counts as 0, and so does an R below `NOISE`: the scores compare shares, and
+shares of noise would look like anything.
 
 - DCI (Eastwood & Williams, ICLR 2018), with R as their matrix of importance:
   disentanglement of a space, 1 - H(R[s, :] / sum_g R[s, g]), entropy in base of the number of groups;
@@ -22,7 +25,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-NOISE = 0.01  # R2 below this is taken for none: DCI would compare the noise of two nothings
+NOISE = 0.01  # R below this is taken for none
 RIDGE = tuple(10.0 ** np.arange(-4, 4))  # strengths tried, relative to the number of frames; codes have unit variance
 FOLDS = 5
 RESAMPLES = 1000
@@ -76,7 +79,7 @@ def score(codes: Mapping[str, np.ndarray], factors: Mapping[str, np.ndarray], id
   # [draws, spaces, factors]
   r2 = np.stack([_r2(error, wanted, identities, draws) for error in errors.values()], axis=1)
   members = [[names.index(name) for name in group] for group in groups.values()]
-  r = importance(r2, members)
+  r = importance(np.where(_surely_positive(r2), r2, np.minimum(r2, 0.0)), members)
   completeness_, disentanglement_ = completeness(r), disentanglement(r)
   sap_ = sap(r)
   return Scores(
@@ -212,6 +215,11 @@ def _by_person(values: np.ndarray, person: np.ndarray) -> np.ndarray:
   sums = np.zeros((person.max() + 1, values.shape[1]))
   np.add.at(sums, person, values)
   return sums
+
+
+def _surely_positive(r2: np.ndarray) -> np.ndarray:
+  """Returns bool[spaces, factors]: whether at most 2.5 % of r2[1 + RESAMPLES, spaces, factors] are 0 or less."""
+  return (r2[1:] <= 0).mean(axis=0) <= 0.025
 
 
 def _named(names: Sequence[str], draws: np.ndarray) -> dict[str, Score]:

@@ -7,7 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from data_pipeline import transforms
-from edtalk_jax.evaluation import landmark_metrics, metrics, protocols
+from edtalk_jax.evaluation import landmark_metrics, metrics, protocols, true_frames
+from edtalk_jax.evaluation.true_frames import TrueFrames
 from edtalk_jax.model import Model
 
 GENERATED = 'generated'
@@ -48,6 +49,7 @@ class Sample:
   mouth: np.ndarray
   pose: np.ndarray
   predictions: dict[str, np.ndarray]  # by method
+  truth: np.ndarray | None  # what it should look like; None where nobody knows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +73,7 @@ def choose(infos: Sequence[protocols.ClipInfo], banks: Sequence[str], settings: 
 
 
 def evaluate(model: Model, clips: Sequence[Clip], drivings: Sequence[protocols.Driving],
-             detector: landmark_metrics.Detect | None, *, samples: int = 6,
+             detector: landmark_metrics.Detect | None, *, true: TrueFrames | None = None, samples: int = 6,
              progress: Callable[[], None] = lambda: None) -> list[Scored]:
   """Animates every sequence, beside the trivial baselines, and scores all of them.
 
@@ -79,7 +81,9 @@ def evaluate(model: Model, clips: Sequence[Clip], drivings: Sequence[protocols.D
     model: that is evaluated.
     clips: that `drivings` refer to; read one sequence at a time.
     drivings: from `choose`.
-    detector: of landmarks, on uint8[256, 256, 3]; None: no landmark metric, hence no number for cross-driving.
+    detector: of landmarks, on uint8[256, 256, 3]; None: no landmark metric, hence no number for cross-driving of real
+      clips.
+    true: renders the frames that cross-driving should give, for rendered clips.
     samples: the first sequences of each protocol keep their images.
     progress: called after each sequence.
   """
@@ -87,7 +91,7 @@ def evaluate(model: Model, clips: Sequence[Clip], drivings: Sequence[protocols.D
   for driving in drivings:
     read = {i: clips[i] for i in {driving.source, driving.mouth, driving.pose}}
     source, mouth, pose = read[driving.source], read[driving.mouth], read[driving.pose]
-    sample = predict(model, driving, source, mouth, pose)
+    sample = predict(model, driving, source, mouth, pose, true)
     keep = kept[driving.protocol] < samples
     kept[driving.protocol] += keep
     scored.append(Scored(driving, source.clip_id, mouth.clip_id, pose.clip_id, source.identity,
@@ -96,10 +100,12 @@ def evaluate(model: Model, clips: Sequence[Clip], drivings: Sequence[protocols.D
   return scored
 
 
-def predict(model: Model, driving: protocols.Driving, source: Clip, mouth: Clip, pose: Clip) -> Sample:
+def predict(model: Model, driving: protocols.Driving, source: Clip, mouth: Clip, pose: Clip,
+            true: TrueFrames | None = None) -> Sample:
   """Renders one sequence with the model and with every baseline of its protocol.
 
-  Same-clip driving takes all banks from the driver; cross-driving mouth and pose, all others from the portrait.
+  Same-clip driving takes all banks from the driver; cross-driving mouth and pose, all others from the portrait. The
+  truth is the driver's frames in the first, and in the second the rendered portrait with the drivers' factors.
   """
   size, times = model.image_size, list(driving.frames)
   portrait = source.frame(0, size)
@@ -117,7 +123,12 @@ def predict(model: Model, driving: protocols.Driving, source: Clip, mouth: Clip,
   }
   if driving.protocol == 'cross':
     predictions |= {MOUTH_DRIVER: mouth_frames, POSE_DRIVER: pose_frames}
-  return Sample(portrait, mouth_frames, pose_frames, predictions)
+  truth = mouth_frames if driving.protocol == 'same_clip' else None
+  if driving.protocol == 'cross' and true is not None:
+    drivers = {'mouth': true_frames.states(mouth, times), 'pose': true_frames.states(pose, times)}
+    states = true_frames.mixed(true_frames.state(source, 0), drivers)
+    truth = np.stack([frame.image for frame in true.render(source, states, size)])
+  return Sample(portrait, mouth_frames, pose_frames, predictions, truth)
 
 
 def score(protocol: str, sample: Sample, detector: landmark_metrics.Detect | None) -> dict[str, dict[str, np.ndarray]]:
@@ -132,10 +143,11 @@ def score(protocol: str, sample: Sample, detector: landmark_metrics.Detect | Non
     landmarks = known.get(method)
     if landmarks is None and detector is not None:
       landmarks = _detect(method, frames, detector)
-    if protocol == 'same_clip':
-      scores[method] = metrics.score_same_clip(frames, sample.mouth, landmarks, mouth)
-    else:
-      scores[method] = {} if landmarks is None else metrics.score_cross(landmarks, mouth, pose)
+    scores[method] = {} if sample.truth is None else metrics.score_images(frames, sample.truth)
+    if landmarks is None:
+      continue
+    scores[method] |= (metrics.score_same_clip(landmarks, mouth) if protocol == 'same_clip' else
+                       metrics.score_cross(landmarks, mouth, pose))
   return scores
 
 

@@ -27,6 +27,7 @@ thead th { white-space: nowrap; border-bottom: 1.5px solid var(--ink); font-size
 td:first-child small { white-space: normal; }
 tr.ours { background: var(--tint); font-weight: 600; } tr.gain td { color: var(--accent); }
 td small { display: block; white-space: nowrap; color: var(--soft); font-weight: 400; font-size: .78rem; }
+.heat { margin: -.42rem -.6rem; padding: .42rem .6rem; } .heat.dark, .heat.dark small { color: #fff; }
 figure { margin: 1.3rem 0 1.9rem; } figcaption { margin-bottom: .4rem; } figcaption b { color: var(--ink); }
 .sheet { display: grid; gap: 4px 10px; align-items: center; }
 .sheet .portrait { grid-column: 2; align-self: center; }
@@ -66,6 +67,22 @@ def table(head: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str
   body = ''.join(f'<tr class="{text(kind)}">' + ''.join(f'<td>{cell}</td>' for cell in cells) + '</tr>\n'
                  for kind, cells in rows)
   return f'<table><thead><tr>{heading}</tr></thead>\n<tbody>\n{body}</tbody></table>'
+
+
+def heat(figure: str, note: str, share: float) -> str:
+  """Returns the content of a table's cell on a ground that is the darker the nearer `share` is to 1.
+
+  Args:
+    figure: HTML already.
+    note: likewise, below the figure.
+    share: 0 to 1, clipped; NaN: no ground.
+  """
+  content = f'{figure}<small>{note}</small>'
+  if math.isnan(share):
+    return content
+  depth = min(1.0, max(0.0, share))
+  dark = ' dark' if depth > 0.6 else ''
+  return f'<div class="heat{dark}" style="background: rgba(31, 95, 168, {0.9 * depth:.2f})">{content}</div>'
 
 
 def definitions(items: Sequence[tuple[str, object]]) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from edtalk_jax.evaluation import metrics, page, pictures
+from edtalk_jax.evaluation import metrics, page, pictures, spaces_page
 from edtalk_jax.evaluation.evaluate import GENERATED, MOUTH_DRIVER, MOUTH_PASTED, POSE_DRIVER, UNCHANGED, Scored
+from edtalk_jax.evaluation.spaces import Spaces
 from edtalk_jax.evaluation.statistics import Interval
 from edtalk_jax.evaluation.summary import ProtocolSummary
 
@@ -28,14 +29,15 @@ INTRODUCTIONS = {
                'space and are the truth to compare with. (Pasting the whole driver would return the truth itself, so '
                'the baseline pastes its mouth only.)',
   'cross': 'The portrait is of one held-out person, the mouth follows a clip of a second, head pose a clip of a third. '
-           'There is no true frame, so mouth shape and head pose are compared with their drivers; motion spaces other '
+           'Real clips have no true frame for this, so mouth shape and head pose are compared with their drivers; of '
+           'rendered clips the portrait with the drivers’ mouth and pose factors is the truth. Motion spaces other '
            'than these two keep the portrait’s own.',
 }
 
 
 def render(*, title: str, facts: Sequence[tuple[str, object]], summaries: Sequence[ProtocolSummary],
            scored: Sequence[Scored], curves: pictures.Curves, record: Mapping[str, Any],
-           notes: Sequence[str] = ()) -> str:
+           notes: Sequence[str] = (), spaces: Spaces | None = None) -> str:
   """Returns the page.
 
   Args:
@@ -46,15 +48,18 @@ def render(*, title: str, facts: Sequence[tuple[str, object]], summaries: Sequen
     curves: losses of the run, from `pictures.read_curves`.
     record: the run's configuration and whatever else identifies it; printed as JSON.
     notes: sentences about what could not be measured.
+    spaces: how far the motion spaces are apart; None: not measured.
   """
   sections = [
     f'<h1>{page.text(title)}</h1>',
     f'<div class="soft">{" · ".join(f"{page.text(k)} <b>{page.text(v)}</b>" for k, v in facts[:4])}</div>',
-    _navigation(summaries, curves),
+    _navigation(summaries, curves, spaces),
     _headline(summaries),
     *(f'<p class="note">{page.text(note)}</p>' for note in notes),
     *(_protocol(summary, [s for s in scored if s.driving.protocol == summary.protocol]) for summary in summaries),
   ]
+  if spaces is not None:
+    sections.append(spaces_page.section(spaces))
   if curves:
     sections.append('<h2 id="losses">Losses</h2><p>Every loss term as it enters the total, over the training steps; '
                     'validation on held-out identities where the run measured it.</p>' + pictures.loss_figure(curves))
@@ -74,8 +79,9 @@ def write(path: pathlib.Path, content: str) -> None:
   temporary.replace(path)
 
 
-def _navigation(summaries: Sequence[ProtocolSummary], curves: pictures.Curves) -> str:
+def _navigation(summaries: Sequence[ProtocolSummary], curves: pictures.Curves, spaces: Spaces | None) -> str:
   links = [(s.protocol, TITLES[s.protocol]) for s in summaries]
+  links += [(spaces_page.ANCHOR, spaces_page.TITLE)] if spaces is not None else []
   links += [('losses', 'Losses')] if curves else []
   links += [('definitions', 'What the metrics mean'), ('run', 'This evaluation')]
   return '<nav>' + ''.join(f'<a href="#{anchor}">{page.text(label)}</a>' for anchor, label in links) + '</nav>'
@@ -137,10 +143,13 @@ def _grid(protocol: str, scored: Sequence[Scored]) -> str:
   else:
     rows.append(('mouth driver', '', [s.mouth[i] for s, i in zip(samples, middle, strict=True)]))
     rows.append(('pose driver', '', [s.pose[i] for s, i in zip(samples, middle, strict=True)]))
+  known = all(s.truth is not None for s in samples)
+  if known and protocol == 'cross':
+    rows.append(('truth', 'rendered', [s.truth[i] for s, i in zip(samples, middle, strict=True)]))
   rows.append(('generated', '', [s.predictions[GENERATED][i] for s, i in zip(samples, middle, strict=True)]))
-  if protocol == 'same_clip':
+  if known:
     rows.append(('difference', f'|generated − truth| × {GAIN}', [
-      pictures.difference(s.predictions[GENERATED][i], s.mouth[i], GAIN)
+      pictures.difference(s.predictions[GENERATED][i], s.truth[i], GAIN)
       for s, i in zip(samples, middle, strict=True)]))
   rows.append(('mouth pasted', 'baseline', [s.predictions[MOUTH_PASTED][i]
                                             for s, i in zip(samples, middle, strict=True)]))
@@ -157,13 +166,16 @@ def _film(scored: Scored) -> str:
   rows = [('generated', '', generated)]
   if scored.driving.protocol == 'same_clip':
     rows.insert(0, ('driver = truth', scored.mouth_id, sample.mouth))
-    rows.append(('difference', f'× {GAIN}', pictures.difference(generated, sample.mouth, GAIN)))
     caption = f'<b>{page.text(scored.source_id)}</b>'
   else:
+    if sample.truth is not None:
+      rows.insert(0, ('truth', 'rendered', sample.truth))
     rows.insert(0, ('pose driver', scored.pose_id, sample.pose))
     rows.insert(0, ('mouth driver', scored.mouth_id, sample.mouth))
     caption = f'<b>{page.text(scored.source_id)}</b> driven by {page.text(scored.mouth_id)} (mouth) and ' \
               f'{page.text(scored.pose_id)} (pose)'
+  if sample.truth is not None:
+    rows.append(('difference', f'× {GAIN}', pictures.difference(generated, sample.truth, GAIN)))
   caption += _scores_line(scored)
   strips = [(label, note, pictures.strip(frames[shown])) for label, note, frames in rows]
   return page.sheet(caption, strips, [f'frame {scored.driving.frames[i]}' for i in shown],

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import platform
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -17,7 +18,7 @@ from data_pipeline import faces, records
 from data_pipeline.errors import DataError
 from edtalk_jax import __version__
 from edtalk_jax.config import UserError
-from edtalk_jax.evaluation import metrics, page, pictures, report
+from edtalk_jax.evaluation import metrics, page, pictures, report, spaces, spaces_table, true_frames
 from edtalk_jax.evaluation.evaluate import GENERATED, Settings, choose, evaluate
 from edtalk_jax.evaluation.summary import ProtocolSummary, summarise, to_json
 from edtalk_jax.model import load
@@ -25,7 +26,8 @@ from edtalk_jax.training import record
 
 
 def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest', 'best'] = 'latest',
-        out: str | None = None, settings: Settings | None = None, landmarks: bool = True) -> dict[str, Any]:
+        out: str | None = None, settings: Settings | None = None, landmarks: bool = True,
+        leakage: bool = True) -> dict[str, Any]:
   """Evaluates a run, prints its tables and writes its files.
 
   Args:
@@ -36,6 +38,7 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
     out: folder for `metrics.json` and `report.html`; default: `workdir/eval/<split>/` and `workdir/report.html`.
     settings: how much is evaluated; default: `Settings()`.
     landmarks: whether to measure landmark metrics, which need the extra `faces`.
+    leakage: whether to measure how far the motion spaces are apart.
 
   Returns:
     The content of `metrics.json`.
@@ -57,22 +60,32 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
   if not {'mouth', 'pose'} <= set(model.banks):
     notes.append(f'The model has one undivided motion space ({", ".join(model.banks)}): cross-driving needs one for '
                  'the mouth and one for head pose.')
+  true, found = true_frames.find(clips), None
   with rich.progress.Progress(console=console, transient=True) as bar:
     task = bar.add_task('animating and scoring', total=len(drivings))
-    scored = evaluate(model, clips, drivings, detector, samples=settings.samples, progress=lambda: bar.advance(task))
+    scored = evaluate(model, clips, drivings, detector, true=true, samples=settings.samples,
+                      progress=lambda: bar.advance(task))
+    if leakage:
+      task = bar.add_task('', total=None)
+      found = spaces.measure(model, clips, spaces.limited(settings.clips, settings.seed), detector=detector,
+                             progress=lambda what: bar.update(task, description=what))
+      notes += found.notes
+    else:
+      notes.append('The separation of the motion spaces was not measured (--no-leakage).')
   summaries = summarise(scored)
   notes += _faceless(summaries)
 
   about = _about(workdir, which, model, data, clips, split, settings)
-  result = {**about, 'notes': notes, **to_json(summaries, scored)}
+  result = {**about, 'notes': notes, **to_json(summaries, scored), **spaces.to_json(found)}
   report.write(metrics_file, json.dumps(result, indent=2) + '\n')
   facts = [('stage', about['stage']), ('step', f'{model.step:,}'), ('split', split),
            ('data set', clips.fingerprint[:12]), ('run', workdir), ('checkpoint', which), ('records', data),
            ('model size', f'{model.image_size} pixels'), *about['settings'].items(), *about['versions'].items()]
   report.write(report_file, report.render(
     title=f'EDTalk evaluation: {folder.resolve().name}', facts=facts, summaries=summaries, scored=scored,
-    curves=pictures.read_curves(folder / 'metrics.jsonl'), record=record.read(folder), notes=notes))
-  _print(console, summaries, notes)
+    curves=pictures.read_curves(folder / 'metrics.jsonl'), record=record.read(folder), notes=notes,
+    spaces=found))
+  _print(console, summaries, found, notes)
   console.print(f'wrote {metrics_file} (all numbers) and {report_file} (open it in a browser)', soft_wrap=True)
   return result
 
@@ -98,24 +111,38 @@ def _about(workdir, which, model, data, clips, split, settings: Settings) -> dic
   }
 
 
-def _print(console: rich.console.Console, summaries: list[ProtocolSummary], notes: list[str]) -> None:
+def _print(console: rich.console.Console, summaries: list[ProtocolSummary], found: spaces.Spaces | None,
+           notes: list[str]) -> None:
   """Prints the means; intervals and definitions are in the report."""
-  for summary in summaries:
-    if not summary.metrics:
-      continue
-    table = rich.table.Table(title=f'{report.TITLES[summary.protocol]}: mean over {summary.identities} identities, '
-                                   f'{summary.sequences} sequences', title_justify='left', title_style='bold')
-    table.add_column('', no_wrap=True)
-    for metric in summary.metrics:
-      table.add_column(rich.text.Text(f'{metric.label} {metric.arrow}\n{metric.unit}'), justify='right')
-    for method, row in summary.methods.items():
-      table.add_row(method, *(page.number(row[m.key].mean) for m in summary.metrics),
-                    style='bold' if method == GENERATED else '')
-    table.add_section()
-    table.add_row('generated minus source', *(page.number(summary.gain[m.key].mean, True) for m in summary.metrics))
+  for table in (*_tables(summaries), *spaces_table.tables(found)):
     console.print(table)
   for note in notes:
     console.print(rich.text.Text(note), soft_wrap=True)
+
+
+def _tables(summaries: list[ProtocolSummary]) -> list[rich.table.Table]:
+  """Returns the tables of the protocols, at most five metrics in each so that they fit a narrow terminal."""
+  tables = []
+  for summary in summaries:
+    count = -(-len(summary.metrics) // 5)
+    for part in range(count):
+      chosen = summary.metrics[part * len(summary.metrics) // count:(part + 1) * len(summary.metrics) // count]
+      tables.append(_table(summary, chosen, first=not part))
+  return tables
+
+
+def _table(summary: ProtocolSummary, chosen: Sequence[metrics.Metric], first: bool) -> rich.table.Table:
+  title = (f'{report.TITLES[summary.protocol]}: mean over {summary.identities} identities, '
+           f'{summary.sequences} sequences') if first else None
+  table = rich.table.Table(title=title, title_justify='left', title_style='bold')
+  table.add_column('', no_wrap=True)
+  for metric in chosen:
+    table.add_column(rich.text.Text(f'{metric.label} {metric.arrow}\n{metric.unit}'), justify='right')
+  for method, row in summary.methods.items():
+    table.add_row(method, *(page.number(row[m.key].mean) for m in chosen), style='bold' if method == GENERATED else '')
+  table.add_section()
+  table.add_row('generated minus source', *(page.number(summary.gain[m.key].mean, True) for m in chosen))
+  return table
 
 
 def _faceless(summaries: list[ProtocolSummary]) -> list[str]:

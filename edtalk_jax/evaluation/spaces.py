@@ -6,7 +6,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from edtalk_jax.evaluation import (
   leakage,
   leakage_matrix,
   protocols,
+  sweeps,
   true_frames,
 )
 from edtalk_jax.model import Model, Motion
@@ -32,6 +33,7 @@ class Settings:
   clips: int = 60  # whose weights are read, identities in turn; 0: all
   frames: int = 15  # of each of them, evenly spaced; 0: all
   driven: leakage.Settings = dataclasses.field(default_factory=leakage.Settings)
+  pictures: int = 3  # portraits that are swept through the spaces
   seed: int = 0
 
 
@@ -51,7 +53,17 @@ class Spaces:
   codes: Codes
   scores: disentanglement.Scores | None
   matrix: leakage_matrix.Matrix | None
+  sweeps: list[sweeps.Sweep]
   notes: list[str]
+
+
+def limited(clips: int, seed: int) -> Settings:
+  """Returns the default settings, but with at most `clips` clips and portraits (0: all of them) and this seed."""
+  default = Settings()
+  return Settings(
+    clips=min(default.clips, clips) if clips else 0, seed=seed,
+    driven=leakage.Settings(portraits=min(default.driven.portraits, clips) if clips else 0,
+                            surveyed=min(default.driven.surveyed, clips) if clips else 0, seed=seed))
 
 
 def measure(model: Model, clips, settings: Settings | None = None, *, detector: landmark_metrics.Detect | None = None,
@@ -69,13 +81,20 @@ def measure(model: Model, clips, settings: Settings | None = None, *, detector: 
   progress('reading motion weights')
   codes = read_codes(model, clips, settings)
   scores, notes = score_codes(codes, settings.seed)
+  true = true_frames.find(clips)
+  driven = settings.driven
+  pairs = protocols.pairs(clips.infos, count=driven.portraits, frames=driven.frames, seed=driven.seed)
   matrix = None
-  if detector is None:
+  if not pairs:
+    notes.append('Leakage between the spaces was not measured: the split has one identity, and nobody else drives it.')
+  elif detector is None:
     notes.append('Leakage between the spaces was not measured: it needs landmarks.')
   else:
-    matrix, more = measure_leakage(model, clips, settings.driven, detector, progress)
+    matrix, more = measure_leakage(model, clips, pairs, driven, detector, true, progress)
     notes += more
-  return Spaces(codes, scores, matrix, notes)
+  progress('painting sweeps')
+  pictures = sweeps.sweep(model, clips, pairs[:settings.pictures], codes.weights, codes.identities, true)
+  return Spaces(codes, scores, matrix, pictures, notes)
 
 
 def read_codes(model: Model, clips, settings: Settings) -> Codes:
@@ -89,7 +108,7 @@ def read_codes(model: Model, clips, settings: Settings) -> Codes:
     if clip.factors is not None:
       factors.append({name: values[list(indices)] for name, values in clip.factors.items()})
   joined = {space: np.concatenate([part[space] for part in weights]) for space in model.banks}
-  known = len(factors) == len(weights) and len(factors) > 0
+  known = 0 < len(factors) == len(weights)
   return Codes(joined, {name: np.concatenate([f[name] for f in factors]) for name in factors[0]} if known else None,
                identities)
 
@@ -103,12 +122,10 @@ def score_codes(codes: Codes, seed: int = 0) -> tuple[disentanglement.Scores | N
   return disentanglement.score(codes.weights, codes.factors, codes.identities, true_frames.GROUPS, seed=seed), []
 
 
-def measure_leakage(model: Model, clips, settings: leakage.Settings, detector: landmark_metrics.Detect,
-                    progress: Callable[[str], None]) -> tuple[leakage_matrix.Matrix | None, list[str]]:
-  """Returns the leakage matrix, or None, and sentences on what could not be measured."""
-  pairs = protocols.pairs(clips.infos, count=settings.portraits, frames=settings.frames, seed=settings.seed)
-  if not pairs:
-    return None, ['Leakage between the spaces was not measured: the split has one identity, and nobody else drives it.']
+def measure_leakage(model: Model, clips, pairs: Sequence[protocols.Pair], settings: leakage.Settings,
+                    detector: landmark_metrics.Detect, true: true_frames.TrueFrames | None,
+                    progress: Callable[[str], None]) -> tuple[leakage_matrix.Matrix, list[str]]:
+  """Returns the leakage matrix and sentences on what could not be measured."""
   notes, embed = [], face_identity.embed
   try:
     face_identity.load()
@@ -119,14 +136,15 @@ def measure_leakage(model: Model, clips, settings: leakage.Settings, detector: l
   progress('measuring what faces do in the data')
   natural = leakage.natural(clips, surveyed, model.image_size, detector, embed)
   driven = leakage.drive(model, clips, pairs, detector, embed=embed, embedded=settings.embedded,
-                         true=true_frames.find(clips), progress=lambda: progress('driving one space at a time'))
+                         true=true, progress=lambda: progress('driving one space at a time'))
   return leakage_matrix.matrix(driven, natural, seed=settings.seed), notes
 
 
-def to_json(spaces: Spaces) -> dict[str, Any]:
+def to_json(spaces: Spaces | None) -> dict[str, Any]:
   """Returns the sections `disentanglement` and `leakage` of metrics.json; None for what was not measured."""
-  return {'disentanglement': None if spaces.scores is None else _plain(spaces.scores),
-          'leakage': None if spaces.matrix is None else _matrix(spaces.matrix)}
+  scores, matrix = (None, None) if spaces is None else (spaces.scores, spaces.matrix)
+  return {'disentanglement': None if scores is None else _plain(scores),
+          'leakage': None if matrix is None else _matrix(matrix)}
 
 
 def _matrix(matrix: leakage_matrix.Matrix) -> dict[str, Any]:

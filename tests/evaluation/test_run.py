@@ -27,12 +27,28 @@ def _clip(number):
     return (np.random.default_rng(number).integers(200, size=(size, size, 3)) + 10 * index).astype(np.uint8)
 
   landmarks = np.random.default_rng(number).uniform(16, 48, (5, 68, 2))
-  return types.SimpleNamespace(clip_id=f'clip{number}', identity=f'person{number}', frame=frame,
+  return types.SimpleNamespace(clip_id=f'clip{number}', identity=f'person{number}', frame=frame, factors=None,
                                landmarks=lambda size: landmarks)
 
 
 def _no_detector():
   raise DataError('face detection needs dlib')
+
+
+class FakeModel:
+  """Its motion is the picture itself: it copies whatever drives it."""
+
+  config, image_size, banks, step = Config(), SIZE, ('mouth', 'pose'), 1234
+
+  def encode(self, image):
+    return types.SimpleNamespace(motion=self.motion(image[None]))
+
+  def motion(self, images):
+    return dict.fromkeys(self.banks, images.reshape(len(images), -1).astype(np.float32))
+
+  def generate(self, source, motion):
+    values = next(iter(motion.values()))
+    return np.clip(values, 0, 255).astype(np.uint8).reshape(-1, SIZE, SIZE, 3)
 
 
 @pytest.fixture
@@ -42,9 +58,7 @@ def workdir(tmp_path, monkeypatch):
   (folder / 'config.json').write_text('{"config": {"run": {"stage": "mouth_pose"}}}')
   lines = [{'step': step, 'loss': 3.0 / step, 'validation/loss': 4.0 / step} for step in (1, 2, 3)]
   (folder / 'metrics.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines) + '{"step": 4, "lo')
-  model = types.SimpleNamespace(
-    config=Config(), image_size=SIZE, banks=('mouth', 'pose'), step=1234, encode=lambda image: image,
-    motion=lambda images: {'mouth': images, 'pose': images}, generate=lambda source, motion: motion['mouth'])
+  model = FakeModel()
   monkeypatch.setattr(run, 'load', lambda path, which: model)
   monkeypatch.setattr(run.records, 'Clips', lambda data, split: FakeClips([_clip(i) for i in range(3)]))
   monkeypatch.setattr(run.faces, 'LandmarkDetector', _no_detector)
@@ -57,8 +71,11 @@ def test_files_and_words(workdir, capsys):
   assert stored == result
   assert (stored['step'], stored['split'], stored['fingerprint']) == (1234, 'test', FakeClips.fingerprint)
   assert stored['protocols']['same_clip']['methods']['generated']['l1']['mean'] == 0
-  assert stored['notes'] == ['No landmark metrics: face detection needs dlib']
+  assert stored['notes'] == ['No landmark metrics: face detection needs dlib',
+                             'Leakage between the spaces was not measured: it needs landmarks.']
+  assert stored['leakage'] is None and stored['disentanglement'] is None
   page = (workdir / 'report.html').read_text()
+  assert 'One space swept' in page
   assert '1,234' in page and 'validation' in page and 'face detection needs dlib' in page
   printed = capsys.readouterr().out
   assert 'source unchanged' in printed and 'PSNR' in printed and str(workdir / 'report.html') in printed
@@ -73,7 +90,13 @@ def test_out_and_split_are_obeyed(workdir, tmp_path):
 
 def test_landmarks_can_be_switched_off(workdir):
   result = run.run(str(workdir), 'records', settings=Settings(clips=1, frames=2), landmarks=False)
-  assert result['notes'] == ['Landmark metrics were switched off (--no-landmarks).']
+  assert result['notes'][0] == 'Landmark metrics were switched off (--no-landmarks).'
+
+
+def test_the_separation_of_the_spaces_can_be_switched_off(workdir):
+  result = run.run(str(workdir), 'records', settings=Settings(clips=1, frames=2), leakage=False)
+  assert result['notes'][-1] == 'The separation of the motion spaces was not measured (--no-leakage).'
+  assert 'One space swept' not in (workdir / 'report.html').read_text()
 
 
 def test_a_split_of_stills_is_one_clear_line(workdir, monkeypatch):
