@@ -160,7 +160,7 @@ DAMAGES: dict[str, Callable[[pathlib.Path, random.Random], None]] = {
 def read(workdir: pathlib.Path, said: list[str]) -> tuple[int, bool]:
   """Reads the run as inference does. Returns the step, and whether its arrays are those saved at that step."""
   opened = hand_off.open_run(str(workdir), parts=('model',), say=said.append)
-  wanted = {'model': _like(make_state(opened.step).model)}
+  wanted = {'model': abstract(make_state(opened.step).model)}
   return opened.step, _equal(checkpoint.read_parts(opened.path, wanted)['model'], make_state(opened.step).model)
 
 
@@ -169,7 +169,7 @@ def resume(workdir: pathlib.Path, said: list[str]) -> tuple[int, bool]:
   step = checkpoint.resume_step(workdir, said.append)
   if step is None:
     return 0, not (workdir / FOLDER).is_dir()  # starting from scratch is right only if nothing was ever saved
-  state = checkpoint.restore(workdir, step, _like(make_state(step)))
+  state = checkpoint.restore(workdir, step, abstract(make_state(step)))
   with metrics.MetricLog(workdir, step, enabled=True, say=said.append):
     pass
   logged = [line['step'] for line in metrics.read_lines(workdir / metrics.FILE) if line]
@@ -208,7 +208,8 @@ def _outcome(folder: pathlib.Path, function: Callable[[pathlib.Path, list[str]],
   return (EARLIER, '') if any('damaged' in line for line in said) else (WRONG, f'step {step} without a word')
 
 
-def _like(tree: Any) -> Any:
+def abstract(tree: Any) -> Any:
+  """The shapes and types of `tree`, on the first device."""
   sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
 

@@ -20,6 +20,7 @@ from jax.experimental import multihost_utils
 
 from edtalk_jax._version import __version__
 from edtalk_jax.config import CheckpointConfig, UserError
+from edtalk_jax.terminal import PeerLost
 from edtalk_jax.training import trees
 from edtalk_jax.training.shelf import Say, Shelf
 from edtalk_jax.training.state import TrainState
@@ -50,12 +51,15 @@ class Checkpoints:
   def __enter__(self) -> 'Checkpoints':
     return self
 
-  def __exit__(self, *exception) -> None:
+  def __exit__(self, kind, error, trace) -> None:
+    if isinstance(error, PeerLost):
+      return  # a save in which the lost process has a part would never end
     try:
       self.wait()
     finally:
       self._thread.shutdown()
-      self._orbax.close()
+      with contextlib.suppress(Exception):  # what failed is what `wait` has raised
+        self._orbax.close()
 
   def save(self, state: TrainState, validation_loss: float) -> None:
     """Starts saving `state`; returns when the arrays are copied, before they are on disk.
@@ -76,7 +80,7 @@ class Checkpoints:
       'arrays': describe(parts),
     }
     with self._errors(step):
-      self._shelf.folder.mkdir(parents=True, exist_ok=True)
+      self._shelf.prepare(sum(leaf.nbytes for leaf in jax.tree.leaves(parts)))
       self._orbax.save(
         self._shelf.part(step),
         args=ocp.args.Composite(**{name: ocp.args.PyTreeSave(part) for name, part in parts.items()}),
@@ -97,12 +101,10 @@ class Checkpoints:
 
   @contextlib.contextmanager
   def _errors(self, step: int) -> Iterator[None]:
-    """Turns whatever stops a save into one line, and deletes what it left."""
+    """Turns whatever stops a save into one line; what it left is deleted when the run is started again."""
     try:
       yield
     except Exception as error:  # OSError, or one of several types of TensorStore with the system's text in it
-      if jax.process_index() == 0:
-        self._shelf.discard(step)
       raise UserError(
         f'{self._shelf.path(step)}: could not be saved ({one_line(error)}); checkpoints of earlier steps are kept'
       ) from error

@@ -5,6 +5,8 @@ disk, and renamed to `<step>.old` before it is deleted. So a kill at any moment 
 something between. What was damaged afterwards is found by its digests and becomes `<step>.damaged`.
 """
 
+import errno
+import os
 import pathlib
 import re
 import shutil
@@ -90,6 +92,13 @@ class Shelf:
       )
     return None
 
+  def prepare(self, size: int) -> None:
+    """Makes the folder, and raises OSError if its disk has no room for `size` bytes."""
+    self.folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(self.folder).free
+    if free < size:
+      raise OSError(f'{os.strerror(errno.ENOSPC)}: it needs {size / 1e6:.2f} MB, {free / 1e6:.2f} MB are free')
+
   def commit(self, step: int, about: dict[str, Any], keep: int) -> None:
     """Turns `<step>.part`, whose arrays are written, into a checkpoint, then deletes those that are not kept.
 
@@ -107,11 +116,6 @@ class Shelf:
   def part(self, step: int) -> pathlib.Path:
     """Where the checkpoint of `step` is written."""
     return self.folder / f'{step}{PART}'
-
-  def discard(self, step: int) -> None:
-    """Deletes what a failed save of `step` left."""
-    for path in self.folder.glob(f'{step}{PART}*'):
-      shutil.rmtree(path, ignore_errors=True)
 
   def _candidates(self, which: Which, say: Say) -> list[int]:
     """Steps in the order of preference; says which are out of the question."""
