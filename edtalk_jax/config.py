@@ -19,6 +19,10 @@ class UserError(Exception):
   """A mistake of the user: commands print its one line and exit with code 2, without a traceback."""
 
 
+class RunStopped(Exception):
+  """A run stopped itself, see `GuardConfig`: commands print its one line and exit with code 3."""
+
+
 def _check(ok: bool, name: str, value: Any, expected: str) -> None:
   if not ok:
     raise ValueError(f'{name} must be {expected}, got {value!r}')
@@ -180,6 +184,23 @@ class CheckpointConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class GuardConfig:
+  """What a run does about updates that are not finite, losses that jump and steps that hang (docs/reliability.md)."""
+
+  stop_after: int = 10  # skipped updates in a row that stop the run
+  spike_factor: float = 10.0  # robust standard deviations above the median of the last losses; 0: no warning
+  spike_window: int = 100  # steps that the median is of
+  stall_seconds: float = 600.0  # without progress, until stacks are written; ten times that for the first step; 0: never
+  stall_end: bool = False  # then end the process with exit code 3 instead of waiting on
+
+  def __post_init__(self):
+    _check(self.stop_after > 0, 'guard.stop_after', self.stop_after, 'positive')
+    _check(self.spike_factor >= 0, 'guard.spike_factor', self.spike_factor, 'at least 0')
+    _check(self.spike_window > 0, 'guard.spike_window', self.spike_window, 'positive')
+    _check(self.stall_seconds >= 0, 'guard.stall_seconds', self.stall_seconds, 'at least 0')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
   """A whole run."""
 
@@ -192,6 +213,7 @@ class Config:
   mesh: MeshConfig = MeshConfig()
   log: LogConfig = LogConfig()
   checkpoint: CheckpointConfig = CheckpointConfig()
+  guard: GuardConfig = GuardConfig()
 
   def __post_init__(self):
     smallest = self.model.image_size * min(self.perceptual.scales, default=1.0)

@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Callable
 
-from edtalk_jax.config import UserError
+from edtalk_jax.config import RunStopped, UserError
+
+STOPPED = 3  # exit code of a run that stopped itself
 
 
 def run_main(main: Callable[[], None]) -> None:
@@ -18,6 +20,9 @@ def run_main(main: Callable[[], None]) -> None:
   except (UserError, DataError) as error:
     print(f'error: {error}', file=sys.stderr)
     sys.exit(2)
+  except RunStopped as error:
+    print(f'stopped: {error}', file=sys.stderr)
+    sys.exit(STOPPED)
   except OSError as error:
     if error.filename is None:
       raise

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Sharding
 
 HostBatch = dict[str, np.ndarray]
-HOST_FIELDS = ('index',)  # positions of the examples; no network reads them
+HOST_FIELDS = ('index', 'origin', 'corrupt')  # what the examples are; no network reads them
 
 
 def to_device(batch: HostBatch, sharding: Sharding) -> dict[str, jax.Array]:

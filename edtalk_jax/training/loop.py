@@ -10,22 +10,26 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from edtalk_jax.config import Config, UserError
+from edtalk_jax.config import Config, RunStopped
 from edtalk_jax.stages.stage import Stage
 from edtalk_jax.training import samples, sharding
 from edtalk_jax.training.checkpoint import Checkpoints
+from edtalk_jax.training.events import EventLog
 from edtalk_jax.training.feed import HostBatch, Prefetch, to_device
-from edtalk_jax.training.metrics import MetricLog, Rate, progress_line
+from edtalk_jax.training.metrics import MetricLog
 from edtalk_jax.training.programs import Programs
+from edtalk_jax.training.reader import Made, StepReader
 from edtalk_jax.training.state import TrainState
+from edtalk_jax.training.watchdog import Watchdog
 
 SAMPLE_ROWS = 4  # examples in a sample grid
+FIRST_STEP_PATIENCE = 10.0  # times guard.stall_seconds, where programs may have to be compiled
 
 
 class Loop:
   """Runs the steps of one training run and writes its files.
 
-  Metrics are read one step late, so that the host prepares the next step while the device still works on this one.
+  Every step is read one step late, so that the host prepares the next one while the device still works on this one.
   """
 
   def __init__(
@@ -48,47 +52,52 @@ class Loop:
 
   def run(self, state: TrainState, batches: Iterator[HostBatch]) -> TrainState:
     """Trains from `state.step` to `config.run.steps` on `batches`, whose first is that of the next step."""
-    config, first, last = self._config, int(state.step), self._config.run.steps
-    rate = Rate(config.data.batch_size, first)
-    unread = None
-    with MetricLog(self._workdir, first, enabled=jax.process_index() == 0, say=self._say) as log, Prefetch(
-      batches, self._sharding
-    ) as ahead:
-      started = time.monotonic()
+    config, first, last, process = self._config, int(state.step), self._config.run.steps, jax.process_index()
+    guard, unread = config.guard, None
+    with (
+      MetricLog(self._workdir, first, enabled=process == 0, say=self._say) as log,
+      EventLog(self._workdir, first, process) as events,
+      Watchdog(self._workdir, guard.stall_seconds, end=guard.stall_end, process=process) as watchdog,
+      Prefetch(batches, self._sharding) as ahead,
+    ):
+      reader = StepReader(config, self._workdir, first, log, events, self._say)
       for number in range(first + 1, last + 1):
+        patience = FIRST_STEP_PATIENCE if number == first + 1 else 1.0
+        watchdog.begins(f'reading the batch of step {number}', patience)
         host_batch, batch = next(ahead)
+        watchdog.begins(f'step {number}', patience)
+        started = time.monotonic()
         state, metrics = self._programs.train(state, self._frozen, batch)
         if unread:
-          self._report(*unread, rate, log)
-          unread = None
+          reader.read(unread)
+        save = number % config.checkpoint.every == 0 or number == last
+        show = config.log.samples_every and (number % config.log.samples_every == 0 or number == last)
+        unread = Made(number, metrics, host_batch, logged=bool(save or show or number % config.log.every == 0))
         if number == first + 1:
           jax.block_until_ready(metrics)
           self._say(f'first step done after {time.monotonic() - started:.0f} s (most of it compilation)')
-          rate.read(number)
-        save = number % config.checkpoint.every == 0 or number == last
-        show = config.log.samples_every and (number % config.log.samples_every == 0 or number == last)
-        if save or show:
-          # The device has to be waited for anyway, and a state that is not finite must not be saved.
-          self._report(number, metrics, _first_example(host_batch), rate, log)
-        elif number % config.log.every == 0:
-          unread = (number, metrics, _first_example(host_batch))
+          reader.start_clock(number)
+        if save or show:  # the device has to be waited for anyway
+          reader.read(unread)
+          unread = None
         if show:
+          watchdog.begins(f'sample pictures after step {number}', FIRST_STEP_PATIENCE)
           self._write_samples(number, state, self._held_out[0] if self._held_out else host_batch)
         if save:
-          loss = self._validate(number, state, log)
-          log.sync()
-          self._checkpoints.save(state, loss)
+          watchdog.begins(f'validation and checkpoint after step {number}', FIRST_STEP_PATIENCE)
+          self._save(number, state, log)
+      for line in reader.summary():
+        self._say(line)
     return state
 
-  def _report(self, number: int, metrics: dict[str, jax.Array], example: int, rate: Rate, log: MetricLog) -> None:
-    """Reads and writes the metrics of step `number`; stops the run if one is not finite."""
-    values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-    per_second = rate.read(number)
-    log.write(number, {'examples_per_second': per_second, **values}, example=example)
-    self._say(progress_line(number, self._config.run.steps, per_second, self._config.data.batch_size, values))
-    bad = next((name for name, value in values.items() if not math.isfinite(value)), None)
-    if bad:
-      raise UserError(f'step {number}: {bad} is {values[bad]}; checkpoints of earlier steps are kept')
+  def _save(self, number: int, state: TrainState, log: MetricLog) -> None:
+    """Validates and starts saving. Raises RunStopped if the state is not finite: no run could go on from it."""
+    if not self._programs.finite(state):
+      raise RunStopped(f'step {number}: a parameter or moment is not finite; it is not saved, checkpoints of earlier '
+                       'steps are kept')  # fmt: skip
+    loss = self._validate(number, state, log)
+    log.sync()
+    self._checkpoints.save(state, loss)
 
   def _validate(self, number: int, state: TrainState, log: MetricLog) -> float:
     """Returns the mean loss over the held-out batches (infinite without any), and writes its terms."""
@@ -112,8 +121,3 @@ class Loop:
     images = self._programs.images(state.model, state.discriminator, self._frozen, batch)
     grid = samples.columns(self._stage.samples, host_batch, jax.device_get(images), SAMPLE_ROWS)
     samples.write_grid(self._workdir / 'samples' / f'{number:07d}.png', grid)
-
-
-def _first_example(batch: HostBatch) -> int:
-  """Position of a batch's first example, as process 0 has read it."""
-  return int(batch['index'][0])

@@ -31,7 +31,7 @@ class MetricLog:
       from tensorboardX import SummaryWriter
 
       path = self._workdir / FILE
-      if damaged := _truncate(path, self._start_step):
+      if damaged := truncate(path, self._start_step):
         self._say(f'{path}: dropped {damaged} damaged line(s) before step {self._start_step}')
       self._file = path.open('a', encoding='utf-8')
       self._events = SummaryWriter(str(self._workdir / 'tensorboard'), purge_step=self._start_step + 1)
@@ -72,7 +72,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
   return values if isinstance(values, dict) and isinstance(values.get('step'), int) else None
 
 
-def _truncate(path: pathlib.Path, last_step: int) -> int:
+def truncate(path: pathlib.Path, last_step: int) -> int:
   """Drops lines after `last_step` and damaged ones; returns how many of these came before the last one kept."""
   if not path.exists():
     return 0

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from edtalk_jax.config import Config
 from edtalk_jax.stages.stage import Stage
-from edtalk_jax.training import optimizers, sharding, step
+from edtalk_jax.training import guards, optimizers, sharding, step
 from edtalk_jax.training import state as state_lib
 from edtalk_jax.training.state import TrainState
 
@@ -26,6 +26,7 @@ class Programs:
     train: (state, frozen, batch) -> (state, metrics); the state is donated.
     validate: (model, discriminator, frozen, batch) -> metrics, without an update.
     images: (model, discriminator, frozen, batch) -> the stage's images.
+    finite: state -> whether all of it is finite.
   """
 
   init: Callable[[jax.Array], TrainState]
@@ -34,6 +35,7 @@ class Programs:
   train: Callable[..., tuple[TrainState, dict[str, jax.Array]]]
   validate: Callable[..., dict[str, jax.Array]]
   images: Callable[..., dict[str, jax.Array]]
+  finite: Callable[[TrainState], jax.Array]
 
 
 def build(config: Config, stage: Stage, mesh: Mesh) -> Programs:
@@ -67,4 +69,5 @@ def build(config: Config, stage: Stage, mesh: Mesh) -> Programs:
     ),
     validate=jax.jit(functools.partial(step.validation_step, stage=stage), out_shardings=replicated),
     images=jax.jit(images),
+    finite=jax.jit(guards.all_finite, out_shardings=replicated),
   )

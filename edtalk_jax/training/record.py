@@ -19,7 +19,7 @@ from edtalk_jax.config import Config, UserError
 
 FILE = 'config.json'
 # Changing these between two starts of a run changes neither the examples nor the mathematics of a step.
-FREE = ('run.steps', 'log.', 'checkpoint.', 'data.workers', 'mesh.')
+FREE = ('run.steps', 'log.', 'checkpoint.', 'data.workers', 'mesh.', 'guard.')
 
 
 def describe(config: Config, about: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def train(config: Config, workdir: str, data: str, start_from: str | None = None
     say: where progress lines go, from process 0.
 
   Raises:
-    UserError: with one line: before any step on a mistake in the arguments, later on a loss that is not finite.
+    UserError: with one line, before any step, on a mistake in the arguments.
+    RunStopped: with one line, after too many updates in a row that were not finite (`config.guard`).
     DataError: on unreadable records.
   """
   say = say if jax.process_index() == 0 else _silence

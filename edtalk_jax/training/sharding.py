@@ -20,7 +20,7 @@ RULES: tuple[tuple[str, P], ...] = (
   (r'/banks/\w+$', P()),  # QR needs a bank whole
   (r'/constant$', P()),
   (r'/(bias|scale)$', P()),
-  (r'^step$|/count$', P()),
+  (r'^(step|skipped|skipped_in_row)$|/count$', P()),
 )
 # Output channels of dense (in, out) and convolution (height, width, in, out) kernels.
 KERNEL_AXIS = {2: P(None, 'fsdp'), 4: P(None, None, None, 'fsdp')}

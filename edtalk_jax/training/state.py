@@ -15,11 +15,13 @@ class TrainState:
   """Everything that changes. Frozen networks (VGG) travel beside it, so that it is what a checkpoint holds.
 
   Attributes:
-    step: int32 scalar, the number of updates made; also the data position.
+    step: int32 scalar, the number of steps made; also the data position.
     model: parameters of the generator side (encoder, navigation, generator).
     discriminator: parameters of the discriminator.
     model_moments: optimiser state of the part of `model` that trains, keyed by path.
     discriminator_moments: optimiser state of `discriminator`, keyed by path.
+    skipped: int32 scalar, steps whose update was left out because it was not finite (`guards`).
+    skipped_in_row: int32 scalar, how many of these are the last steps made.
   """
 
   step: jax.Array
@@ -27,6 +29,8 @@ class TrainState:
   discriminator: dict[str, Any]
   model_moments: Any
   discriminator_moments: Any
+  skipped: jax.Array
+  skipped_in_row: jax.Array
 
 
 def create(
@@ -43,4 +47,6 @@ def create(
     discriminator=params['discriminator'],
     model_moments=model_optimizer.init(chosen),
     discriminator_moments=discriminator_optimizer.init(trees.flatten(params['discriminator'])),
+    skipped=jnp.zeros((), jnp.int32),
+    skipped_in_row=jnp.zeros((), jnp.int32),
   )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from edtalk_jax.stages.stage import Images, Stage, Terms
-from edtalk_jax.training import trees
+from edtalk_jax.training import guards, trees
 from edtalk_jax.training.state import TrainState
 
 Metrics = dict[str, jax.Array]
@@ -81,7 +81,7 @@ def apply_gradients(
   discriminator, discriminator_moments = _update(
     discriminator_optimizer, found.discriminator, state.discriminator_moments, trees.flatten(state.discriminator)
   )
-  return TrainState(
+  return state.replace(
     step=state.step + 1,
     model=trees.unflatten({**trainable, **fixed}),
     discriminator=trees.unflatten(discriminator),
@@ -99,12 +99,13 @@ def train_step(
   model_optimizer: optax.GradientTransformation,
   discriminator_optimizer: optax.GradientTransformation,
 ) -> tuple[TrainState, Metrics]:
-  """One fused GAN step: `gradients`, then `apply_gradients`. Donate `state`."""
+  """One fused GAN step: `gradients`, then `apply_gradients`, unless `guards` skips the update. Donate `state`."""
   found = gradients(state.model, state.discriminator, frozen, batch, stage=stage)
   next_state = apply_gradients(
     state, found, stage=stage, model_optimizer=model_optimizer, discriminator_optimizer=discriminator_optimizer
   )
-  return next_state, found.metrics
+  next_state, skips = guards.skip_unless_finite(state, next_state, found.metrics)
+  return next_state, {**found.metrics, **skips}
 
 
 def validation_step(model: Any, discriminator: Any, frozen: Any, batch: dict[str, jax.Array], *, stage: Stage):

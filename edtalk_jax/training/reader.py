@@ -1,0 +1,128 @@
+"""Reads what a step left on the device, after the next one has been started: metric lines and alarms."""
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Callable
+
+import jax
+
+from edtalk_jax.config import Config, RunStopped
+from edtalk_jax.training import events as events_lib
+from edtalk_jax.training import guards
+from edtalk_jax.training.events import EventLog
+from edtalk_jax.training.feed import HostBatch
+from edtalk_jax.training.metrics import MetricLog, Rate, progress_line
+
+SEEN_EVERY_STEP = ('loss', *guards.SKIPS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+  """A step that was started.
+
+  Attributes:
+    number: of the step, from 1.
+    metrics: its scalars, on the device.
+    batch: what it was made from, as this process has read it.
+    logged: whether it gets a metric line.
+  """
+
+  number: int
+  metrics: dict[str, jax.Array]
+  batch: HostBatch
+  logged: bool
+
+
+class StepReader:
+  """Looks at every step once, in order, and at all metrics of those that are logged.
+
+  Reading a step waits for it; done while the next one runs, the device does not notice. What it finds depends on
+  replicated scalars alone, so that all processes stop at the same step.
+  """
+
+  def __init__(
+    self,
+    config: Config,
+    workdir: pathlib.Path,
+    first: int,
+    log: MetricLog,
+    events: EventLog,
+    say: Callable[[str], None],
+  ):
+    """Starts after step `first`."""
+    self._config, self._workdir, self._log, self._events, self._say = config, workdir, log, events, say
+    self._rate = Rate(config.data.batch_size, first)
+    self._spikes = guards.Spikes(config.guard.spike_factor, config.guard.spike_window)
+    self._corrupt: set[str] = set()
+
+  def start_clock(self, number: int) -> None:
+    """Leaves what came before step `number` out of the rate: compilation, most of it."""
+    self._rate.read(number)
+
+  def read(self, made: Made) -> None:
+    """Waits for a step; writes its metric line if it is logged, and what the guards say of it.
+
+    Raises:
+      RunStopped: after `guard.stop_after` skipped updates in a row.
+    """
+    names = made.metrics if made.logged else SEEN_EVERY_STEP
+    values = {name: float(v) for name, v in jax.device_get({name: made.metrics[name] for name in names}).items()}
+    if made.logged:
+      self._report(made, values)
+    self._substitutes(made)
+    if values['guard/skipped_in_row']:
+      self._skipped(made, values)
+    elif (median := self._spikes.sees(values['loss'])) is not None:
+      self._tell(made, 'spike', loss=values['loss'], median=median)
+      self._say(f'step {made.number}: loss {values["loss"]:.4g} jumps out of those before (median {median:.4g}); '
+                f'{self._events.path} names the examples')  # fmt: skip
+
+  def summary(self) -> list[str]:
+    """What there is to say at the end of a run that went wrong in places; [] if it did not."""
+    counts = self._events.counts
+    said = {'skipped': 'updates skipped', 'substituted': 'examples replaced, their records being corrupt'}
+    return [f'{counts[name]} {what}; see {self._events.path}' for name, what in said.items() if counts[name]]
+
+  def _report(self, made: Made, values: dict[str, float]) -> None:
+    per_second = self._rate.read(made.number)
+    self._log.write(made.number, {'examples_per_second': per_second, **values}, example=_first_example(made.batch))
+    self._say(progress_line(made.number, self._config.run.steps, per_second, self._config.data.batch_size, values))
+
+  def _skipped(self, made: Made, values: dict[str, float]) -> None:
+    everything = {name: float(value) for name, value in jax.device_get(made.metrics).items()}
+    bad = [name for name, value in everything.items() if not math.isfinite(value)]
+    in_row, limit = int(values['guard/skipped_in_row']), self._config.guard.stop_after
+    self._tell(made, 'skipped', in_row=in_row, not_finite=bad)
+    reason = f'step {made.number}: {bad[0]} is {everything[bad[0]]}; update skipped ({in_row} in a row)'
+    self._say(f'{reason}; {self._events.path} names the examples')
+    if in_row >= limit:
+      raise RunStopped(f'{reason}, guard.stop_after={limit}; {self._dump(made)}; checkpoints of earlier steps are kept')
+
+  def _dump(self, made: Made) -> str:
+    try:
+      path = events_lib.dump_batch(self._workdir, made.number, made.batch, jax.process_index())
+    except OSError as error:  # the message must not be lost over a full disk
+      return f'its batch could not be written ({error.strerror})'
+    return f'its batch is in {path}'
+
+  def _substitutes(self, made: Made) -> None:
+    """Says once of each corrupt record that it was found; counts every example that it took away."""
+    corrupt = made.batch.get('corrupt', [''] * len(made.batch['index']))
+    found = {int(i): str(text) for i, text in zip(made.batch['index'], corrupt, strict=True) if text}
+    for example, text in found.items():
+      self._events.write(made.number, 'substituted', example=example, corrupt=text)
+    for text in sorted({*found.values()} - self._corrupt):
+      self._say(f'step {made.number}: {text}; other clips take its place (data.on_corrupt=skip)')
+      self._corrupt.add(text)
+
+  def _tell(self, made: Made, event: str, **facts) -> None:
+    first = made.number * self._config.data.batch_size - self._config.data.batch_size
+    last = made.number * self._config.data.batch_size - 1
+    pictures = events_lib.pictures_of(made.batch)
+    self._events.write(made.number, event, examples=[first, last], **facts, pictures=pictures)
+
+
+def _first_example(batch: HostBatch) -> int:
+  """Position of a batch's first example, as process 0 has read it."""
+  return int(batch['index'][0])

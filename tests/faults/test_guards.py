@@ -1,0 +1,188 @@
+"""Updates that are not finite, and losses that jump."""
+
+import dataclasses
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from edtalk_jax.config import CheckpointConfig, GuardConfig, LogConfig, MeshConfig, RunStopped
+from edtalk_jax.training import checkpoint, guards, programs, run, sharding
+from tests.faults import toy
+
+
+def same(first, second):
+  jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+@pytest.fixture(scope='module', params=['one device', 'mesh'])
+def train(request):
+  """A function that trains on some batches from one fixed state and returns (state, metrics) after each."""
+  devices, shape = (jax.devices()[:1], MeshConfig())
+  if request.param == 'mesh':
+    devices, shape = jax.devices()[:4], MeshConfig(data=2, fsdp=2)
+  mesh, stage = sharding.make_mesh(shape, devices), toy.stage()
+  parts = programs.build(toy.CONFIG, stage, mesh)
+
+  def states(batches):
+    with jax.set_mesh(mesh):
+      state, found = parts.init(jax.random.key(0)), []
+      for batch in batches:
+        state, metrics = parts.train(state, {}, jax.device_put(batch, sharding.batch_sharding(mesh)))
+        found.append(jax.device_get((state, metrics)))
+      assert parts.finite(state)
+    return found
+
+  return states
+
+
+@pytest.mark.parametrize(('where', 'broken'), [
+  ('loss', {'loss', 'l1'}),
+  ('gradient', {'grad_norm/model'}),
+  ('discriminator', {'discriminator_loss', 'discriminator_real', 'grad_norm/discriminator'}),
+])  # fmt: skip
+def test_an_update_that_is_not_finite_is_skipped_in_both_networks(train, where, broken):
+  first, second, bad_batch = toy.batch(0), toy.batch(1), toy.poison(where)
+  found = train([first, bad_batch, bad_batch, second])
+  (good, metrics), (bad, bad_metrics), (worse, _), (after, after_metrics) = found
+  assert [int(state.step) for state, _ in found] == [1, 2, 3, 4]
+  assert [int(state.skipped) for state, _ in found] == [0, 1, 2, 2]
+  assert [int(state.skipped_in_row) for state, _ in found] == [0, 1, 2, 0]
+  assert [float(m['guard/skipped_in_row']) for _, m in found] == [0, 1, 2, 0]
+  assert np.isfinite(list(metrics.values())).all()
+  assert {name for name, value in bad_metrics.items() if not np.isfinite(value)} == broken
+  unseen = functools.partial(dataclasses.replace, step=0, skipped=0, skipped_in_row=0)
+  same(unseen(bad), unseen(good))
+  same(unseen(worse), unseen(good))
+  # Nothing but the step number tells this run from one that never saw the bad batches.
+  never, never_metrics = train([first, second])[1]
+  same(unseen(after), unseen(never))
+  strip = lambda values: {name: value for name, value in values.items() if name not in guards.SKIPS}
+  same(strip(after_metrics), strip(never_metrics))
+  for network in ('model', 'discriminator', 'model_moments', 'discriminator_moments'):
+    pairs = zip(*(jax.tree.leaves(getattr(state, network)) for state in (after, good)), strict=True)
+    assert all((a != b).any() for a, b in pairs), network  # the good updates were made
+
+
+@pytest.mark.parametrize('name', guards.WATCHED)
+def test_each_watched_number_alone_skips(name):
+  old = guards.TrainState(*(jnp.int32(0), {'a': jnp.zeros(2)}, {}, {}, {}, jnp.int32(3), jnp.int32(1)))
+  new = dataclasses.replace(old, step=jnp.int32(1), model={'a': jnp.ones(2)})
+  good = dict.fromkeys(guards.WATCHED, jnp.float32(1))
+  state, _ = guards.skip_unless_finite(old, new, good)
+  assert state.model['a'].tolist() == [1, 1] and (state.skipped, state.skipped_in_row) == (3, 0)
+  for value in (np.nan, np.inf, -np.inf):
+    state, skips = guards.skip_unless_finite(old, new, {**good, name: jnp.float32(value)})
+    assert state.model['a'].tolist() == [0, 0] and state.step == 1
+    assert (state.skipped, state.skipped_in_row) == (4, 2) and skips['guard/skipped'] == 4
+
+
+def spikes(losses, factor=10.0):
+  watch = guards.Spikes(factor, window=100)
+  return [number for number, loss in enumerate(losses) if watch.sees(loss) is not None]
+
+
+def test_a_loss_that_jumps_is_reported_once():
+  losses = [1 + 0.1 * np.sin(3 * k) for k in range(200)]
+  assert spikes(losses) == []
+  losses[50], losses[120] = 30.0, np.nan  # a NaN is a skipped update, not a spike
+  losses[150:160] = [20.0] * 10
+  assert spikes(losses) == [50, 150]
+  assert spikes(losses, factor=0.0) == []
+  assert spikes([5.0] * 5 + [500.0] + [5.0] * 5) == []  # too early to know
+  assert spikes([5.0] * 40 + [5.001] * 5 + [6.0]) == [45]  # no spread at all
+
+
+@pytest.fixture
+def data(monkeypatch):
+  """Replaces records, loader and stage; the batches of the steps in the set that it returns are poison."""
+  bad: set[int] = set()
+
+  def make_loader(folder, *, start_step, batch_size, **_):
+    step = start_step
+    while True:
+      index = np.arange(step * batch_size, (step + 1) * batch_size)
+      origin = np.array([[f'source=clip{k}:0', f'target=clip{k}:1'] for k in index])
+      batch = toy.poison() if step + 1 in bad else toy.batch(step)
+      yield {**batch, 'index': index, 'origin': origin}
+      step += 1
+
+  monkeypatch.setattr(run.stages, 'build', lambda config: toy.stage())
+  monkeypatch.setattr(run.loader, 'make_loader', make_loader)
+  one_device = functools.partial(sharding.make_mesh, devices=jax.devices()[:1])
+  monkeypatch.setattr(run.sharding, 'make_mesh', one_device)
+  monkeypatch.setattr(run.records, 'splits', lambda folder: ('train',))
+  monkeypatch.setattr(run.records, 'fingerprint', lambda folder: 'digest')
+  return bad
+
+
+def settings(**guard):
+  return dataclasses.replace(
+    toy.CONFIG,
+    run=dataclasses.replace(toy.CONFIG.run, steps=6),
+    log=LogConfig(every=2, samples_every=0),
+    checkpoint=CheckpointConfig(every=3),
+    guard=GuardConfig(**guard),
+  )
+
+
+def lines(path):
+  return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_run_goes_on_after_skipped_updates_and_names_their_examples(data, tmp_path):
+  data.update({2, 3, 5})
+  said = []
+  run.train(settings(), str(tmp_path), 'records', say=said.append)
+  events = lines(tmp_path / 'events.jsonl')
+  assert [(line['step'], line['event'], line['in_row']) for line in events] == [
+    (2, 'skipped', 1), (3, 'skipped', 2), (5, 'skipped', 1)]  # fmt: skip
+  assert events[0]['examples'] == [8, 15]
+  assert events[0]['pictures'][:3] == ['source=clip8:0', 'target=clip8:1', 'source=clip9:0']
+  assert set(events[0]['not_finite']) == {'l1', 'loss'}
+  metrics = lines(tmp_path / 'metrics.jsonl')
+  assert [(line['step'], line['guard/skipped']) for line in metrics] == [(2, 1), (3, 2), (4, 2), (6, 3)]
+  assert metrics[0]['loss'] is None and metrics[2]['loss'] > 0
+  assert sum('update skipped' in line for line in said) == 3
+  assert any('3 updates skipped' in line for line in said)
+
+  # In two parts, the second after a checkpoint inside a row of skipped updates: the same counts and events, once each.
+  parts = tmp_path / 'parts'
+  first = settings()
+  run.train(dataclasses.replace(first, run=dataclasses.replace(first.run, steps=3)), str(parts), 'records',
+            say=said.append)  # fmt: skip
+  run.train(settings(), str(parts), 'records', say=said.append)
+  assert lines(parts / 'events.jsonl') == events
+  drop = lambda found: [{k: v for k, v in line.items() if k != 'examples_per_second'} for line in found]
+  assert drop(lines(parts / 'metrics.jsonl')) == drop(metrics)
+
+
+def test_too_many_in_a_row_stop_the_run_and_leave_the_batch(data, tmp_path):
+  data.update({2, 4, 5, 6})
+  with pytest.raises(RunStopped, match=r'step 5: \S+ is nan; update skipped \(2 in a row\), guard\.stop_after=2; its '
+                                       r'batch is in .*dumps/0000005\.npz'):  # fmt: skip
+    run.train(settings(stop_after=2), str(tmp_path), 'records', say=lambda line: None)
+  assert checkpoint.resume_step(tmp_path, print) == 3
+  with np.load(tmp_path / 'dumps' / '0000005.npz') as dump:
+    assert dump['step'] == 5 and dump['index'].tolist() == [*range(32, 40)]
+    assert (dump['source'] == toy.POISON['loss']).all() and dump['origin'][0, 0] == 'source=clip32:0'
+  data.clear()  # mended
+  run.train(settings(stop_after=2), str(tmp_path), 'records', say=lambda line: None)
+  assert [line['step'] for line in lines(tmp_path / 'events.jsonl')] == [2]
+  assert [line['step'] for line in lines(tmp_path / 'metrics.jsonl')] == [2, 3, 4, 6]
+
+
+def test_a_state_that_is_not_finite_is_never_saved(data, tmp_path, monkeypatch):
+  """One parameter that no loss or gradient tells of."""
+
+  def init(key):
+    params = toy.stage().init(key)
+    return {**params, 'model': {**params['model'], 'unused': {'bias': jnp.full(2, jnp.inf)}}}
+
+  monkeypatch.setattr(run.stages, 'build', lambda config: dataclasses.replace(toy.stage(), init=init))
+  with pytest.raises(RunStopped, match='step 3: a parameter or moment is not finite; it is not saved'):
+    run.train(settings(), str(tmp_path), 'records', say=lambda line: None)
+  assert checkpoint.resume_step(tmp_path, print) is None
