@@ -190,7 +190,8 @@ class GuardConfig:
   stop_after: int = 10  # skipped updates in a row that stop the run
   spike_factor: float = 10.0  # robust standard deviations above the median of the last losses; 0: no warning
   spike_window: int = 100  # steps that the median is of
-  stall_seconds: float = 600.0  # without progress, until stacks are written; ten times that for the first step; 0: never
+  # Without progress, until stacks are written; ten times that where programs may have to be compiled; 0: never.
+  stall_seconds: float = 600.0
   stall_end: bool = False  # then end the process with exit code 3 instead of waiting on
 
   def __post_init__(self):
