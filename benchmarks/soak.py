@@ -37,7 +37,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 CONFIG = 'benchmarks/soak_config.py'
 SAVE_EVERY = 10  # steps, as that configuration says
 ENDLESS = 1_000_000  # steps; a killed life never gets there
-PATIENCE = 300  # seconds until an awaited event, or the end of the processes that survive a kill, counts as a hang
+PATIENCE = 600  # seconds until an awaited event, or the end of the processes that survive a kill, counts as a hang
 TIMING = ('examples_per_second',)
 
 
@@ -157,12 +157,11 @@ class Soak:
     self.restarts: list[float] = []
     self._reached = 0
 
-  def live(self) -> None:
-    """One life, from start to kill."""
+  def live(self, aim: str | None = None) -> None:
+    """One life, from start to the kill that `aim` names in AIMS, by default one of them at random."""
     life = self._start(self.workdir, ENDLESS)
-    rng, aim = self._rng, self._rng.choice(sorted(AIMS))
-    AIMS[aim](life, self)
-    life.kill(rng, self._processes)
+    AIMS[aim or self._rng.choice(sorted(AIMS))](life, self)
+    life.kill(self._rng, self._processes)
     # What the killed life had shown beyond the last checkpoint must be made again by the next.
     whole = max(Shelf(self.workdir).steps(), default=0)
     self.kills.append(Kill(self._phase(life), max(0, life.last_step - whole), life.first_step_after))
@@ -280,7 +279,11 @@ def _untimed(workdir: pathlib.Path) -> list[dict | None]:
 
 
 def _arrays(part: pathlib.Path) -> dict[str, np.ndarray]:
-  leaves, _ = jax.tree.flatten_with_path(ocp.PyTreeCheckpointer().restore(part))
+  with ocp.PyTreeCheckpointer() as reader:
+    tree = reader.metadata(part).item_metadata.tree
+    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+    found = reader.restore(part, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
+  leaves, _ = jax.tree.flatten_with_path(found)
   return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
@@ -302,14 +305,19 @@ def report(soak: Soak, wall: float, productive: float, steps: int) -> str:
   ])  # fmt: skip
 
 
-def soak(folder: pathlib.Path, kills: int, minutes: float, processes: int, seed: int) -> list[str]:
-  """Makes the records, kills, finishes, compares. Returns the differences and prints the table."""
+def prepare(folder: pathlib.Path, processes: int = 1, seed: int = 0) -> Soak:
+  """Makes the records, and a run that has not begun."""
   environment = {**os.environ, 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0', 'PYTHONUNBUFFERED': '1'}
   environment.setdefault('JAX_COMPILATION_CACHE_DIR', str(folder / 'cache'))
   if not (folder / 'records').exists():
     command = ['-m', 'edtalk_jax.cli', 'make-synthetic', '--clips', '8', '--size', '32', '--out']
     subprocess.run([sys.executable, *command, str(folder / 'records')], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-  run = Soak(folder, environment, processes, random.Random(seed))
+  return Soak(folder, environment, processes, random.Random(seed))
+
+
+def soak(folder: pathlib.Path, kills: int, minutes: float, processes: int, seed: int) -> list[str]:
+  """Kills, finishes, compares. Returns the differences and prints the table."""
+  run = prepare(folder, processes, seed)
   run.reference(folder / 'warm-up', SAVE_EVERY)  # compiles once, so that every later start finds the programs
   began = time.monotonic()
   while len(run.kills) < kills if kills else time.monotonic() < began + 60 * minutes:
