@@ -125,6 +125,7 @@ def train(
   steps: Steps = None,
   start_from: From = None,
   settings: Overrides = (),
+  distributed: bool = False,
 ) -> None:
   """Trains one stage until its last step, going on from the newest checkpoint in the workdir.
 
@@ -139,12 +140,15 @@ def train(
     steps: Train until this step.
     start_from: Folder of an earlier stage's run, whose parameters a new run takes over.
     settings: Fields of the config to replace, e.g. run.stage=mouth_pose data.batch_size=16.
+    distributed: Join the processes of this TPU pod or SLURM job; others are named in the environment.
   """
   from edtalk_jax import config as config_lib
-  from edtalk_jax.training import run
+  from edtalk_jax.training import cluster, run
 
   overrides = [*itertools.chain(*settings), *([] if steps is None else [f'run.steps={steps}'])]
-  run.train(config_lib.load(config, overrides), workdir, data, start_from=start_from)
+  chosen = config_lib.load(config, overrides)
+  with cluster.joined(detect=distributed):
+    run.train(chosen, workdir, data, start_from=start_from)
 
 
 def evaluate(

@@ -1,33 +1,59 @@
-"""How commands end: one clear line for a user's mistake (exit code 2), a traceback only for a defect of ours."""
+"""How commands end: one clear line and a documented exit code; a traceback only for a defect of ours."""
 
 import sys
+import traceback
 from collections.abc import Callable
 
 from edtalk_jax.config import RunStopped, UserError
 
-STOPPED = 3  # exit code of a run that stopped itself
+# Exit codes, listed in docs/training.md. 75 is EX_TEMPFAIL of sysexits.h: nothing is wrong, try again.
+DEFECT, MISTAKE, STOPPED, PREEMPTED, PEER_LOST, INTERRUPTED = 1, 2, 3, 75, 76, 130
+
+
+class Preempted(RunStopped):
+  """A run was asked to stop, by SIGTERM or SIGINT, and is saved."""
+
+
+class PeerLost(RunStopped):
+  """Another process of this run ended or does not answer."""
 
 
 def run_main(main: Callable[[], None]) -> None:
-  """Runs a command. A `UserError`, one of the data pipeline's `DataError`s or a file's `OSError` becomes one line."""
+  """Runs a command; an error that users can understand becomes one line."""
   from absl import logging
-
-  from data_pipeline.errors import DataError  # beside us, not below: imported where the two meet
 
   logging.set_verbosity(logging.ERROR)  # Orbax and Grain say much that no user of a command can act on
   try:
     main()
-  except (UserError, DataError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(2)
-  except RunStopped as error:
-    print(f'stopped: {error}', file=sys.stderr)
-    sys.exit(STOPPED)
-  except OSError as error:
-    if error.filename is None:
-      raise
-    print(f'error: {error.filename}: {error.strerror}', file=sys.stderr)
-    sys.exit(2)
-  except KeyboardInterrupt:
-    print('interrupted; run the same command again to go on', file=sys.stderr)
-    sys.exit(130)
+  except (Exception, KeyboardInterrupt) as error:
+    sys.exit(report(error))
+
+
+def report(error: BaseException) -> int:
+  """Prints why a command ends, to stderr, and returns its exit code."""
+  line, code = verdict(error)
+  if code == DEFECT:
+    traceback.print_exception(error)
+  else:
+    print(line, file=sys.stderr, flush=True)
+  return code
+
+
+def verdict(error: BaseException) -> tuple[str, int]:
+  """The line that says what happened, and the exit code."""
+  from data_pipeline.errors import DataError  # beside us, not below: imported where the two meet
+
+  match error:
+    case UserError() | DataError():
+      return f'error: {error}', MISTAKE
+    case Preempted():
+      return f'stopped: {error}', PREEMPTED
+    case PeerLost():
+      return f'stopped: {error}', PEER_LOST
+    case RunStopped():
+      return f'stopped: {error}', STOPPED
+    case OSError() if error.filename is not None:
+      return f'error: {error.filename}: {error.strerror}', MISTAKE
+    case KeyboardInterrupt():
+      return 'interrupted; run the same command again to go on', INTERRUPTED
+  return f'defect: {type(error).__name__}: {error}', DEFECT

@@ -12,11 +12,13 @@ from jax.sharding import Mesh
 
 from edtalk_jax.config import Config, RunStopped
 from edtalk_jax.stages.stage import Stage
+from edtalk_jax.terminal import Preempted
 from edtalk_jax.training import samples, sharding
 from edtalk_jax.training.checkpoint import Checkpoints
 from edtalk_jax.training.events import EventLog
 from edtalk_jax.training.feed import HostBatch, Prefetch, to_device
 from edtalk_jax.training.metrics import MetricLog
+from edtalk_jax.training.preemption import Preemption
 from edtalk_jax.training.programs import Programs
 from edtalk_jax.training.reader import Made, StepReader
 from edtalk_jax.training.state import TrainState
@@ -59,6 +61,7 @@ class Loop:
       EventLog(self._workdir, first, process) as events,
       Watchdog(self._workdir, guard.stall_seconds, end=guard.stall_end, process=process) as watchdog,
       Prefetch(batches, self._sharding) as ahead,
+      Preemption() as preemption,
     ):
       reader = StepReader(config, self._workdir, first, log, events, self._say)
       for number in range(first + 1, last + 1):
@@ -86,16 +89,23 @@ class Loop:
         if save:
           watchdog.begins(f'validation and checkpoint after step {number}', FIRST_STEP_PATIENCE)
           self._save(number, state, log)
+        if preemption.reached(number) and number < last:
+          if unread:
+            reader.read(unread)
+          if not save:
+            self._save(number, state, log, validate=False)  # no line that a run without the stop would not have
+          self._checkpoints.wait()
+          raise Preempted(f'step {number} is saved; run the same command again to go on')
       for line in reader.summary():
         self._say(line)
     return state
 
-  def _save(self, number: int, state: TrainState, log: MetricLog) -> None:
+  def _save(self, number: int, state: TrainState, log: MetricLog, validate: bool = True) -> None:
     """Validates and starts saving. Raises RunStopped if the state is not finite: no run could go on from it."""
     if not self._programs.finite(state):
       raise RunStopped(f'step {number}: a parameter or moment is not finite; it is not saved, checkpoints of earlier '
                        'steps are kept')  # fmt: skip
-    loss = self._validate(number, state, log)
+    loss = self._validate(number, state, log) if validate else math.inf
     log.sync()
     self._checkpoints.save(state, loss)
 

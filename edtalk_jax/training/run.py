@@ -12,7 +12,7 @@ from data_pipeline import loader, records
 from edtalk_jax import stages
 from edtalk_jax.config import Config, UserError
 from edtalk_jax.stages.stage import Stage
-from edtalk_jax.training import checkpoint, record, sharding
+from edtalk_jax.training import checkpoint, cluster, record, sharding
 from edtalk_jax.training import hand_off as hand_off_lib
 from edtalk_jax.training import programs as programs_lib
 from edtalk_jax.training.checkpoint import Checkpoints
@@ -39,6 +39,7 @@ def train(config: Config, workdir: str, data: str, start_from: str | None = None
     UserError: with one line, before any step, on a mistake in the arguments.
     RunStopped: with one line, after too many updates in a row that were not finite (`config.guard`).
     DataError: on unreadable records.
+    Preempted, PeerLost: as terminal.py says.
   """
   say = say if jax.process_index() == 0 else _silence
   folder = pathlib.Path(workdir)
@@ -66,7 +67,8 @@ def train(config: Config, workdir: str, data: str, start_from: str | None = None
       loop = Loop(
         config, stage, programs, frozen, held_out, mesh=mesh, workdir=folder, checkpoints=checkpoints, say=say
       )
-      loop.run(state, batches)
+      with cluster.collectives():
+        loop.run(state, batches)
   steps = config.run.steps
   say(f'finished {steps} steps of stage {stage.name}; next: python eval.py --workdir {workdir} --data {data}')
 
