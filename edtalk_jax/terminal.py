@@ -22,7 +22,8 @@ def run_main(main: Callable[[], None]) -> None:
   """Runs a command; an error that users can understand becomes one line."""
   from absl import logging
 
-  logging.set_verbosity(logging.ERROR)  # Orbax and Grain say much that no user of a command can act on
+  # Orbax and Grain say much that no user of a command can act on, and log with a traceback what they raise as well.
+  logging.set_verbosity(logging.FATAL)
   try:
     main()
   except (Exception, KeyboardInterrupt) as error:
@@ -41,9 +42,11 @@ def report(error: BaseException) -> int:
 
 def verdict(error: BaseException) -> tuple[str, int]:
   """The line that says what happened, and the exit code."""
-  from data_pipeline.errors import DataError  # beside us, not below: imported where the two meet
+  from data_pipeline.errors import DataError, WorkerLost  # beside us, not below: imported where the two meet
 
   match error:
+    case WorkerLost():
+      return f'stopped: {error}', STOPPED
     case UserError() | DataError():
       return f'error: {error}', MISTAKE
     case Preempted():

@@ -9,7 +9,9 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import math
+import os
 import pathlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -106,7 +108,7 @@ class Checkpoints:
       yield
     except Exception as error:  # OSError, or one of several types of TensorStore with the system's text in it
       raise UserError(
-        f'{self._shelf.path(step)}: could not be saved ({one_line(error)}); checkpoints of earlier steps are kept'
+        f'{self._shelf.path(step)}: could not be saved ({reason(error)}); checkpoints of earlier steps are kept'
       ) from error
 
 
@@ -177,7 +179,7 @@ def read_parts(folder: pathlib.Path, parts: Mapping[str, Any]) -> dict[str, Any]
     try:
       found = reader.restore(folder.resolve(), args=ocp.args.Composite(**{n: arguments(p) for n, p in parts.items()}))
     except Exception as error:
-      raise UserError(f'{folder}: could not be read ({one_line(error)})') from error
+      raise UserError(f'{folder}: could not be read ({reason(error)})') from error
   return {name: found[name] for name in parts}
 
 
@@ -200,7 +202,9 @@ def differences(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
   ]
 
 
-def one_line(error: BaseException, limit: int = 200) -> str:
-  """The text of an error without line breaks, cut at `limit` characters."""
+def reason(error: BaseException, limit: int = 200) -> str:
+  """Why reading or writing failed, in one line: the system's words, where TensorStore passes on its error number."""
+  if number := re.search(r"os_error_code='(\d+)'", str(error)):
+    return os.strerror(int(number[1]))
   text = ' '.join(str(error).split()) or type(error).__name__
   return text if len(text) <= limit else text[:limit - 3] + '...'

@@ -131,7 +131,7 @@ def test_a_disk_that_refuses_stops_the_save_and_keeps_what_is_there(workdir):
   soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
   resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
   try:
-    refused = pytest.raises(UserError, match=r'checkpoints/40: could not be saved \(.*\); checkpoints of earlier')
+    refused = pytest.raises(UserError, match=r'checkpoints/40: could not be saved \(.*File too large\); checkpoints')
     with refused as caught, saver(workdir) as checkpoints:
       checkpoints.save(jax.device_put(fuzz.make_state(40)), validation_loss=1.0)
   finally:
