@@ -38,6 +38,7 @@ class ModelConfig:
   channel_max: int = 512
   # The motion spaces, in the order in which QR orthonormalises them: an earlier bank never depends on a later one.
   banks: tuple[tuple[str, int], ...] = (('mouth', 20), ('pose', 6))
+  orthonormal: bool = True  # False: basis vectors of unit length only, an ablation
   trunk_layers: int = 4  # linear layers shared by all banks
   head_layers: int = 3  # linear layers of each bank's own head
   expression_module: bool = False  # EEM: the bank named 'expression' also modulates the source's features
@@ -94,6 +95,7 @@ class LossConfig:
   l1: float = 1.0
   perceptual: float = 1.0
   adversarial: float = 1.0
+  cross: float = 1.0  # besides `l1` and `perceptual`, of stage mouth_pose's cross-reconstructions; 0: an ablation
   mouth_space: float = 1.0
   pose_space: float = 1.0
   # The reference sums the two feature losses over a per-process batch of 4; ours is this many times the mean.
@@ -108,11 +110,13 @@ class OptimizerConfig:
   beta1: float = 0.0
   beta2: float = 0.99
   epsilon: float = 1e-8
+  decay_steps: int = 0  # the learning rate falls to 0 over so many steps; 0: constant, as in the official code
   generator_every: int = 4  # n of the generator; no regulariser runs, only the rescaling remains
   discriminator_every: int = 16
 
   def __post_init__(self):
     _check(self.learning_rate > 0, 'optimizer.learning_rate', self.learning_rate, 'positive')
+    _check(self.decay_steps >= 0, 'optimizer.decay_steps', self.decay_steps, 'at least 0')
     _check(0 <= self.beta1 < 1, 'optimizer.beta1', self.beta1, 'in [0, 1)')
     _check(0 <= self.beta2 < 1, 'optimizer.beta2', self.beta2, 'in [0, 1)')
     for name in ('generator_every', 'discriminator_every'):
@@ -126,6 +130,7 @@ class DataConfig:
   batch_size: int = 4  # global: over all processes and devices
   workers: int = 2  # worker processes per host; 0 decodes in the training process
   mouth_canvas: int = 0  # pixels at 256; 0: whole frame; 224: the official code's quirk (docs/stages.md)
+  on_corrupt: Literal['stop', 'skip'] = 'stop'  # at a corrupt record; skip: others take its place (docs/reliability.md)
 
   def __post_init__(self):
     _check(self.batch_size > 0, 'data.batch_size', self.batch_size, 'positive')
@@ -152,10 +157,10 @@ class RunConfig:
   stage: Literal['reconstruction', 'mouth_pose'] = 'reconstruction'
   train: Literal['everything', 'navigation'] = 'everything'  # of the generator side; the discriminator always trains
   seed: int = 0
-  steps: int = 100_000
+  steps: int = 100_000  # 0 saves the state as it was drawn
 
   def __post_init__(self):
-    _check(self.steps > 0, 'run.steps', self.steps, 'positive')
+    _check(self.steps >= 0, 'run.steps', self.steps, 'at least 0')
     _check(0 <= self.seed < 2**31, 'run.seed', self.seed, 'in [0, 2**31)')
 
 

@@ -6,10 +6,6 @@
 import dataclasses
 import json
 import pathlib
-import shlex
-import subprocess
-import sys
-import time
 from typing import Annotated
 
 import tyro
@@ -18,6 +14,7 @@ from PIL import Image
 from data_pipeline import inputs, media
 from edtalk_jax.config import UserError
 from edtalk_jax.terminal import run_main
+from launch.commands import Commands
 
 
 @dataclasses.dataclass
@@ -44,32 +41,32 @@ class Demo:
     """Runs the commands one after the other and says how long each took."""
     records, first, second = self.out / 'records', self.out / 'reconstruction', self.out / 'mouth_pose'
     common = ('--config', self.config, '--data', records)
-    self.times = {}
+    self._commands = Commands()
     if self.clips is None:
       self.clips = self._render()
-    self._command('prepare', 'edtalk', 'prepare', *self._videos(), '--out', records)
-    self._command(
+    self._commands.run('prepare', 'edtalk', 'prepare', *self._videos(), '--out', records)
+    self._commands.run(
       'reconstruction', 'python', 'train.py', *common, '--workdir', first, '--steps', self.reconstruction_steps
     )
-    self._command(
+    self._commands.run(
       'mouth_pose', 'python', 'train.py', *common, '--workdir', second, '--from', first,
       '--steps', self.mouth_pose_steps, '--set', 'run.stage=mouth_pose',
     )  # fmt: skip
-    self._command('eval', 'python', 'eval.py', '--workdir', second, '--data', records)
+    self._commands.run('eval', 'python', 'eval.py', '--workdir', second, '--data', records)
     portrait, mouth, pose = self._cast(records)
     video = self.out / 'animation.mp4'
-    self._command(
+    self._commands.run(
       'animate', 'edtalk', 'animate', '--model', second, '--source', portrait, '--mouth', mouth, '--pose', pose,
       '--out', video,
     )  # fmt: skip
-    print('\nseconds: ' + ', '.join(f'{name} {seconds:.0f}' for name, seconds in self.times.items()))
+    print('\nseconds: ' + ', '.join(f'{name} {seconds:.0f}' for name, seconds in self._commands.seconds.items()))
     print(f'look at {second}/report.html, {second}/samples and {video}')
 
   def _render(self) -> pathlib.Path:
     """Renders synthetic heads, speaking, and returns the folder of their videos."""
     heads = self.out / 'heads'
     count = ('--clips', self.limit or 64, '--identities', min(self.limit or 64, 24))
-    self._command('render', 'edtalk', 'make-synthetic', *count, '--size', 128, '--mp4', '--out', heads)
+    self._commands.run('render', 'edtalk', 'make-synthetic', *count, '--size', 128, '--mp4', '--out', heads)
     return heads / 'videos'
 
   def _videos(self) -> list[pathlib.Path]:
@@ -95,17 +92,6 @@ class Demo:
     portrait = self.out / 'portrait.png'
     Image.fromarray(next(iter(media.read_frames(person)))).save(portrait)
     return portrait, mouth, pose
-
-  def _command(self, name: str, *words) -> None:
-    """Prints and runs a command; the interpreter is this one."""
-    words = [str(word) for word in words]
-    print(f'\n$ {shlex.join(words)}', flush=True)
-    program = {'edtalk': [sys.executable, '-m', 'edtalk_jax.cli'], 'python': [sys.executable]}[words[0]]
-    started = time.monotonic()
-    done = subprocess.run([*program, *words[1:]])
-    if done.returncode:
-      raise UserError(f'{name} ended with code {done.returncode}')
-    self.times[name] = time.monotonic() - started
 
 
 if __name__ == '__main__':

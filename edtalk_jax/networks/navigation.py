@@ -91,6 +91,8 @@ class Navigation(nn.Module):
   def basis(self, frozen: Collection[str] = ()) -> jax.Array:
     """Returns Q, float32[style_dim, sum of sizes], with orthonormal columns. Call it once per step.
 
+    With `config.orthonormal` off, the columns are the banks' vectors at unit length.
+
     Args:
       frozen: banks that get no gradient, neither through their own columns nor through the orthogonality of later
         ones. They must come first, since an unfrozen bank would move all columns right of it.
@@ -103,7 +105,10 @@ class Navigation(nn.Module):
       raise ValueError(f'frozen must be the first of the banks {", ".join(names)}, got {", ".join(frozen)}')
     banks = self.banks()
     columns = [jax.lax.stop_gradient(banks[name]) if name in frozen else banks[name] for name in names]
-    return ops.orthonormal_basis(jnp.concatenate(columns, axis=1))
+    vectors = jnp.concatenate(columns, axis=1)
+    if not self.config.orthonormal:
+      return vectors / jnp.linalg.norm(vectors, axis=0)
+    return ops.orthonormal_basis(vectors)
 
 
 def directions(weights: Mapping[str, jax.Array], basis: jax.Array, config: ModelConfig) -> dict[str, jax.Array]:

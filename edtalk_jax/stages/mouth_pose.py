@@ -71,8 +71,8 @@ def _model_losses(
   terms = {
     'self_l1': weight.l1 * losses.l1(own, target),
     'self_perceptual': weight.perceptual * distance[:, 0],
-    'cross_l1': weight.l1 * losses.l1(cross, target),
-    'cross_perceptual': weight.perceptual * distance[:, 1],
+    'cross_l1': weight.cross * weight.l1 * losses.l1(cross, target),
+    'cross_perceptual': weight.cross * weight.perceptual * distance[:, 1],
     'adversarial': weight.adversarial * losses.generator_adversarial(logits),
     'mouth_space': weight.mouth_space * weight.latent_batch * losses.space_distance(mouth[:, 2:], mouth[:, :2]),
     'pose_space': weight.pose_space * weight.latent_batch * losses.space_distance(pose[:, 2:], pose[:, :2]),

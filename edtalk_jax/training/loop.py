@@ -59,11 +59,15 @@ class Loop:
     with (
       MetricLog(self._workdir, first, enabled=process == 0, say=self._say) as log,
       EventLog(self._workdir, first, process) as events,
-      Watchdog(self._workdir, guard.stall_seconds, end=guard.stall_end, process=process) as watchdog,
+      Watchdog(
+        self._workdir, guard.stall_seconds, end=guard.stall_end, process=process, also=getattr(batches, 'doing', list)
+      ) as watchdog,
       Prefetch(batches, self._sharding) as ahead,
       Preemption() as preemption,
     ):
       reader = StepReader(config, self._workdir, first, log, events, self._say)
+      if first == last:  # a run of no steps: what training begins with
+        self._save(first, state, log)
       for number in range(first + 1, last + 1):
         patience = FIRST_STEP_PATIENCE if number == first + 1 else 1.0
         watchdog.begins(f'reading the batch of step {number}', patience)
