@@ -9,6 +9,22 @@ class DataError(ValueError):
   """A mistake in what the user gave: a missing folder, a broken file, a corrupt record. One line, no traceback."""
 
 
+class CorruptRecord(DataError):
+  """Stored bytes are not those that were written. What they held is lost, and lost for every reader alike.
+
+  Attributes:
+    what: the message without the advice.
+  """
+
+  def __init__(self, what: str, advice: str = ''):
+    super().__init__(f'{what}; {advice}' if advice else what)
+    self.what = what
+
+
+class WorkerLost(DataError):
+  """A worker process ended that should not have."""
+
+
 class RejectedVideo(DataError):
   """A video that yields no clip. The message is the reason that goes into the manifest."""
 

@@ -6,6 +6,9 @@ slice p. Nothing depends on the number of workers, and step t is found without r
 
 import multiprocessing
 import os
+import re
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 
@@ -14,7 +17,8 @@ import numpy as np
 from absl import flags
 
 from data_pipeline import sampling
-from data_pipeline.errors import DataError
+from data_pipeline.errors import DataError, WorkerLost
+from data_pipeline.notes import Notes
 from data_pipeline.records import Clips
 
 _AHEAD = 2  # batches that each worker keeps ready
@@ -30,7 +34,7 @@ class Batches:
 
   def __init__(self, records_dir: str | os.PathLike, *, split: str, sampler: str, image_size: int, batch_size: int,
                seed: int, start_step: int = 0, process_index: int = 0, process_count: int = 1, mouth_canvas: int = 0,
-               cache_bytes: int = _CACHE_BYTES):
+               cache_bytes: int = _CACHE_BYTES, skip_corrupt: bool = False):
     if batch_size < 1 or batch_size % process_count:
       raise ValueError(f'batch_size must be a positive multiple of process_count = {process_count}, got {batch_size}')
     if not 0 <= process_index < process_count:
@@ -41,27 +45,38 @@ class Batches:
       raise ValueError(f'image_size must be positive, got {image_size}')
     self._records_dir, self._split = os.fspath(records_dir), split
     self._sampler = sampling.get(sampler)
-    self._options = sampling.Options(image_size, mouth_canvas)
+    self._options = sampling.Options(image_size, mouth_canvas, skip_corrupt)
     self._batch_size, self._seed, self._start_step = batch_size, seed, start_step
     self._process_index, self._process_count = process_index, process_count
     self._cache_bytes = cache_bytes
     self._population: sampling.Population | None = None
+    self.notes: Notes | None = None  # where workers note what they do
 
   def __len__(self) -> int:
     return _ENDLESS - self._start_step
 
   def __getitem__(self, step: int) -> dict[str, np.ndarray]:
-    """Returns the slice of global batch start_step + step; each field uint8[b, size, size, 3], `index` int64[b]."""
+    """Returns the slice of global batch start_step + step; each field uint8[b, size, size, 3], `index` int64[b].
+
+    `origin` str[b, pictures] and `corrupt` str[b] are those of `sampling.Sampler.fields`.
+    """
     share = self._batch_size // self._process_count
     begin = (self._start_step + int(step)) * self._batch_size + self._process_index * share
-    examples = [sampling.make_example(self.open(), self._sampler, self._seed, position, self._options)
-                for position in range(begin, begin + share)]
+    examples = [self._example(position) for position in range(begin, begin + share)]
+    if self.notes is not None:
+      self.notes.begin(f'having made examples {begin} to {begin + share - 1}')
     return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+
+  def _example(self, position: int) -> dict[str, np.ndarray]:
+    if self.notes is not None:
+      self.notes.begin(f'making example {position} of clip')
+    return sampling.make_example(self.open(), self._sampler, self._seed, position, self._options)
 
   def open(self) -> sampling.Population:
     """Opens the records; called early to find a user's mistakes before any worker starts."""
     if self._population is None:
-      self._population = sampling.Population(Clips(self._records_dir, self._split), self._sampler, self._cache_bytes)
+      clips, note = Clips(self._records_dir, self._split), None if self.notes is None else self.notes.add
+      self._population = sampling.Population(clips, self._sampler, self._cache_bytes, note)
     return self._population
 
   def __getstate__(self):
@@ -69,15 +84,17 @@ class Batches:
 
   def __setstate__(self, state):
     self.__dict__.update(state)
-    _end_with_parent()
+    _end_with_parent(self.notes)
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(notes: Notes | None) -> None:
   """Ends a worker when its trainer is killed; it would wait for it forever, holding its memory."""
   parent = multiprocessing.parent_process()
 
   def wait():
     parent.join()
+    if notes is not None:
+      shutil.rmtree(notes.folder, ignore_errors=True)  # the trainer, had it lived, would have
     os._exit(1)
 
   if parent is not None:
@@ -89,6 +106,8 @@ class Loader(Iterator[dict[str, np.ndarray]]):
 
   def __init__(self, batches: Batches, workers: int):
     batches.open()
+    self._folder = tempfile.TemporaryDirectory(prefix='edtalk-workers-') if workers else None
+    self._notes = batches.notes = Notes(self._folder.name) if self._folder else None
     if not flags.FLAGS.is_parsed():
       flags.FLAGS.mark_as_parsed()  # Grain's workers read absl's flags, which nobody parses outside absl.app.run
     # One reading thread for each worker: decoding holds the interpreter's lock most of the time.
@@ -108,15 +127,25 @@ class Loader(Iterator[dict[str, np.ndarray]]):
       self.close()
       # Grain adds the worker's traceback; the message alone says which clip.
       raise DataError(str(error)) from None
-    except BaseException:
+    except BaseException as error:
+      lost = self._notes.of_the_dead() if self._notes else {}
       self.close()
+      if isinstance(error, RuntimeError) and lost:  # Grain looks at its workers once a second
+        raise _lost(str(error), list(lost.values())) from None
       raise
+
+  def doing(self) -> list[str]:
+    """What each worker is at, for a report of a loader that hangs."""
+    return [f'data worker {process}: {text}' for process, text in self._notes.all().items()] if self._notes else []
 
   def close(self) -> None:
     """Ends the workers; later calls of `next` stop."""
     iterator, self._iterator = self._iterator, None
     if iterator is not None and hasattr(iterator, 'close'):
       iterator.close()
+    if self._folder is not None:
+      self._folder.cleanup()
+      self._folder = self._notes = None
 
   def __enter__(self) -> 'Loader':
     return self
@@ -125,9 +154,18 @@ class Loader(Iterator[dict[str, np.ndarray]]):
     self.close()
 
 
+def _lost(message: str, doing: list[str]) -> WorkerLost:
+  """The error that says what killed which worker, from Grain's message and the workers' notes."""
+  found = re.search(r'exit code (-?\d+)', message)
+  code = int(found.group(1)) if found else 0
+  how = f'was killed by signal {-code}' if code < 0 else f'ended with exit code {code}'
+  hint = ' (out of memory, if nobody else killed it: lower data.workers)' if code == -9 else ''
+  return WorkerLost(f'a data worker {how}{hint}, {"; another ".join(doing)}; run the same command again to go on')
+
+
 def make_loader(records_dir: str | os.PathLike, *, split: str, sampler: str, image_size: int, batch_size: int,
                 seed: int, start_step: int = 0, process_index: int = 0, process_count: int = 1, workers: int = 2,
-                mouth_canvas: int = 0) -> Loader:
+                mouth_canvas: int = 0, skip_corrupt: bool = False) -> Loader:
   """Returns the endless batches of one process.
 
   Args:
@@ -142,14 +180,16 @@ def make_loader(records_dir: str | os.PathLike, *, split: str, sampler: str, ima
     workers: worker processes; 0 decodes in this one. They are spawned, so a script that uses them needs
       `if __name__ == '__main__'`.
     mouth_canvas: see `transforms.swap_mouth`.
+    skip_corrupt: whether other draws take the place of those that meet corrupt records; else they are errors.
 
   Raises:
     DataError: here for missing records or an empty split, and from `next` for a corrupt record, naming it.
+    WorkerLost: from `next`, a second or two after a worker died, naming the clip it was at.
     ValueError: if a number does not fit.
   """
   if workers < 0:
     raise ValueError(f'workers must be at least 0, got {workers}')
   batches = Batches(records_dir, split=split, sampler=sampler, image_size=image_size, batch_size=batch_size, seed=seed,
                     start_step=start_step, process_index=process_index, process_count=process_count,
-                    mouth_canvas=mouth_canvas)
+                    mouth_canvas=mouth_canvas, skip_corrupt=skip_corrupt)
   return Loader(batches, workers)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from data_pipeline import index
 from data_pipeline.datasets import schema
-from data_pipeline.errors import DataError
+from data_pipeline.errors import CorruptRecord, DataError
 from data_pipeline.index import ClipInfo
 
 
@@ -105,7 +105,7 @@ class Clip:
         image = image.resize((size, size), Image.Resampling.BILINEAR)
       return np.asarray(image.convert('RGB') if image.mode != 'RGB' else image)
     except (OSError, ValueError, SyntaxError) as error:
-      raise DataError(f'clip {self.clip_id}, frame {index}: corrupt picture ({error})') from None
+      raise CorruptRecord(f'clip {self.clip_id}, frame {index}: corrupt picture ({error})') from None
 
   def frames(self, size: int | None = None) -> np.ndarray:
     """Returns all frames, uint8[n, size, size, 3]."""
@@ -156,8 +156,13 @@ class Clips:
     try:
       return read()
     except Exception as error:  # ArrayRecord, protobuf and TFDS raise what they like; the user needs to know where
-      raise DataError(f'{self._shard_of(number)}: record {number} of split {self.split!r} is corrupt '
-                      f'({_one_line(error)}); delete this file and run edtalk prepare again') from None
+      shard, reason = self._shard_of(number), _one_line(error)
+      # ArrayRecord has a checksum of every record, and speaks of the disk's faults by the same type of error.
+      if isinstance(error, (OSError, MemoryError)) or (type(error) is RuntimeError and 'Corrupted' not in str(error)):
+        raise DataError(f'{shard}: record {number} of split {self.split!r} cannot be read ({reason})') from error
+      clip = f'clip {self._index.clips[self.split][number].clip_id}, ' if self._index else ''
+      raise CorruptRecord(f'{shard}: record {number} of split {self.split!r} is corrupt ({clip}{reason})',
+                          'delete this file and run edtalk prepare again') from None
 
   def _shard_of(self, number: int) -> pathlib.Path:
     ends = np.cumsum(self._lengths)

@@ -7,16 +7,17 @@ position is found in constant time and memory. A sampler is data: later stages a
 import dataclasses
 import functools
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from data_pipeline import transforms
-from data_pipeline.errors import DataError
+from data_pipeline.errors import CorruptRecord, DataError
 from data_pipeline.records import Clip, ClipInfo, Clips
 
 _MASK = (1 << 64) - 1
+_SUBSTITUTES = 64  # draws in the place of one that met a corrupt record; then it is more than an accident
 _ROUNDS = 4  # of the Feistel network; four give a strong pseudo-random permutation (Luby & Rackoff, 1988)
 
 
@@ -27,10 +28,12 @@ class Options:
   Attributes:
     size: side of the images in pixels.
     mouth_canvas: see `transforms.swap_mouth`.
+    skip_corrupt: whether another draw takes the place of one that meets a corrupt record.
   """
 
   size: int
   mouth_canvas: int = 0
+  skip_corrupt: bool = False
 
 
 class Draw(NamedTuple):
@@ -51,7 +54,9 @@ class Sampler:
 
   Attributes:
     name: as in `SAMPLERS`.
-    fields: image fields of an example, uint8[size, size, 3]; besides, each example has `index`, an int64.
+    fields: image fields of an example, uint8[size, size, 3]. Besides, each example has its position `index`, int64;
+      `origin`, str[pictures], the frames that it is made of as 'source=clip:frame'; and `corrupt`, a str that names the
+      corrupt records whose place it takes, '' where there are none.
     usable: whether a clip can begin an example.
     example: makes the fields from (population, draw, options).
   """
@@ -68,12 +73,14 @@ class Population:
   The first clips that fit `cache_bytes` stay in memory. An epoch visits each clip once, so that least-recently-used
   would throw out each clip just before it comes again; keeping a fixed part hits as often as its share of the data.
 
+  `note` is told each clip before it is read.
+
   Raises:
     DataError: if the split has none.
   """
 
-  def __init__(self, clips: Clips, sampler: Sampler, cache_bytes: int = 0):
-    self.clips = clips
+  def __init__(self, clips: Clips, sampler: Sampler, cache_bytes: int = 0, note: Callable[[str], None] | None = None):
+    self.clips, self._note = clips, note
     self._cache: dict[int, Clip] = {}
     self._cache_left = cache_bytes
     self.infos: Sequence[ClipInfo] = clips.infos
@@ -84,6 +91,8 @@ class Population:
 
   def clip(self, number: int) -> Clip:
     """Returns a clip, from memory or from the records."""
+    if self._note is not None:
+      self._note(self.infos[number].clip_id)
     if (cached := self._cache.get(number)) is not None:
       return cached
     clip = self.clips[number]
@@ -108,15 +117,36 @@ class Population:
 
 def make_example(population: Population, sampler: Sampler, seed: int, position: int,
                  options: Options) -> dict[str, np.ndarray]:
-  """Returns example `position` (0, 1, ... without end) of the order that `seed` gives; see `Sampler.fields`."""
-  epoch, place = divmod(position, len(population.usable))
-  clip = population.usable[permute(place, len(population.usable), _mix(seed, epoch))]
-  # The key holds seed and position, the counter's top word the sampler, so that no two examples share a stream.
-  counter = np.array([0, 0, 0, zlib.crc32(sampler.name.encode())], np.uint64)
+  """Returns example `position` (0, 1, ... without end) of the order that `seed` gives; see `Sampler.fields`.
+
+  With `options.skip_corrupt`, a draw that meets a corrupt record is made again from the numbers that follow for this
+  position. So it is a function of seed, position and the records as they are, whichever process makes it.
+
+  Raises:
+    CorruptRecord: without `skip_corrupt`, or if every substitute meets one too.
+  """
+  corrupt: list[str] = []
+  for attempt in range(1 + _SUBSTITUTES):
+    try:
+      example = sampler.example(population, _draw(population, sampler, seed, position, attempt), options)
+      return {**example, 'index': np.int64(position), 'corrupt': np.array(' | '.join(corrupt))}
+    except CorruptRecord as error:
+      if not options.skip_corrupt:
+        raise CorruptRecord(error.what, 'prepare the records again, or set data.on_corrupt=skip') from None
+      corrupt += [error.what] * (error.what not in corrupt)
+  raise CorruptRecord(f'example {position} and {_SUBSTITUTES} substitutes met corrupt records, the first: {corrupt[0]}',
+                      'prepare the records again')
+
+
+def _draw(population: Population, sampler: Sampler, seed: int, position: int, attempt: int) -> Draw:
+  # The key holds seed and position, the counter's top words sampler and attempt, so that no two draws share a stream.
+  counter = np.array([0, 0, attempt, zlib.crc32(sampler.name.encode())], np.uint64)
   key = np.array([seed & _MASK, position], np.uint64)
   rng = np.random.Generator(np.random.Philox(key=key, counter=counter))
-  example = sampler.example(population, Draw(clip, rng), options)
-  return {**example, 'index': np.int64(position)}
+  epoch, place = divmod(position, len(population.usable))
+  if attempt:
+    place = int(rng.integers(len(population.usable)))
+  return Draw(population.usable[permute(place, len(population.usable), _mix(seed, epoch))], rng)
 
 
 def permute(place: int, length: int, key: int) -> int:
@@ -167,8 +197,8 @@ def _reconstruction(population: Population, draw: Draw, options: Options) -> dic
   if group:
     number = group[draw.rng.integers(len(group))]
     source = clip if number == draw.clip else population.clip(number)
-  return {'source': source.frame(int(draw.rng.integers(len(source))), options.size),
-          'target': clip.frame(int(draw.rng.integers(len(clip))), options.size)}
+  return _pictures({'source': (source, int(draw.rng.integers(len(source)))),
+                    'target': (clip, int(draw.rng.integers(len(clip))))}, options.size)
 
 
 def _mouth_pose(population: Population, draw: Draw, options: Options) -> dict[str, np.ndarray]:
@@ -180,19 +210,26 @@ def _mouth_pose(population: Population, draw: Draw, options: Options) -> dict[st
   first = population.clip(draw.clip)
   other = population.usable[draw.rng.integers(len(population.usable))]
   second = first if other == draw.clip else population.clip(other)
-  source_a, target_a, landmarks_a = _pair(first, draw.rng, options.size)
-  source_b, target_b, landmarks_b = _pair(second, draw.rng, options.size)
+  (source_a, target_a), (source_b, target_b) = _pair(first, draw.rng), _pair(second, draw.rng)
+  pictures = _pictures({'source_a': (first, source_a), 'source_b': (second, source_b),
+                        'target_a': (first, target_a), 'target_b': (second, target_b)}, options.size)
+  a, landmarks_a = pictures['target_a'], first.landmarks(options.size)[target_a]
+  b, landmarks_b = pictures['target_b'], second.landmarks(options.size)[target_b]
   swap = functools.partial(transforms.swap_mouth, canvas=options.mouth_canvas)
-  return {'source_a': source_a, 'source_b': source_b, 'target_a': target_a, 'target_b': target_b,
-          'target_a_mouth_b': swap(target_b, landmarks_b, target_a, landmarks_a),
-          'target_b_mouth_a': swap(target_a, landmarks_a, target_b, landmarks_b)}
+  return {**pictures, 'target_a_mouth_b': swap(b, landmarks_b, a, landmarks_a),
+          'target_b_mouth_a': swap(a, landmarks_a, b, landmarks_b)}
 
 
-def _pair(clip: Clip, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Returns an identity frame, a target frame, and the target's landmarks."""
+def _pair(clip: Clip, rng: np.random.Generator) -> tuple[int, int]:
+  """Returns an identity frame and a target frame with landmarks."""
   valid = np.flatnonzero(clip.landmarks_valid)
-  source, target = (int(valid[rng.integers(len(valid))]) for _ in range(2))
-  return clip.frame(source, size), clip.frame(target, size), clip.landmarks(size)[target]
+  return int(valid[rng.integers(len(valid))]), int(valid[rng.integers(len(valid))])
+
+
+def _pictures(frames: Mapping[str, tuple[Clip, int]], size: int) -> dict[str, np.ndarray]:
+  """Decodes frames by field name, and says in `origin` which they are."""
+  origin = np.array([f'{name}={clip.clip_id}:{number}' for name, (clip, number) in frames.items()])
+  return {**{name: clip.frame(number, size) for name, (clip, number) in frames.items()}, 'origin': origin}
 
 
 SAMPLERS = {sampler.name: sampler for sampler in (

@@ -18,8 +18,9 @@ from edtalk_jax._version import __version__
 from edtalk_jax.config import Config, UserError
 
 FILE = 'config.json'
-# Changing these between two starts of a run changes neither the examples nor the mathematics of a step.
-FREE = ('run.steps', 'log.', 'checkpoint.', 'data.workers', 'mesh.', 'guard.')
+# Changing these between two starts of a run changes neither the mathematics of a step nor the examples, but for those
+# that meet a corrupt record: a run that stopped there may go on without it.
+FREE = ('run.steps', 'log.', 'checkpoint.', 'data.workers', 'data.on_corrupt', 'mesh.', 'guard.')
 
 
 def describe(config: Config, about: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def train(config: Config, workdir: str, data: str, start_from: str | None = None
       return
     frozen = programs.place_frozen(stage.init_frozen())
     state = _first_state(config, stage, programs, folder, latest, start_from, say)
-    held_out = _held_out(config, stage, data)
+    held_out = _held_out(config, stage, data, say)
     batches = _batches(
       config, stage, data, split='train', workers=config.data.workers, start_step=int(state.step)
     )
@@ -144,12 +144,15 @@ def _first_state(
   return state.replace(**params)
 
 
-def _held_out(config: Config, stage: Stage, data: str) -> list[HostBatch]:
+def _held_out(config: Config, stage: Stage, data: str, say: Say) -> list[HostBatch]:
   """The first batches of the validation split, if there is one: the same at every checkpoint, kept on the host."""
   if not config.log.validate_batches or 'val' not in records.splits(data):
     return []
   with contextlib.closing(_batches(config, stage, data, split='val', workers=0, start_step=0)) as batches:
-    return [next(batches) for _ in range(config.log.validate_batches)]
+    found = [next(batches) for _ in range(config.log.validate_batches)]
+  for text in sorted({str(text) for batch in found for text in batch.get('corrupt', ()) if text}):
+    say(f'validation: {text}; other clips take its place (data.on_corrupt=skip)')
+  return found
 
 
 def _batches(
@@ -167,4 +170,5 @@ def _batches(
     process_count=jax.process_count(),
     workers=workers,
     mouth_canvas=config.data.mouth_canvas,
+    skip_corrupt=config.data.on_corrupt == 'skip',
   )

@@ -6,6 +6,7 @@ import pathlib
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 
 from edtalk_jax.terminal import STOPPED
 
@@ -20,7 +21,15 @@ class Watchdog:
   told to end the process.
   """
 
-  def __init__(self, workdir: pathlib.Path, seconds: float, *, end: bool = False, process: int = 0):
+  def __init__(
+    self,
+    workdir: pathlib.Path,
+    seconds: float,
+    *,
+    end: bool = False,
+    process: int = 0,
+    also: Callable[[], Sequence[str]] = list,
+  ):
     """Prepares the watchdog.
 
     Args:
@@ -29,8 +38,9 @@ class Watchdog:
       end: ends the process at once with exit code 3 instead of waiting on. No destructor runs and nothing is saved: the
         thread that would do so hangs.
       process: of several.
+      also: gives further lines for the report.
     """
-    self._folder, self._seconds, self._end, self._process = workdir / FOLDER, seconds, end, process
+    self._folder, self._seconds, self._end, self._process, self._also = workdir / FOLDER, seconds, end, process, also
     self._doing, self._since, self._patience = 'start', time.monotonic(), 1.0
     self._stop = threading.Event()
     self._thread = threading.Thread(target=self._watch, name='watchdog', daemon=True)
@@ -73,7 +83,7 @@ class Watchdog:
       self._folder.mkdir(parents=True, exist_ok=True)
       path = self._folder / f'{time.strftime("%Y%m%d-%H%M%S")}-{self._process}.txt'
       with path.open('w', encoding='utf-8') as file:
-        file.write(f'{doing}: no progress for {seconds:.0f} s\n\n')
+        file.write('\n'.join([f'{doing}: no progress for {seconds:.0f} s', *self._also(), '', '']))
         file.flush()
         faulthandler.dump_traceback(file=file)
       stacks = f'stacks of all threads above and in {path}'

@@ -69,7 +69,7 @@ def test_permutation_is_spread_evenly():
 @pytest.mark.parametrize('name', list(sampling.SAMPLERS))
 def test_batches_have_the_promised_fields(prepared, name):
   batch = batches(prepared, name)[0]
-  assert set(batch) == {*sampling.get(name).fields, 'index'}
+  assert set(batch) == {*sampling.get(name).fields, 'index', 'origin', 'corrupt'}
   for field in sampling.get(name).fields:
     assert batch[field].shape == (4, 32, 32, 3) and batch[field].dtype == np.uint8
   np.testing.assert_array_equal(batch['index'], np.arange(4))
@@ -99,7 +99,7 @@ def test_frames_without_landmarks_are_never_swapped(prepared):
   clips = records.Clips(prepared, 'train')
   (clip,) = [c for c in clips if c.record.video_id == 'x3' and not c.landmarks_valid.all()]
   rng = np.random.default_rng(0)
-  marks = {tuple(sampling._pair(clip, rng, 64)[2][8]) for _ in range(300)}
+  marks = {tuple(clip.landmarks(64)[sampling._pair(clip, rng)[1], 8]) for _ in range(300)}
   invalid = {tuple(point) for point in clip.landmarks(64)[~clip.landmarks_valid, 8]}
   assert len(marks) > 10 and not marks & invalid
 
