@@ -82,7 +82,8 @@ class Checkpoints:
       'arrays': describe(parts),
     }
     with self._errors(step):
-      self._shelf.prepare(sum(leaf.nbytes for leaf in jax.tree.leaves(parts)))
+      if jax.process_index() == 0:
+        self._shelf.prepare(step, sum(leaf.nbytes for leaf in jax.tree.leaves(parts)))
       self._orbax.save(
         self._shelf.part(step),
         args=ocp.args.Composite(**{name: ocp.args.PyTreeSave(part) for name, part in parts.items()}),

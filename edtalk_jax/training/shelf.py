@@ -92,9 +92,10 @@ class Shelf:
       )
     return None
 
-  def prepare(self, size: int) -> None:
-    """Makes the folder, and raises OSError if its disk has no room for `size` bytes."""
-    self.folder.mkdir(parents=True, exist_ok=True)
+  def prepare(self, step: int, size: int) -> None:
+    """Raises OSError if a checkpoint of `size` bytes cannot be written here, before a save has begun in many threads."""
+    self.part(step).mkdir(parents=True)
+    self.part(step).rmdir()
     free = shutil.disk_usage(self.folder).free
     if free < size:
       raise OSError(f'{os.strerror(errno.ENOSPC)}: it needs {size / 1e6:.2f} MB, {free / 1e6:.2f} MB are free')
