@@ -49,12 +49,13 @@ class Scores:
   disentanglement: dict[str, Score]  # space; and 'mean'
   completeness: dict[str, Score]  # group; and 'mean'. NaN with one space, which cannot share
   sap: dict[str, Score]  # group; and 'mean'. NaN with one space
-  frames: int
-  identities: int
+  frames: int  # scored
+  identities: int  # scored
+  fitted_identities: int  # all people from whom probes were fitted, those scored included
 
 
 def score(codes: Mapping[str, np.ndarray], factors: Mapping[str, np.ndarray], identities: Sequence[str],
-          groups: Mapping[str, Sequence[str]], *, seed: int = 0) -> Scores:
+          groups: Mapping[str, Sequence[str]], *, scored: np.ndarray | None = None, seed: int = 0) -> Scores:
   """Scores codes against the factors that made the pictures.
 
   Args:
@@ -62,6 +63,7 @@ def score(codes: Mapping[str, np.ndarray], factors: Mapping[str, np.ndarray], id
     factors: name -> float[frames]; one that does not vary has no R2 (NaN) and is left out of its group.
     identities: of every frame.
     groups: name -> names of its factors. A group in which nothing varies is NaN and counts nowhere.
+    scored: bool[frames]; frames of people who only help to fit the probes are False. Default: all count.
     seed: of folds and bootstrap.
 
   Raises:
@@ -75,9 +77,11 @@ def score(codes: Mapping[str, np.ndarray], factors: Mapping[str, np.ndarray], id
       raise ValueError(f'{label} has {len(array)} frames, identities {len(identities)}')
   errors = {space: held_out_errors(np.asarray(code, np.float64), wanted, identities, seed)
             for space, code in codes.items()}
-  draws = _draws(len(np.unique(identities)), seed)
+  scored = np.ones(len(identities), bool) if scored is None else np.asarray(scored, bool)
+  people = len(np.unique(identities[scored]))
+  draws = _draws(people, seed)
   # [draws, spaces, factors]
-  r2 = np.stack([_r2(error, wanted, identities, draws) for error in errors.values()], axis=1)
+  r2 = np.stack([_r2(error[scored], wanted[scored], identities[scored], draws) for error in errors.values()], axis=1)
   members = [[names.index(name) for name in group] for group in groups.values()]
   r = importance(np.where(_surely_positive(r2), r2, np.minimum(r2, 0.0)), members)
   completeness_, disentanglement_ = completeness(r), disentanglement(r)
@@ -88,7 +92,7 @@ def score(codes: Mapping[str, np.ndarray], factors: Mapping[str, np.ndarray], id
     disentanglement=_named([*codes, 'mean'], np.column_stack([disentanglement_, _weighted(disentanglement_, r, 2)])),
     completeness=_named([*groups, 'mean'], np.column_stack([completeness_, _weighted(completeness_, r, 1)])),
     sap=_named([*groups, 'mean'], np.column_stack([sap_, _mean(sap_)])),
-    frames=len(identities), identities=len(np.unique(identities)))
+    frames=int(scored.sum()), identities=people, fitted_identities=len(np.unique(identities)))
 
 
 def held_out_errors(code: np.ndarray, factors: np.ndarray, identities: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -73,10 +73,14 @@ def matrix(driven: Sequence[Driven], natural: Natural, *, seed: int = 0) -> Matr
 def _row(space: str, driven: Sequence[Driven], natural: Natural, seed: int) -> tuple[Row, np.ndarray]:
   """Returns the row of a space and the draws of its dominance."""
   identities = [d.identity for d in driven]
-  squares = resampled_means([(d.changes / natural.spread) ** 2 for d in driven], identities, seed=seed)
+  moves = natural.spread > 1e-9  # what never moves in the data has no unit, and is left out
+  unit = np.where(moves, natural.spread, 1.0)
+  squares = resampled_means([(d.changes / unit) ** 2 for d in driven], identities, seed=seed)
+  squares[:, ~moves] = np.nan
   columns = {}
   for group, members in face_measures.GROUPS.items():
-    columns[group] = np.sqrt(squares[:, [face_measures.NAMES.index(name) for name in members]].mean(axis=1))
+    chosen = [k for k, name in enumerate(face_measures.NAMES) if name in members and moves[k]]
+    columns[group] = np.sqrt(squares[:, chosen].mean(axis=1)) if chosen else np.full(len(squares), np.nan)
   own = columns.get(space, np.full(len(squares), np.nan))
   total = sum(columns.values())
   dominance = own / np.where(total > 0, total, np.nan)

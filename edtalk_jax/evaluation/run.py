@@ -68,6 +68,7 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
     if leakage:
       task = bar.add_task('', total=None)
       found = spaces.measure(model, clips, spaces.limited(settings.clips, settings.seed), detector=detector,
+                             fit=_others(data, split, clips),
                              progress=lambda what: bar.update(task, description=what))
       notes += found.notes
     else:
@@ -98,6 +99,13 @@ def _detector(wanted: bool) -> tuple[Any, list[str]]:
     return faces.LandmarkDetector().detect, []
   except DataError as error:
     return None, [f'No landmark metrics: {error}']
+
+
+def _others(data: str, split: str, clips: records.Clips) -> records.Clips | None:
+  """Returns the clips of the people trained on, where factors are known and they are not those evaluated."""
+  if split == 'train' or clips[0].factors is None or 'train' not in records.splits(data):
+    return None
+  return records.Clips(data, 'train')
 
 
 def _about(workdir, which, model, data, clips, split, settings: Settings) -> dict[str, Any]:

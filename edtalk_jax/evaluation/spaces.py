@@ -32,6 +32,8 @@ class Settings:
 
   clips: int = 60  # whose weights are read, identities in turn; 0: all
   frames: int = 15  # of each of them, evenly spaced; 0: all
+  fit_clips: int = 120  # of people who only help to fit the probes of true factors; 0: all
+  fit_frames: int = 8
   driven: leakage.Settings = dataclasses.field(default_factory=leakage.Settings)
   pictures: int = 3  # portraits that are swept through the spaces
   seed: int = 0
@@ -67,7 +69,7 @@ def limited(clips: int, seed: int) -> Settings:
 
 
 def measure(model: Model, clips, settings: Settings | None = None, *, detector: landmark_metrics.Detect | None = None,
-            progress: Callable[[str], None] = lambda what: None) -> Spaces:
+            fit: Any = None, progress: Callable[[str], None] = lambda what: None) -> Spaces:
   """Measures the scores against true factors (rendered data) and the leakage matrix (with a detector).
 
   Args:
@@ -75,12 +77,17 @@ def measure(model: Model, clips, settings: Settings | None = None, *, detector: 
     clips: `data_pipeline.records.Clips` of people the model was not trained on.
     settings: how much; default: `Settings()`.
     detector: of landmarks, on uint8[256, 256, 3]; None: no leakage matrix.
+    fit: clips of other people (such as those trained on) that help to fit the probes of true factors but are not
+      scored: a probe that has seen a handful of people mistakes their faces for motion.
     progress: called with a word on what is next, many times.
   """
   settings = settings or Settings()
   progress('reading motion weights')
-  codes = read_codes(model, clips, settings)
-  scores, notes = score_codes(codes, settings.seed)
+  codes = read_codes(model, clips, settings.clips, settings.frames, settings.seed)
+  more = None
+  if fit is not None and codes.factors is not None:
+    more = read_codes(model, fit, settings.fit_clips, settings.fit_frames, settings.seed)
+  scores, notes = score_codes(codes, more, settings.seed)
   true = true_frames.find(clips)
   driven = settings.driven
   pairs = protocols.pairs(clips.infos, count=driven.portraits, frames=driven.frames, seed=driven.seed)
@@ -90,18 +97,17 @@ def measure(model: Model, clips, settings: Settings | None = None, *, detector: 
   elif detector is None:
     notes.append('Leakage between the spaces was not measured: it needs landmarks.')
   else:
-    matrix, more = measure_leakage(model, clips, pairs, driven, detector, true, progress)
-    notes += more
+    matrix, unmeasured = measure_leakage(model, clips, pairs, driven, detector, true, progress)
+    notes += unmeasured
   progress('painting sweeps')
   pictures = sweeps.sweep(model, clips, pairs[:settings.pictures], codes.weights, codes.identities, true)
   return Spaces(codes, scores, matrix, pictures, notes)
 
 
-def read_codes(model: Model, clips, settings: Settings) -> Codes:
-  """Returns the weights of evenly spaced frames."""
+def read_codes(model: Model, clips, count: int, frames: int, seed: int) -> Codes:
+  """Returns the weights of evenly spaced frames of `count` clips, identities in turn; 0: all."""
   weights, factors, identities = [], [], []
-  for number, indices in protocols.survey(clips.infos, count=settings.clips, frames=settings.frames,
-                                          seed=settings.seed):
+  for number, indices in protocols.survey(clips.infos, count=count, frames=frames, seed=seed):
     clip = clips[number]
     weights.append(model.motion(np.stack([clip.frame(j, model.image_size) for j in indices])))
     identities += [clip.identity] * len(indices)
@@ -113,13 +119,25 @@ def read_codes(model: Model, clips, settings: Settings) -> Codes:
                identities)
 
 
-def score_codes(codes: Codes, seed: int = 0) -> tuple[disentanglement.Scores | None, list[str]]:
-  """Returns the scores against the true factors, or None and the sentence that says why."""
+def score_codes(codes: Codes, fit: Codes | None = None,
+                seed: int = 0) -> tuple[disentanglement.Scores | None, list[str]]:
+  """Returns the scores of `codes` against the true factors, or None and the sentence that says why.
+
+  Args:
+    codes: that are scored.
+    fit: of other people, that help to fit the probes.
+    seed: of folds and bootstrap.
+  """
   if codes.factors is None:
     return None, []
-  if (people := len(set(codes.identities))) < 3:
-    return None, [f'No R2, DCI and SAP: three identities are needed to hold out in turn, the split has {people}.']
-  return disentanglement.score(codes.weights, codes.factors, codes.identities, true_frames.GROUPS, seed=seed), []
+  parts = [codes] if fit is None or fit.factors is None else [codes, fit]
+  identities = [identity for part in parts for identity in part.identities]
+  if (people := len(set(identities))) < 3:
+    return None, [f'No R2, DCI and SAP: three identities are needed to hold out in turn, there are {people}.']
+  return disentanglement.score(
+    {space: np.concatenate([part.weights[space] for part in parts]) for space in codes.weights},
+    {name: np.concatenate([part.factors[name] for part in parts]) for name in codes.factors},
+    identities, true_frames.GROUPS, scored=np.arange(len(identities)) < len(codes.identities), seed=seed), []
 
 
 def measure_leakage(model: Model, clips, pairs: Sequence[protocols.Pair], settings: leakage.Settings,

@@ -86,6 +86,19 @@ def test_only_what_holds_for_new_people_counts(factors):
   assert scores.r2['mouth']['opening'].value < 0.1
 
 
+def test_people_who_only_help_to_fit_are_not_scored(factors):
+  """Half of the people have codes of noise: their R2 is nil, that of the others is what it would be without noise."""
+  scored = np.arange(600) < 300
+  codes = _codes(factors)
+  worse = {name: np.where(scored[:, None], code, np.random.default_rng(4).normal(size=code.shape))
+           for name, code in codes.items()}
+  clean = disentanglement.score(codes, factors, IDENTITIES, GROUPS, scored=scored)
+  assert (clean.identities, clean.fitted_identities, clean.frames) == (6, 12, 300)
+  assert clean.r2['pose']['yaw'].value > 0.9999
+  noise = disentanglement.score(worse, factors, IDENTITIES, GROUPS, scored=~scored)
+  assert noise.r2['pose']['yaw'].value < disentanglement.NOISE
+
+
 def test_factors_that_do_not_vary_are_undefined_not_zero(factors):
   still = {**factors, 'width': np.full(600, 0.3), 'smile': np.zeros(600), 'furrow': np.zeros(600)}
   scores = disentanglement.score(_codes(factors), still, IDENTITIES, GROUPS)
