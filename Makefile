@@ -1,8 +1,8 @@
-# make demo: from videos to an animated portrait; CLIPS=folder names them, without it synthetic heads are rendered.
+# make demo: from videos to an animated portrait; on synthetic heads, or on the videos of CLIPS=folder.
 # make test: the test suite. Both install what they need into VENV.
 PYTHON ?= python3
 VENV ?= .venv
-CLIPS ?= $(wildcard ../shared/corpus/clips)
+CLIPS ?=
 OUT ?= runs/demo
 RECONSTRUCTION_STEPS ?= 1000
 MOUTH_POSE_STEPS ?= 160

@@ -38,7 +38,7 @@ class Evidence:
   clips: int = 400
   """Clips to train on, two of each person."""
   held_out: int = 120
-  """Clips of other people to measure on, two of each; 24 at least, as probes are tested on people they have not seen."""
+  """Clips of other people to measure on, two of each; at least 24, for probes are tested on people they never saw."""
   reconstruction_steps: int = 1500
   """Steps of the first stage."""
   mouth_pose_steps: int = 4000

@@ -1,5 +1,7 @@
 """The motion spaces: orthonormal, ordered, and frozen exactly where they should be."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -90,3 +92,12 @@ def test_relative_motion_of_an_unmoved_driver_is_the_source():
   moved = relative_weights(source, driver, driver)
   for name in moved:
     np.testing.assert_array_equal(moved[name], source[name])
+
+
+def test_without_orthogonality_vectors_keep_their_directions_at_unit_length():
+  raw = dataclasses.replace(CONFIG, orthonormal=False)
+  basis = Navigation(raw).apply(VARIABLES, method='basis')
+  vectors = np.concatenate([VARIABLES['params']['banks'][name] for name, _ in CONFIG.banks], axis=1)
+  np.testing.assert_allclose(basis, vectors / np.linalg.norm(vectors, axis=0), rtol=1e-5)
+  overlap = basis.T @ basis - np.eye(basis.shape[1])
+  assert np.abs(overlap).max() > 0.1  # random vectors of 32 numbers are far from orthogonal

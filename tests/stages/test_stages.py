@@ -71,6 +71,17 @@ def test_terms_are_per_example_and_weighted(mouth_pose):
   np.testing.assert_allclose(again['self_perceptual'], terms['self_perceptual'], rtol=1e-5)
 
 
+def test_the_ablation_takes_away_the_cross_reconstructions_and_nothing_else(mouth_pose):
+  config, run = mouth_pose
+  terms, _ = run(tiny.batch(config, size=4))
+  stage = stages.build(dataclasses.replace(config, loss=dataclasses.replace(config.loss, cross=0.0)))
+  params = stage.init(jax.random.key(0))
+  arguments = (params['model'], params['discriminator'], stage.init_frozen(), tiny.batch(config, size=4))
+  without, _ = jax.jit(stage.model_losses)(*arguments)
+  for name, values in terms.items():
+    np.testing.assert_allclose(without[name], 0 * values if name.startswith('cross') else values, rtol=1e-5)
+
+
 def test_navigation_only_freezes_the_rest():
   config = tiny.config('mouth_pose')
   stage = stages.build(dataclasses.replace(config, run=dataclasses.replace(config.run, train='navigation')))
