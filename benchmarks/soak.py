@@ -114,7 +114,8 @@ class Life:
         os.killpg(self._process.pid, signal.SIGKILL)
         raise Failed(f'processes still live {PATIENCE} s after one was killed: {self.tail()}')
       time.sleep(0.05)
-    self._reader.join(timeout=1)
+    self._reader.join()  # all who could write are gone
+    self._process.stdout.close()
     while self.poll(0) is not None:
       pass
 
