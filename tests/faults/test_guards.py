@@ -98,15 +98,15 @@ def test_a_loss_that_jumps_is_reported_once():
 
 @pytest.fixture
 def data(monkeypatch):
-  """Replaces records, loader and stage; the batches of the steps in the set that it returns are poison."""
-  bad: set[int] = set()
+  """Replaces records, loader and stage; the dictionary that it returns says which steps get which poison."""
+  bad: dict[int, str] = {}
 
   def make_loader(folder, *, start_step, batch_size, **_):
     step = start_step
     while True:
       index = np.arange(step * batch_size, (step + 1) * batch_size)
       origin = np.array([[f'source=clip{k}:0', f'target=clip{k}:1'] for k in index])
-      batch = toy.poison() if step + 1 in bad else toy.batch(step)
+      batch = toy.poison(bad[step + 1]) if step + 1 in bad else toy.batch(step)
       yield {**batch, 'index': index, 'origin': origin}
       step += 1
 
@@ -134,7 +134,7 @@ def lines(path):
 
 
 def test_a_run_goes_on_after_skipped_updates_and_names_their_examples(data, tmp_path):
-  data.update({2, 3, 5})
+  data.update(dict.fromkeys((2, 3, 5), 'loss'))
   said = []
   run.train(settings(), str(tmp_path), 'records', say=said.append)
   events = lines(tmp_path / 'events.jsonl')
@@ -161,7 +161,7 @@ def test_a_run_goes_on_after_skipped_updates_and_names_their_examples(data, tmp_
 
 
 def test_too_many_in_a_row_stop_the_run_and_leave_the_batch(data, tmp_path):
-  data.update({2, 4, 5, 6})
+  data.update(dict.fromkeys((2, 4, 5, 6), 'loss'))
   with pytest.raises(RunStopped, match=r'step 5: \S+ is nan; update skipped \(2 in a row\), guard\.stop_after=2; its '
                                        r'batch is in .*dumps/0000005\.npz'):  # fmt: skip
     run.train(settings(stop_after=2), str(tmp_path), 'records', say=lambda line: None)
@@ -173,6 +173,23 @@ def test_too_many_in_a_row_stop_the_run_and_leave_the_batch(data, tmp_path):
   run.train(settings(stop_after=2), str(tmp_path), 'records', say=lambda line: None)
   assert [line['step'] for line in lines(tmp_path / 'events.jsonl')] == [2]
   assert [line['step'] for line in lines(tmp_path / 'metrics.jsonl')] == [2, 3, 4, 6]
+
+
+def test_a_loss_that_jumps_is_told_and_changes_nothing(data, tmp_path):
+  data[25] = 'spike'
+  found = {}
+  for factor in (10.0, 0.0):
+    workdir, said, config = tmp_path / str(factor), [], settings(spike_factor=factor)
+    run.train(dataclasses.replace(config, run=dataclasses.replace(config.run, steps=30)), str(workdir), 'records',
+              say=said.append)  # fmt: skip
+    told = [line for line in said if line.startswith('step 25: loss 100') and 'jumps out of those before' in line]
+    assert len(told) == bool(factor)
+    found[factor] = [{k: v for k, v in line.items() if k != 'examples_per_second'}
+                     for line in lines(workdir / 'metrics.jsonl')]  # fmt: skip
+  assert found[10.0] == found[0.0]
+  (event,) = lines(tmp_path / '10.0' / 'events.jsonl')
+  assert (event['step'], event['event'], event['examples']) == (25, 'spike', [192, 199])
+  assert event['loss'] > 1000 > event['median'] and event['pictures'][0] == 'source=clip192:0'
 
 
 def test_a_state_that_is_not_finite_is_never_saved(data, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """A stage that compiles in a second, for tests of what happens around the step: colours of noise, two dense networks.
 
-Its poison are pictures of one value: batches of them give a loss, or a gradient alone, that is not finite.
+Its poison are pictures of one value: batches of them give a loss, or a gradient alone, that is not finite, or a loss
+that is much too high.
 """
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 from edtalk_jax.stages.stage import Stage
 from tests import tiny
 
-POISON = {'loss': 255, 'gradient': 254, 'discriminator': 253}
+POISON = {'loss': 255, 'gradient': 254, 'discriminator': 253, 'spike': 252}
 CONFIG = tiny.config('reconstruction')
 
 
@@ -20,7 +21,7 @@ def batch(seed: int, size: int = 8) -> dict[str, np.ndarray]:
 
 
 def poison(where: str = 'loss', size: int = 8) -> dict[str, np.ndarray]:
-  """A batch whose step is not finite."""
+  """A batch whose step goes wrong."""
   return {name: np.full_like(array, POISON[where]) for name, array in batch(0, size).items()}
 
 
@@ -52,7 +53,7 @@ def _model_losses(model, discriminator, frozen, batch):
   fake = jnp.tanh(_colour(batch['source']) @ model['encoder']['kernel']) @ kernel
   # The derivative of the root at 0 is infinite; its value is not.
   root = jnp.sqrt(jnp.where(is_bad('gradient'), 0.0, 1.0) * jnp.sum(kernel**2))
-  l1 = jnp.mean(jnp.abs(fake - real), -1) + 0.01 * root
+  l1 = jnp.mean(jnp.abs(fake - real), -1) + 0.01 * root + jnp.where(is_bad('spike'), 1e3, 0.0)
   terms = {'l1': jnp.where(is_bad('loss'), jnp.nan, l1), 'adversarial': jax.nn.softplus(-_score(discriminator, fake))}
   return terms, {'real': jnp.where(is_bad('discriminator'), jnp.inf, real), 'fake': fake}
 
