@@ -93,7 +93,7 @@ class Shelf:
     return None
 
   def prepare(self, step: int, size: int) -> None:
-    """Raises OSError if the checkpoint of `step`, of `size` bytes, cannot be written, before many threads have begun."""
+    """Raises OSError if the checkpoint of `step`, of `size` bytes, cannot be written, before threads have begun."""
     self.part(step).mkdir(parents=True)
     self.part(step).rmdir()
     free = shutil.disk_usage(self.folder).free
