@@ -1,6 +1,6 @@
 """What the guards cost: the step as trained, against the same step without them.
 
-  python -m benchmarks.guards                      # configs/tiny.py
+  python -m benchmarks.guards --config configs/tiny.py --stage reconstruction
   python -m benchmarks.guards --image-size 256 --batch 2 --rounds 10
 
 With guards a step selects between the old and the new state and is read on the host one step late (flags, loss spikes,
@@ -38,7 +38,6 @@ FIELDS = {
   'reconstruction': ('source', 'target'),
   'mouth_pose': ('source_a', 'source_b', 'target_a', 'target_b', 'target_a_mouth_b', 'target_b_mouth_a'),
 }
-TINY = pathlib.Path(__file__).parents[1] / 'configs' / 'tiny.py'
 
 
 @dataclasses.dataclass
@@ -139,17 +138,19 @@ def summary(seconds: np.ndarray, draws: int = 10_000) -> dict[str, float]:
 
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument('--image-size', type=int, help='pixels of the full-size model; default: configs/tiny.py')
-  parser.add_argument('--batch', type=int, default=2, help='examples, with --image-size')
+  parser.add_argument('--config', help='a file of configs/; default: the full-size model')
+  parser.add_argument('--image-size', type=int, default=256, help='pixels, without --config')
+  parser.add_argument('--batch', type=int, default=2, help='examples, without --config')
   parser.add_argument('--stage', choices=tuple(FIELDS), default='mouth_pose')
   parser.add_argument('--rounds', type=int, default=20, help='pairs of rounds')
   parser.add_argument('--steps', type=int, default=5, help='of a round')
   args = parser.parse_args()
-  if args.image_size:
-    changes = [f'model.image_size={args.image_size}', f'data.batch_size={args.batch}']
-    config = config_lib.apply_overrides(Config(), [*changes, f'run.stage={args.stage}'])
+  stage = f'run.stage={args.stage}'
+  if args.config:
+    config = config_lib.load(args.config, [stage])
   else:
-    config = config_lib.load(str(TINY), [f'run.stage={args.stage}'])
+    sizes = [f'model.image_size={args.image_size}', f'data.batch_size={args.batch}']
+    config = config_lib.apply_overrides(Config(), [*sizes, stage])
   seconds, (guarded, plain) = measure(config, args.rounds, args.steps)
   facts = {'device': jax.devices()[0].device_kind, 'image_size': config.model.image_size,
            'batch': config.data.batch_size, 'rounds': args.rounds, 'steps': args.steps}  # fmt: skip

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pathlib
+import sys
 from collections.abc import Callable
 
 import jax
@@ -113,7 +114,11 @@ class StepReader:
     for example, text in found.items():
       self._events.write(made.number, 'substituted', example=example, corrupt=text)
     for text in sorted({*found.values()} - self._corrupt):
-      self._say(f'step {made.number}: {text}; other clips take its place (data.on_corrupt=skip)')
+      line = f'step {made.number}: {text}; other clips take its place (data.on_corrupt=skip)'
+      if jax.process_index() == 0:
+        self._say(line)
+      else:  # no other process has read this share of the batch
+        print(f'process {jax.process_index()}: {line}', file=sys.stderr, flush=True)
       self._corrupt.add(text)
 
   def _tell(self, made: Made, event: str, **facts) -> None:
