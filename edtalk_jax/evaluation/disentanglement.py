@@ -4,10 +4,7 @@ EDTalk promises that spaces are independent, not single coordinates: any rotatio
 So a *space* (all weights of a bank) takes the place of one latent coordinate in the published scores, and a *group* of
 factors (mouth, pose, expression) that of one factor. Importance is what a linear probe can read:
 
-  R[s, g] = mean over the factors f of g that vary of max(0, R2[s, f]).
-
-There an R2 whose 95 % interval reaches 0 counts as 0, and so does an R below `NOISE`: the scores compare shares, and
-shares of noise would look like anything.
+  R[s, g] = mean over the factors f of g that vary of R2[s, f], where R2 below `NOISE` counts as 0.
 
 - DCI (Eastwood & Williams, ICLR 2018), with R as their matrix of importance:
   disentanglement of a space, 1 - H(R[s, :] / sum_g R[s, g]), entropy in base of the number of groups;
@@ -16,8 +13,9 @@ shares of noise would look like anything.
 - SAP (Kumar et al., ICLR 2018): R of the best space for a group minus R of the second best; plain mean over groups.
 
 All are 1 for spaces of which each tells everything about one group and nothing about the others, and 0 for codes that
-tell nothing: at chance R is 0, and a score without any importance is defined as 0. DCI is relative, so a space that
-knows little, but of one group only, scores high; read it beside R2 (their third score, informativeness) and SAP.
+tell nothing: at chance R is 0, and a score without any importance is defined as 0. DCI compares shares, so a space that
+knows little, but of one group only, scores high, and shares of next to nothing look like anything; read it with its
+interval and beside R2 (their third score, informativeness) and SAP, which is absolute.
 """
 
 import dataclasses
@@ -25,7 +23,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-NOISE = 0.01  # R below this is taken for none
+NOISE = 0.02  # R2 below this is taken for none; held out, a useless probe is at or below 0 but for chance
 RIDGE = tuple(10.0 ** np.arange(-4, 4))  # strengths tried, relative to the number of frames; codes have unit variance
 FOLDS = 5
 RESAMPLES = 1000
@@ -83,7 +81,7 @@ def score(codes: Mapping[str, np.ndarray], factors: Mapping[str, np.ndarray], id
   # [draws, spaces, factors]
   r2 = np.stack([_r2(error[scored], wanted[scored], identities[scored], draws) for error in errors.values()], axis=1)
   members = [[names.index(name) for name in group] for group in groups.values()]
-  r = importance(np.where(_surely_positive(r2), r2, np.minimum(r2, 0.0)), members)
+  r = importance(r2, members)
   completeness_, disentanglement_ = completeness(r), disentanglement(r)
   sap_ = sap(r)
   return Scores(
@@ -131,9 +129,8 @@ def held_out_errors(code: np.ndarray, factors: np.ndarray, identities: np.ndarra
 
 def importance(r2: np.ndarray, members: Sequence[Sequence[int]]) -> np.ndarray:
   """Returns R, float64[..., spaces, groups], of r2[..., spaces, factors]; `members` are the columns of each group."""
-  known = np.where(np.isnan(r2), np.nan, np.maximum(r2, 0.0))
-  r = np.stack([_mean(known[..., list(columns)]) for columns in members], axis=-1)
-  return np.where(r < NOISE, 0.0, r)
+  told = np.where(r2 < NOISE, 0.0, r2)  # keeps NaN
+  return np.stack([_mean(told[..., list(columns)]) for columns in members], axis=-1)
 
 
 def disentanglement(r: np.ndarray) -> np.ndarray:
@@ -219,11 +216,6 @@ def _by_person(values: np.ndarray, person: np.ndarray) -> np.ndarray:
   sums = np.zeros((person.max() + 1, values.shape[1]))
   np.add.at(sums, person, values)
   return sums
-
-
-def _surely_positive(r2: np.ndarray) -> np.ndarray:
-  """Returns bool[spaces, factors]: whether at most 2.5 % of r2[1 + RESAMPLES, spaces, factors] are 0 or less."""
-  return (r2[1:] <= 0).mean(axis=0) <= 0.025
 
 
 def _named(names: Sequence[str], draws: np.ndarray) -> dict[str, Score]:

@@ -27,8 +27,9 @@ thead th { white-space: nowrap; border-bottom: 1.5px solid var(--ink); font-size
 td:first-child small { white-space: normal; }
 tr.ours { background: var(--tint); font-weight: 600; } tr.gain td { color: var(--accent); }
 td small { display: block; white-space: nowrap; color: var(--soft); font-weight: 400; font-size: .78rem; }
-.wide { overflow-x: auto; } .wide td small { white-space: normal; } .wide th, .wide td { padding-left: .35rem; }
+.wide { overflow-x: auto; } .wide td small { white-space: normal; }
 .heat { margin: -.42rem -.6rem; padding: .42rem .6rem; } .heat.dark, .heat.dark small { color: #fff; }
+.wide th, .wide td { padding-left: .35rem; } .wide .heat { margin-left: -.35rem; padding-left: .35rem; }
 figure { margin: 1.3rem 0 1.9rem; } figcaption { margin-bottom: .4rem; } figcaption b { color: var(--ink); }
 .sheet { display: grid; gap: 4px 10px; align-items: center; }
 .sheet .portrait { grid-column: 2; align-self: center; }

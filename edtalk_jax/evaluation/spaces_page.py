@@ -3,7 +3,7 @@
 import math
 
 from edtalk_jax.evaluation import face_measures, page, pictures, sweeps, true_frames
-from edtalk_jax.evaluation.disentanglement import Score, Scores
+from edtalk_jax.evaluation.disentanglement import NOISE, Score, Scores
 from edtalk_jax.evaluation.leakage_matrix import COLUMNS, Matrix, Row
 from edtalk_jax.evaluation.spaces import Spaces
 
@@ -18,7 +18,7 @@ def section(spaces: Spaces) -> str:
     parts += [_LEAKAGE, leakage_table(spaces.matrix), _leakage_note(spaces.matrix), _measures(spaces.matrix)]
   if spaces.scores is not None:
     parts += [_SCORES.format(identities=spaces.scores.identities, frames=f'{spaces.scores.frames:,}',
-                             fitted=spaces.scores.fitted_identities),
+                             fitted=spaces.scores.fitted_identities, noise=NOISE),
               importance_table(spaces.scores), *_r2_tables(spaces.scores)]
   if spaces.sweeps:
     parts += ['<h3>One space swept, the others held</h3>', *(_space_film(sweep) for sweep in spaces.sweeps)]
@@ -36,9 +36,9 @@ that much, and nothing else. Rows of the truth, where it is known, show portrait
 alone: what perfect separation measures with this detector, whose noise is never 0.</p>'''
 _SCORES = '''<h3>What the weights tell</h3><p>R2 of the true factors, read from each space's weights by ridge
 regression: {frames} frames of {identities} people, each predicted without that person ({fitted} people to fit on, held
-out in turn). The first table averages the factors of each group (negative R2, and those whose interval reaches 0, as
-0). Disentanglement is high where a space tells of one group only, however little it tells; completeness where a group
-is told by one space only; SAP is the lead of the best space over the second. All reach 1 at most; 0 is chance.</p>'''
+out in turn). The first table averages the factors of each group; R2 below {noise:g} counts as 0 there. Disentanglement
+is high where a space tells of one group only, however little it tells; completeness where a group is told by one space
+only; SAP is the lead of the best space over the second. All reach 1 at most; 0 is chance.</p>'''
 
 
 def leakage_table(matrix: Matrix) -> str:
