@@ -8,6 +8,7 @@ compares. With `--compare SECONDS` (the other side's minimum of wall time) it al
 """
 
 import argparse
+import functools
 import json
 import statistics
 import sys
@@ -20,11 +21,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 IMAGES = ('source_a', 'source_b', 'target_a', 'target_b', 'target_a_mouth_b', 'target_b_mouth_a')
 
 
-def jax_program(what: str, size: int, batch: int) -> Callable[[], None]:
+def jax_program(what: str, size: int, batch: int, sizes: str = '') -> Callable[[], None]:
   """Returns a function that runs the compiled program once and waits for it."""
   import jax
   import numpy as np
 
+  from edtalk_jax import config as config_lib
   from edtalk_jax import stages
   from edtalk_jax.config import Config, ModelConfig, RunConfig
   from edtalk_jax.networks.edtalk import EDTalk
@@ -38,7 +40,11 @@ def jax_program(what: str, size: int, batch: int) -> Callable[[], None]:
     forward = jax.jit(model.apply)
     return lambda: jax.block_until_ready(forward(variables, source, driver))
 
-  config = Config(model=ModelConfig(image_size=size), run=RunConfig(stage='mouth_pose'))
+  if sizes:
+    config = config_lib.load(sizes, ['run.stage=mouth_pose'])
+    size = config.model.image_size
+  else:
+    config = Config(model=ModelConfig(image_size=size), run=RunConfig(stage='mouth_pose'))
   stage = stages.build(config)
   mesh = sharding.make_mesh(config.mesh)
   run = programs.build(config, stage, mesh)
@@ -85,12 +91,13 @@ def main() -> None:
   parser.add_argument('--what', choices=('generator', 'step'), default='step',
                       help='generator: encode source and driver, decode; step: both updates')
   parser.add_argument('--image-size', type=int, default=256, help='pixels; 128 at least, for the VGG pyramid')
+  parser.add_argument('--config', default='', help='file whose sizes the JAX step has, in place of --image-size')
   parser.add_argument('--batch', type=int, default=2, help='examples; an example of a step is six images')
   parser.add_argument('--repeats', type=int, default=3)
   parser.add_argument('--compare', type=float, help="the other side's minimum wall time, seconds")
   parser.add_argument('--json', action='store_true', help='one line of JSON instead of a table')
   args = parser.parse_args()
-  build = jax_program if args.side == 'jax' else torch_program
+  build = functools.partial(jax_program, sizes=args.config) if args.side == 'jax' else torch_program
   wall, processor = zip(*measure(build(args.what, args.image_size, args.batch), args.repeats), strict=True)
   row = {
     'side': args.side, 'what': args.what, 'image_size': args.image_size, 'batch': args.batch,
