@@ -4,12 +4,16 @@ Global batch t holds examples [t B, (t + 1) B) of the order that the seed gives;
 slice p. Nothing depends on the number of workers, and step t is found without reading what precedes it.
 """
 
+import atexit
+import contextlib
 import multiprocessing
 import os
 import re
 import shutil
+import signal
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator
 
 import grain
@@ -115,14 +119,19 @@ class Loader(Iterator[dict[str, np.ndarray]]):
     dataset = grain.MapDataset.source(batches).to_iter_dataset(options)
     if workers:
       dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_AHEAD))
-    self._iterator = iter(dataset)
+    self._workers = workers
+    with _deaf_workers():
+      self._iterator = iter(dataset)
+    # At exit multiprocessing sends SIGTERM to workers that are left and waits for them; they do not hear it.
+    atexit.register(_close, weakref.ref(self))
 
   def __next__(self) -> dict[str, np.ndarray]:
     if self._iterator is None:
       raise StopIteration
     try:
       # Copied out of the workers' shared memory, which would otherwise have to outlive the interpreter's shutdown.
-      return {name: np.array(values) for name, values in next(self._iterator).items()}
+      with _deaf_workers() if self._workers else contextlib.nullcontext():
+        return {name: np.array(values) for name, values in next(self._iterator).items()}
     except DataError as error:
       self.close()
       # Grain adds the worker's traceback; the message alone says which clip.
@@ -152,6 +161,25 @@ class Loader(Iterator[dict[str, np.ndarray]]):
 
   def __exit__(self, *_) -> None:
     self.close()
+
+
+@contextlib.contextmanager
+def _deaf_workers() -> Iterator[None]:
+  """Processes started in this context never see SIGTERM and SIGINT, which they inherit as blocked.
+
+  Schedulers and terminals send these to the whole process group. They are for the trainer, which finishes its step and
+  saves; a worker that dies meanwhile would be an error.
+  """
+  before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+  try:
+    yield
+  finally:
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _close(loader: 'weakref.ref[Loader]') -> None:
+  if (left := loader()) is not None:
+    left.close()
 
 
 def _lost(message: str, doing: list[str]) -> WorkerLost:

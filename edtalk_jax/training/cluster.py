@@ -15,7 +15,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 import jax
+import numpy as np
 from jax._src import distributed  # holds the coordinator's client, which has no public name
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
 from edtalk_jax import terminal
 from edtalk_jax.config import UserError
@@ -27,6 +30,7 @@ PEER_TIMEOUT = 60.0  # seconds without a sign of life; sooner than JAX's own 100
 SIGN_EVERY = 1.0  # seconds
 GRACE = 3.0  # seconds in which a process may end in its own words, after another has ended
 ENDED, SIGNS, DONE = 'edtalk/ended', 'edtalk/signs/', 'done'
+START_TIMEOUT = 600.0  # seconds that the first process waits for the last
 AGAIN = 'run the same command again to go on'
 
 
@@ -72,6 +76,22 @@ def collectives() -> Iterator[None]:
     if jax.process_count() > 1 and 'Gloo' in str(error):  # the CPU's; those of GPUs and TPUs wait instead
       raise PeerLost(f'another process was lost ({" ".join(str(error).split())[:150]}); {AGAIN}') from error
     raise
+
+
+def meet(mesh: Mesh) -> None:
+  """Waits for all processes and opens the connections of the collectives on `mesh`.
+
+  Gloo, which connects CPUs, gives the first collective of a group of devices 30 seconds; afterwards processes may be
+  further apart, as they are when one finds a program in the compilation cache and another compiles it.
+  """
+  if jax.process_count() == 1:
+    return
+  distributed.global_state.client.wait_at_barrier('edtalk/meet', int(1000 * START_TIMEOUT))
+
+  def sums(x):
+    return [jax.lax.psum(x, axes) for axes in (*mesh.axis_names, mesh.axis_names)]
+
+  jax.block_until_ready(jax.jit(jax.shard_map(sums, mesh=mesh, in_specs=P(), out_specs=P()))(np.float32(0)))
 
 
 class Watch:
