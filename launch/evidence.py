@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from data_pipeline import records
+from data_pipeline.errors import DataError
 from edtalk_jax.config import UserError
 from edtalk_jax.evaluation.evaluate import GENERATED, UNCHANGED
 from edtalk_jax.terminal import run_main
@@ -41,9 +43,9 @@ class Evidence:
   """Clips of other people to measure on, two of each; at least 24, for probes are tested on people they never saw."""
   reconstruction_steps: int = 1500
   """Steps of the first stage."""
-  mouth_pose_steps: int = 4000
+  mouth_pose_steps: int = 2500
   """Steps of the second stage."""
-  ablation_steps: int = 500
+  ablation_steps: int = 400
   """Steps of each ablation and of the run that it compares with; 0 leaves them out."""
   seed: int = 0
   """Of people, order and parameters."""
@@ -53,8 +55,8 @@ class Evidence:
     if self.held_out < 24:
       raise UserError(f'--held-out {self.held_out}: at least 24 clips are needed, so that probes can be fitted')
     self._commands = Commands()
-    records, held_out = self._render('records', self.clips, 0), self._render('held_out', self.held_out, 1)
-    train = lambda name, stage, steps, *more: self._train(records, name, stage, steps, *more)
+    people, others = self._render('records', self.clips, 0), self._render('held_out', self.held_out, 1)
+    train = lambda name, stage, steps, *more: self._train(people, name, stage, steps, *more)
     start = ('--from', self.out / 'reconstruction')
     train('untrained', 'mouth_pose', 0)
     train('reconstruction', 'reconstruction', self.reconstruction_steps)
@@ -68,22 +70,27 @@ class Evidence:
     for name in names:
       folder = self.out / name
       self._commands.run(
-        f'eval {name}', 'python', 'eval.py', '--workdir', folder, '--data', held_out, '--split', 'train', '--clips', 60
+        f'eval {name}', 'python', 'eval.py', '--workdir', folder, '--data', others, '--split', 'train', '--clips', 60
       )
     self._write({name: self._measured(name) for name in names})
 
   def _render(self, name: str, clips: int, offset: int) -> pathlib.Path:
     folder = self.out / name
+    try:
+      records.splits(folder)
+      return folder  # rendered by an earlier start
+    except DataError:
+      pass
     self._commands.run(
       f'render {name}', 'edtalk', 'make-synthetic', '--clips', clips, '--identities', max(3, clips // 2),
       '--frames', 40, '--size', 64, '--seed', self.seed + offset, '--out', folder,
     )  # fmt: skip
     return folder
 
-  def _train(self, records: pathlib.Path, name: str, stage: str, steps: int, *more) -> None:
+  def _train(self, people: pathlib.Path, name: str, stage: str, steps: int, *more) -> None:
     settings = (f'run.stage={stage}', f'run.seed={self.seed}', f'optimizer.decay_steps={steps}', *SETTINGS)
     self._commands.run(
-      name, 'python', 'train.py', '--config', self.config, '--data', records, '--workdir', self.out / name,
+      name, 'python', 'train.py', '--config', self.config, '--data', people, '--workdir', self.out / name,
       '--steps', steps, *more, *(word for setting in settings for word in ('--set', setting)),
     )  # fmt: skip
 
