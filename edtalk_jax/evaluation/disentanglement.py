@@ -15,7 +15,8 @@ factors (mouth, pose, expression) that of one factor. Importance is what a linea
 All are 1 for spaces of which each tells everything about one group and nothing about the others, and 0 for codes that
 tell nothing: at chance R is 0, and a score without any importance is defined as 0. DCI compares shares, so a space that
 knows little, but of one group only, scores high, and shares of next to nothing look like anything; read it with its
-interval and beside R2 (their third score, informativeness) and SAP, which is absolute.
+interval and beside R2 (their third score, informativeness) and SAP, which is absolute. None of them asks whether the
+group is the one that the space is named after; R shows that.
 """
 
 import dataclasses

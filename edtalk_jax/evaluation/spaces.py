@@ -64,8 +64,7 @@ def limited(clips: int, seed: int) -> Settings:
   default = Settings()
   return Settings(
     clips=min(default.clips, clips) if clips else 0, seed=seed,
-    driven=leakage.Settings(portraits=min(default.driven.portraits, clips) if clips else 0,
-                            surveyed=min(default.driven.surveyed, clips) if clips else 0, seed=seed))
+    driven=leakage.Settings(portraits=min(default.driven.portraits, clips) if clips else 0, seed=seed))
 
 
 def measure(model: Model, clips, settings: Settings | None = None, *, detector: landmark_metrics.Detect | None = None,

@@ -18,7 +18,7 @@ def tables(spaces: Spaces | None) -> list[rich.table.Table]:
 
 
 def _leakage(matrix: Matrix) -> rich.table.Table:
-  table = _table('Leakage: driven space (rows) and what moved, in natural standard deviations', '',
+  table = _table('Leakage: what moves (in sigma) when one space is driven', '',
                  *COLUMNS, 'iden-\ntity', 'back-\nground', 'diagonal\ndominance')
   for prefix, rows, style in (('', matrix.rows, 'bold'), ('true ', matrix.true_rows, '')):
     for space, row in rows.items():
@@ -29,7 +29,7 @@ def _leakage(matrix: Matrix) -> rich.table.Table:
 
 
 def _scores(scores: Scores) -> rich.table.Table:
-  table = _table(f'R2 of the true factors on people held out in turn: {scores.identities} people',
+  table = _table(f'R2 of true factors for {scores.identities} people left out',
                  'R2 by space', *GROUPS, 'disentanglement')
   for space, row in scores.importance.items():
     values = [*(row[group] for group in GROUPS), scores.disentanglement[space]]
