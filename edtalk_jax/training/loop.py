@@ -31,7 +31,7 @@ FIRST_STEP_PATIENCE = 10.0  # times guard.stall_seconds, where programs may have
 class Loop:
   """Runs the steps of one training run and writes its files.
 
-  Every step is read one step late, so that the host prepares the next one while the device still works on this one.
+  Steps are read late, so that the host prepares the next one while the device still works on this one.
   """
 
   def __init__(
@@ -55,7 +55,7 @@ class Loop:
   def run(self, state: TrainState, batches: Iterator[HostBatch]) -> TrainState:
     """Trains from `state.step` to `config.run.steps` on `batches`, whose first is that of the next step."""
     config, first, last, process = self._config, int(state.step), self._config.run.steps, jax.process_index()
-    guard, unread = config.guard, None
+    guard = config.guard
     with (
       MetricLog(self._workdir, first, enabled=process == 0, say=self._say) as log,
       EventLog(self._workdir, first, process) as events,
@@ -75,18 +75,16 @@ class Loop:
         watchdog.begins(f'step {number}', patience)
         started = time.monotonic()
         state, metrics = self._programs.train(state, self._frozen, batch)
-        if unread:
-          reader.read(unread)
+        reader.read_due()
         save = number % config.checkpoint.every == 0 or number == last
         show = config.log.samples_every and (number % config.log.samples_every == 0 or number == last)
-        unread = Made(number, metrics, host_batch, logged=bool(save or show or number % config.log.every == 0))
+        reader.add(Made(number, metrics, host_batch, logged=bool(save or show or number % config.log.every == 0)))
         if number == first + 1:
           jax.block_until_ready(metrics)
           self._say(f'first step done after {time.monotonic() - started:.0f} s (most of it compilation)')
           reader.start_clock(number)
         if save or show:  # the device has to be waited for anyway
-          reader.read(unread)
-          unread = None
+          reader.read_all()
         if show:
           watchdog.begins(f'sample pictures after step {number}', FIRST_STEP_PATIENCE)
           self._write_samples(number, state, self._held_out[0] if self._held_out else host_batch)
@@ -94,8 +92,7 @@ class Loop:
           watchdog.begins(f'validation and checkpoint after step {number}', FIRST_STEP_PATIENCE)
           self._save(number, state, log)
         if preemption.reached(number) and number < last:
-          if unread:
-            reader.read(unread)
+          reader.read_all()
           if not save:
             self._save(number, state, log, validate=False)  # no line that a run without the stop would not have
           self._checkpoints.wait()

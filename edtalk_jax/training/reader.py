@@ -16,6 +16,9 @@ from edtalk_jax.training.feed import HostBatch
 from edtalk_jax.training.metrics import MetricLog, Rate, progress_line
 
 SEEN_EVERY_STEP = ('loss', *guards.SKIPS)
+# Waiting for a step costs the host about a millisecond of processor time; these are waited for at once. Their batches
+# stay in memory until then.
+TOGETHER = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +41,8 @@ class Made:
 class StepReader:
   """Looks at every step once, in order, and at all metrics of those that are logged.
 
-  Reading a step waits for it; done while the next one runs, the device does not notice. What it finds depends on
-  replicated scalars alone, so that all processes stop at the same step.
+  Reading a step waits for it; done while the next one runs, the device does not notice. Which steps are read when, and
+  what is found, depends on step numbers and replicated scalars alone, so that all processes stop at the same step.
   """
 
   def __init__(
@@ -56,17 +59,33 @@ class StepReader:
     self._rate = Rate(config.data.batch_size, first)
     self._spikes = guards.Spikes(config.guard.spike_factor, config.guard.spike_window)
     self._corrupt: set[str] = set()
+    self._unread: list[Made] = []
 
   def start_clock(self, number: int) -> None:
     """Leaves what came before step `number` out of the rate: compilation, most of it."""
     self._rate.read(number)
 
-  def read(self, made: Made) -> None:
-    """Waits for a step; writes its metric line if it is logged, and what the guards say of it.
+  def add(self, made: Made) -> None:
+    """Takes a step that was started, to be read later."""
+    self._unread.append(made)
+
+  def read_due(self) -> None:
+    """Reads the steps taken if the last one is logged, or there are enough; called when the next one is started."""
+    if self._unread and (self._unread[-1].logged or len(self._unread) >= TOGETHER):
+      self.read_all()
+
+  def read_all(self) -> None:
+    """Waits for the steps taken; writes the metric lines of those logged, and what the guards say of each.
 
     Raises:
       RunStopped: after `guard.stop_after` skipped updates in a row.
     """
+    taken, self._unread = self._unread, []
+    jax.block_until_ready([made.metrics for made in taken])
+    for made in taken:
+      self._read(made)
+
+  def _read(self, made: Made) -> None:
     names = made.metrics if made.logged else SEEN_EVERY_STEP
     values = {name: float(v) for name, v in jax.device_get({name: made.metrics[name] for name in names}).items()}
     if made.logged:

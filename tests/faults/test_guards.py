@@ -175,6 +175,16 @@ def test_too_many_in_a_row_stop_the_run_and_leave_the_batch(data, tmp_path):
   assert [line['step'] for line in lines(tmp_path / 'metrics.jsonl')] == [2, 3, 4, 6]
 
 
+def test_a_step_that_is_read_late_stops_the_run_all_the_same(data, tmp_path):
+  data.update(dict.fromkeys((2, 3), 'gradient'))
+  config = dataclasses.replace(settings(stop_after=2), log=LogConfig(every=100, samples_every=0))
+  config = dataclasses.replace(config, run=dataclasses.replace(config.run, steps=12), checkpoint=CheckpointConfig())
+  with pytest.raises(RunStopped, match=r'step 3: grad_norm/model is (nan|inf)'):
+    run.train(config, str(tmp_path), 'records', say=lambda line: None)
+  assert [line['step'] for line in lines(tmp_path / 'events.jsonl')] == [2, 3]
+  assert (tmp_path / 'dumps' / '0000003.npz').exists()
+
+
 def test_a_loss_that_jumps_is_told_and_changes_nothing(data, tmp_path):
   data[25] = 'spike'
   found = {}
