@@ -12,7 +12,7 @@ from data_pipeline import loader, records
 from edtalk_jax import stages
 from edtalk_jax.config import Config, UserError
 from edtalk_jax.stages.stage import Stage
-from edtalk_jax.training import checkpoint, cluster, record, sharding
+from edtalk_jax.training import checkpoint, cluster, lock, record, sharding
 from edtalk_jax.training import hand_off as hand_off_lib
 from edtalk_jax.training import programs as programs_lib
 from edtalk_jax.training.checkpoint import Checkpoints
@@ -49,7 +49,7 @@ def train(config: Config, workdir: str, data: str, start_from: str | None = None
   stage = stages.build(config)
   programs = programs_lib.build(config, stage, mesh)
   content = record.describe(config, _origin(config, stage, data, start_from))
-  with jax.set_mesh(mesh):
+  with jax.set_mesh(mesh), lock.held(folder):
     latest = checkpoint.resume_step(folder, say)
     if latest is not None:
       _check_resumed(folder, latest, content, say)
