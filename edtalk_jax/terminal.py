@@ -1,8 +1,10 @@
 """How commands end: one clear line and a documented exit code; a traceback only for a defect of ours."""
 
+import functools
 import sys
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 from edtalk_jax.config import RunStopped, UserError
 
@@ -24,10 +26,22 @@ def run_main(main: Callable[[], None]) -> None:
 
   # Orbax and Grain say much that no user of a command can act on, and log with a traceback what they raise as well.
   logging.set_verbosity(logging.FATAL)
+  sys.unraisablehook = functools.partial(without_abandoned_writes, sys.unraisablehook)
   try:
     main()
   except (Exception, KeyboardInterrupt) as error:
     sys.exit(report(error))
+
+
+def without_abandoned_writes(show: Callable[[Any], None], unraisable: Any) -> None:
+  """A `sys.unraisablehook` that hides one thing from `show`: threads of TensorStore that find nobody waiting.
+
+  When one write of a save fails, as on a full disk, Orbax closes the event loop in which it waited for all of them.
+  Each that ends later would print a traceback around the line that says why saving failed.
+  """
+  error = unraisable.exc_value
+  if not (type(error) is RuntimeError and str(error) == 'Event loop is closed' and unraisable.object is None):
+    show(unraisable)
 
 
 def report(error: BaseException) -> int:
