@@ -4,11 +4,14 @@ import dataclasses
 import gc
 import resource
 import shutil
+import types
 
 import jax
 import pytest
 
-from benchmarks import fuzz
+from benchmarks.fuzz import checkpoints as fuzz
+from benchmarks.fuzz import records as fuzz_records
+from edtalk_jax import terminal
 from edtalk_jax.config import CheckpointConfig, Config, ModelConfig, RunConfig, UserError
 from edtalk_jax.training import checkpoint, hand_off, integrity, metrics, record
 from edtalk_jax.training.shelf import Shelf
@@ -142,6 +145,16 @@ def test_a_disk_that_refuses_stops_the_save_and_keeps_what_is_there(workdir):
   assert Shelf(workdir).steps() == [10, 20, 30]
 
 
+def test_writes_that_end_after_a_failed_save_print_no_traceback():
+  shown = []
+  for error, source in ((RuntimeError('Event loop is closed'), None), (RuntimeError('Event loop is closed'), 'ours'),
+                        (RuntimeError('another'), None), (ValueError('Event loop is closed'), None)):  # fmt: skip
+    terminal.without_abandoned_writes(shown.append, types.SimpleNamespace(exc_value=error, object=source))
+  assert [(str(found.exc_value), found.object) for found in shown] == [
+    ('Event loop is closed', 'ours'), ('another', None), ('Event loop is closed', None)
+  ]  # fmt: skip
+
+
 def test_a_full_disk_stops_the_save_before_it_begins(workdir, monkeypatch):
   monkeypatch.setattr(shutil, 'disk_usage', lambda path: shutil._ntuple_diskusage(10000, 9000, 1000))
   state = jax.device_put(fuzz.make_state(40))
@@ -217,6 +230,14 @@ def test_random_damage_is_never_silent(pristine, tmp_path):
   """A few of the 200 that `python -m benchmarks.fuzz` does."""
   for seed in range(12):
     found = fuzz.trial(pristine, tmp_path / str(seed), seed)
+    assert not found.details, f'seed {seed}: {found}'
+
+
+def test_random_damage_of_records_is_never_silent(tmp_path):
+  """A few of the 200; what `test_data_faults.py` does with single bits, with all else that may happen."""
+  fuzz_records.make(tmp_path / 'pristine')
+  for seed in range(6):
+    found = fuzz_records.trial(tmp_path / 'pristine', tmp_path / str(seed), seed)
     assert not found.details, f'seed {seed}: {found}'
 
 

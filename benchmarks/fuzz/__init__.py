@@ -1,0 +1,1 @@
+"""Damages runs and records at random and reads them again."""
