@@ -51,7 +51,7 @@ def write(root: pathlib.Path, clips: Mapping[str, Sequence[ClipInfo]]) -> None:
   content = {'shards': _digests(root), 'bytes': _sizes(root),
              'clips': {split: [dataclasses.asdict(info) for info in infos] for split, infos in clips.items()}}
   temporary = root / f'.{NAME}.partial'
-  temporary.write_text(json.dumps(content, ensure_ascii=False), encoding='utf-8')
+  temporary.write_text(json.dumps({**content, 'sha256': _digest(content)}, ensure_ascii=False), encoding='utf-8')
   os.replace(temporary, root / NAME)
 
 
@@ -66,6 +66,9 @@ def read(root: pathlib.Path) -> Index | None:
     return None
   try:
     stored = json.loads(path.read_text(encoding='utf-8'))
+    # Who is in a clip decides which examples are drawn. Indexes written by older versions have no digest.
+    if (digest := stored.pop('sha256', None)) is not None and digest != _digest(stored):
+      raise ValueError('other bytes than were written')
     clips = {split: [ClipInfo(**info) for info in infos] for split, infos in stored['clips'].items()}
     shards, sizes = dict(stored['shards']), dict(stored['bytes'])
   except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -89,6 +92,10 @@ def fingerprint(root: pathlib.Path) -> str:
 def remove(root: pathlib.Path) -> None:
   """Removes the index, if there is one."""
   (root / NAME).unlink(missing_ok=True)
+
+
+def _digest(content: Mapping) -> str:
+  return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _digests(root: pathlib.Path) -> dict[str, str]:

@@ -176,6 +176,7 @@ def test_missing_folders_and_records_are_named(tmp_path, prepared_copy):
 def edit_index(folder, change):
   path = records.find_dataset(folder) / 'clips.json'
   stored = json.loads(path.read_text(encoding='utf-8'))
+  del stored['sha256']  # what other mistakes are found by
   change(stored)
   path.write_text(json.dumps(stored), encoding='utf-8')
 
@@ -193,6 +194,16 @@ def test_an_index_that_does_not_fit_is_an_error(prepared_copy, change, message):
   with pytest.raises(DataError, match=message) as caught:
     records.Clips(prepared_copy, 'train')
   assert '\n' not in str(caught.value)
+
+
+def test_a_changed_letter_of_the_index_is_found(prepared_copy):
+  """An identity, say: nothing in the shards is amiss, but other examples would be drawn."""
+  path = records.find_dataset(prepared_copy) / 'clips.json'
+  text = path.read_text(encoding='utf-8')
+  place = text.index('"identity": "') + len('"identity": "')
+  path.write_text(f'{text[:place]}X{text[place + 1:]}', encoding='utf-8')
+  with pytest.raises(DataError, match='corrupt or incomplete'):
+    records.Clips(prepared_copy, 'train')
 
 
 def test_a_shard_of_another_length_is_named(prepared_copy):
