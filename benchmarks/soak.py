@@ -268,7 +268,7 @@ def differences(one: pathlib.Path, other: pathlib.Path) -> list[str]:
   for part in checkpoint.PARTS:
     arrays = [_arrays(Shelf(workdir).path(last[0]) / part) for workdir in (one, other)]
     found += [f'{part}/{name}' for name in arrays[0] if not np.array_equal(arrays[0][name], arrays[1].get(name))]
-  pictures = [{path.name: path.read_bytes() for path in (workdir / 'samples').iterdir()} for workdir in (one, other)]
+  pictures = [{path.name: path.read_bytes() for path in (workdir / 'samples').glob('*')} for workdir in (one, other)]
   if pictures[0] != pictures[1]:
     found.append(f'samples: {sorted(pictures[0])} and {sorted(pictures[1])}')
   return found
