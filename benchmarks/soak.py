@@ -1,7 +1,7 @@
 """Kills a run again and again, starts it again, and compares the end with a run that was never killed.
 
 python -m benchmarks.soak --kills 50
-python -m benchmarks.soak --minutes 10 --processes 4
+python -m benchmarks.soak --minutes 10 --processes 4 --toy
 
 Kills are SIGKILL from outside, aimed at moments that are seen from outside: during start-up, between steps, when a
 validation begins, when a folder of a save or of a deletion appears. With several processes one of them, drawn at
@@ -34,8 +34,10 @@ from edtalk_jax.training import checkpoint, metrics
 from edtalk_jax.training.shelf import OLD, PART, Shelf
 
 ROOT = pathlib.Path(__file__).parents[1]
-CONFIG = 'benchmarks/soak_config.py'
-SAVE_EVERY = 10  # steps, as that configuration says
+SAVE_EVERY = 10  # steps, as the configurations say
+TRAIN = ('train.py', '--config', 'benchmarks/soak_config.py')
+TOY_SCRIPT = 'tests/faults/toy_train.py'
+TOY = (TOY_SCRIPT, '--config', TOY_SCRIPT, '--set', f'checkpoint.every={SAVE_EVERY}')
 ENDLESS = 1_000_000  # steps; a killed life never gets there
 PATIENCE = 600  # seconds until an awaited event, or the end of the processes that survive a kill, counts as a hang
 TIMING = ('examples_per_second',)
@@ -151,7 +153,15 @@ class Kill:
 class Soak:
   """The killed run: lives one after the other in one workdir."""
 
-  def __init__(self, folder: pathlib.Path, environment: dict[str, str], processes: int, rng: random.Random):
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    environment: dict[str, str],
+    processes: int,
+    rng: random.Random,
+    command: Sequence[str] = TRAIN,
+  ):
+    self._command = command
     self.workdir, self._records = folder / 'killed', folder / 'records'
     self._environment, self._processes, self._rng = environment, processes, rng
     self.kills: list[Kill] = []
@@ -194,8 +204,7 @@ class Soak:
     return self._rng
 
   def _start(self, workdir: pathlib.Path, steps: int) -> Life:
-    train = ['train.py', '--config', CONFIG, '--workdir', str(workdir), '--data', str(self._records), '--steps',
-             str(steps)]  # fmt: skip
+    train = [*self._command, '--workdir', str(workdir), '--data', str(self._records), '--steps', str(steps)]
     launch = ['-u'] if self._processes == 1 else [
       '-u', '-m', 'launch.local', '--processes', str(self._processes), '--devices-per-process', '1', '--'
     ]  # fmt: skip
@@ -306,19 +315,21 @@ def report(soak: Soak, wall: float, productive: float, steps: int) -> str:
   ])  # fmt: skip
 
 
-def prepare(folder: pathlib.Path, processes: int = 1, seed: int = 0) -> Soak:
+def prepare(folder: pathlib.Path, processes: int = 1, seed: int = 0, command: Sequence[str] = TRAIN) -> Soak:
   """Makes the records, and a run that has not begun."""
   environment = {**os.environ, 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0', 'PYTHONUNBUFFERED': '1'}
   environment.setdefault('JAX_COMPILATION_CACHE_DIR', str(folder / 'cache'))
   if not (folder / 'records').exists():
-    command = ['-m', 'edtalk_jax.cli', 'make-synthetic', '--clips', '8', '--size', '32', '--out']
-    subprocess.run([sys.executable, *command, str(folder / 'records')], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-  return Soak(folder, environment, processes, random.Random(seed))
+    making = ['-m', 'edtalk_jax.cli', 'make-synthetic', '--clips', '8', '--size', '32', '--out']
+    subprocess.run([sys.executable, *making, str(folder / 'records')], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+  return Soak(folder, environment, processes, random.Random(seed), command)
 
 
-def soak(folder: pathlib.Path, kills: int, minutes: float, processes: int, seed: int) -> list[str]:
+def soak(
+  folder: pathlib.Path, kills: int, minutes: float, processes: int, seed: int, command: Sequence[str]
+) -> list[str]:
   """Kills, finishes, compares. Returns the differences and prints the table."""
-  run = prepare(folder, processes, seed)
+  run = prepare(folder, processes, seed, command)
   run.reference(folder / 'warm-up', SAVE_EVERY)  # compiles once, so that every later start finds the programs
   began = time.monotonic()
   while len(run.kills) < kills if kills else time.monotonic() < began + 60 * minutes:
@@ -337,6 +348,7 @@ def main() -> None:
   parser.add_argument('--kills', type=int, default=0, help='how many kills; or give --minutes')
   parser.add_argument('--minutes', type=float, default=0, help='how long to kill')
   parser.add_argument('--processes', type=int, default=1, help='processes of the run; one of them is killed')
+  parser.add_argument('--toy', action='store_true', help="the tests' toy stage, which compiles in seconds")
   parser.add_argument('--seed', type=int, default=0, help='of all choices')
   parser.add_argument('--out', default='', help='where the runs are kept; default: a temporary folder')
   arguments = parser.parse_args()
@@ -345,7 +357,7 @@ def main() -> None:
   with tempfile.TemporaryDirectory() as temporary:
     try:
       found = soak(pathlib.Path(arguments.out or temporary).resolve(), arguments.kills, arguments.minutes,
-                   arguments.processes, arguments.seed)  # fmt: skip
+                   arguments.processes, arguments.seed, TOY if arguments.toy else TRAIN)  # fmt: skip
     except Failed as failure:
       found = [str(failure)]
   print('\n'.join(found) if found else 'bit-equal to the run that was never killed: arrays, metric lines, samples')
