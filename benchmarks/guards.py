@@ -25,6 +25,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 import jax
 import numpy as np
 
+from data_pipeline import sampling
 from edtalk_jax import config as config_lib
 from edtalk_jax import stages
 from edtalk_jax.config import Config
@@ -33,11 +34,6 @@ from edtalk_jax.training.events import EventLog
 from edtalk_jax.training.metrics import MetricLog
 from edtalk_jax.training.reader import Made, StepReader
 from edtalk_jax.training.watchdog import Watchdog
-
-FIELDS = {
-  'reconstruction': ('source', 'target'),
-  'mouth_pose': ('source_a', 'source_b', 'target_a', 'target_b', 'target_a_mouth_b', 'target_b_mouth_a'),
-}
 
 
 @dataclasses.dataclass
@@ -77,7 +73,7 @@ def sides(config: Config) -> tuple[Side, Side]:
   plain = jax.jit(unguarded, donate_argnums=0, out_shardings=(placement, sharding.replicated(mesh)))
   draw, size = np.random.default_rng(0), config.model.image_size
   shape = (config.data.batch_size, size, size, 3)
-  batch = {name: draw.integers(0, 256, shape, np.uint8) for name in FIELDS[stage.name]}
+  batch = {name: draw.integers(0, 256, shape, np.uint8) for name in sampling.get(stage.sampler).fields}
   batch = jax.device_put(batch, sharding.batch_sharding(mesh))
   with jax.set_mesh(mesh):
     frozen = parts.place_frozen(stage.init_frozen())
@@ -138,7 +134,7 @@ def main() -> None:
   parser.add_argument('--config', help='a file of configs/; default: the full-size model')
   parser.add_argument('--image-size', type=int, default=256, help='pixels, without --config')
   parser.add_argument('--batch', type=int, default=2, help='examples, without --config')
-  parser.add_argument('--stage', choices=tuple(FIELDS), default='mouth_pose')
+  parser.add_argument('--stage', choices=('reconstruction', 'mouth_pose'), default='mouth_pose')
   parser.add_argument('--rounds', type=int, default=20, help='pairs of rounds')
   parser.add_argument('--steps', type=int, default=10, help='of a round')
   args = parser.parse_args()

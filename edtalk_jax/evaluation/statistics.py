@@ -33,19 +33,15 @@ def by_identity(values: Sequence[np.ndarray], identities: Sequence[str], *, resa
   """
   if len(values) != len(identities):
     raise ValueError(f'got {len(values)} arrays of values for {len(identities)} identities')
-  pooled: dict[str, list[np.ndarray]] = {}
-  for sequence, identity in zip(values, identities, strict=True):
-    pooled.setdefault(identity, []).append(np.asarray(sequence, np.float64))
-  frames = {identity: np.concatenate(arrays) for identity, arrays in pooled.items()}
-  total = sum(v.size for v in frames.values())
-  finite = [v[~np.isnan(v)] for _, v in sorted(frames.items())]
-  means = np.array([v.mean() for v in finite if v.size])
-  measured = sum(v.size for v in finite)
-  if not means.size:
-    return Interval(np.nan, np.nan, np.nan, 0, 0, total)
-  draws = np.random.default_rng(seed).integers(means.size, size=(resamples, means.size))
-  low, high = np.percentile(means[draws].mean(axis=1), [2.5, 97.5])
-  return Interval(float(means.mean()), float(low), float(high), means.size, measured, total - measured)
+  columns = [np.asarray(sequence, np.float64)[:, None] for sequence in values]
+  known = [int((~np.isnan(column)).sum()) for column in columns]
+  missing = sum(column.size for column in columns) - sum(known)
+  if not any(known):
+    return Interval(np.nan, np.nan, np.nan, 0, 0, missing)
+  mean, *resampled = resampled_means(columns, identities, resamples=resamples, seed=seed)[:, 0]
+  low, high = np.percentile(resampled, [2.5, 97.5])
+  people = {identity for identity, count in zip(identities, known, strict=True) if count}
+  return Interval(float(mean), float(low), float(high), len(people), sum(known), missing)
 
 
 def resampled_means(values: Sequence[np.ndarray], identities: Sequence[str], *, resamples: int = 2000,

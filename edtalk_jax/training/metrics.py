@@ -52,7 +52,6 @@ class MetricLog:
     for name, value in values.items():
       self._events.add_scalar(name, value, step)
 
-
   def sync(self) -> None:
     """Waits until all lines are on the disk: a checkpoint must not outlive the lines of its steps."""
     if self._enabled:

@@ -110,12 +110,7 @@ def data(monkeypatch):
       yield {**batch, 'index': index, 'origin': origin}
       step += 1
 
-  monkeypatch.setattr(run.stages, 'build', lambda config: toy.stage())
-  monkeypatch.setattr(run.loader, 'make_loader', make_loader)
-  one_device = functools.partial(sharding.make_mesh, devices=jax.devices()[:1])
-  monkeypatch.setattr(run.sharding, 'make_mesh', one_device)
-  monkeypatch.setattr(run.records, 'splits', lambda folder: ('train',))
-  monkeypatch.setattr(run.records, 'fingerprint', lambda folder: 'digest')
+  toy.install(monkeypatch, make_loader)
   return bad
 
 

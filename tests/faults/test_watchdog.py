@@ -1,17 +1,15 @@
 """A run that stands still says where."""
 
 import dataclasses
-import functools
 import pathlib
 import subprocess
 import sys
 import time
 
-import jax
 import numpy as np
 
 from edtalk_jax.config import CheckpointConfig, GuardConfig, LogConfig
-from edtalk_jax.training import run, sharding
+from edtalk_jax.training import run
 from edtalk_jax.training.watchdog import Watchdog
 from tests.faults import toy
 
@@ -75,12 +73,7 @@ def test_a_loader_that_hangs_is_named_and_the_run_goes_on(tmp_path, monkeypatch,
         wait_for(lambda: any(f'reading the batch of step {stuck}' in text for text in reports(tmp_path)))
       yield {**toy.batch(step), 'index': np.arange(step * batch_size, (step + 1) * batch_size)}
 
-  monkeypatch.setattr(run.stages, 'build', lambda config: toy.stage())
-  monkeypatch.setattr(run.loader, 'make_loader', make_loader)
-  one_device = functools.partial(sharding.make_mesh, devices=jax.devices()[:1])
-  monkeypatch.setattr(run.sharding, 'make_mesh', one_device)
-  monkeypatch.setattr(run.records, 'splits', lambda folder: ('train',))
-  monkeypatch.setattr(run.records, 'fingerprint', lambda folder: 'digest')
+  toy.install(monkeypatch, make_loader)
   config = dataclasses.replace(
     toy.CONFIG,
     log=LogConfig(every=1, samples_every=0),

@@ -4,11 +4,14 @@ Its poison are pictures of one value: batches of them give a loss, or a gradient
 that is much too high.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from edtalk_jax.stages.stage import Stage
+from edtalk_jax.training import run, sharding
 from tests import tiny
 
 POISON = {'loss': 255, 'gradient': 254, 'discriminator': 253, 'spike': 252}
@@ -28,6 +31,16 @@ def poison(where: str = 'loss', size: int = 8) -> dict[str, np.ndarray]:
 def stage() -> Stage:
   """A GAN of mean colours."""
   return Stage('toy', 'reconstruction', None, '', _init, dict, _model_losses, _discriminator_losses, ())
+
+
+def install(monkeypatch, make_loader) -> None:
+  """Lets `run.train` train the toy, on one device, from the batches of `make_loader` instead of records."""
+  monkeypatch.setattr(run.stages, 'build', lambda config: stage())
+  monkeypatch.setattr(run.loader, 'make_loader', make_loader)
+  one_device = functools.partial(sharding.make_mesh, devices=jax.devices()[:1])
+  monkeypatch.setattr(run.sharding, 'make_mesh', one_device)
+  monkeypatch.setattr(run.records, 'splits', lambda folder: ('train',))
+  monkeypatch.setattr(run.records, 'fingerprint', lambda folder: 'digest')
 
 
 def _init(key):
