@@ -1,6 +1,8 @@
 """Test-wide settings: eight virtual CPU devices, full float32 precision on every backend."""
 
+import functools
 import os
+import sys
 import tempfile
 
 # Tests build the same small programs again and again; compiled once, they are found again.
@@ -11,4 +13,11 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 
 import jax
 
+from edtalk_jax import terminal
+
 jax.config.update('jax_default_matmul_precision', 'highest')
+
+
+def pytest_configure(config):
+  """Writes of a save that failed on purpose end whenever they end, in any later test, whose fault they are not."""
+  sys.unraisablehook = functools.partial(terminal.without_abandoned_writes, sys.unraisablehook)

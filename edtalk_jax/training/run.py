@@ -45,10 +45,10 @@ def train(config: Config, workdir: str, data: str, start_from: str | None = None
   folder = pathlib.Path(workdir)
   mesh = sharding.make_mesh(config.mesh)
   sharding.check_batch(config.data.batch_size, mesh, jax.process_count())
-  cluster.meet(mesh)
   stage = stages.build(config)
   programs = programs_lib.build(config, stage, mesh)
   content = record.describe(config, _origin(config, stage, data, start_from))
+  cluster.meet(mesh)  # nothing is written before every process has found its arguments right
   with jax.set_mesh(mesh), lock.held(folder):
     latest = checkpoint.resume_step(folder, say)
     if latest is not None:

@@ -52,10 +52,12 @@ def test_one_of_two_is_killed_and_the_run_goes_on_in_one(train_here, toy_command
   assert len(survivor) == 1 and 'run the same command again' in survivor[0], run.text()
   assert 'Traceback' not in run.text()
 
-  steps = max(losses(many)) + 6
+  stopped_at = max(losses(many))
+  steps = stopped_at + 6
   said = train_here(many, steps, devices=4, fsdp=2)
   resumed = int(next(line for line in said if line.startswith('resuming at step')).split()[-1])
-  assert resumed in (15, 20, 25)  # the save of step 20 may have been cut off
+  # At most the save that was cut off is lost; how far the two came before the signal depends on the machine.
+  assert resumed % 5 == 0 and stopped_at - 10 <= resumed <= stopped_at
   train_here(one, steps, devices=4)
   expected, found = losses(one), losses(many)
   assert [line['example'] for line in found.values()] == [line['example'] for line in expected.values()]
