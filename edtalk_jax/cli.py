@@ -31,6 +31,8 @@ def make_synthetic(
   seed: int = 0,
   identities: int = 8,
   frames: int = 75,
+  framing: float = 1.0,
+  articulation: float = 1.0,
   mp4: bool = False,
   workers: int = 2,
 ) -> None:
@@ -47,6 +49,8 @@ def make_synthetic(
     seed: Of people, speech and motion.
     identities: How many people; a person is in one split only, 3 are needed for all splits.
     frames: Of each clip, 25 a second.
+    framing: How large heads are, 0.5 to 1.5; 1 shows hair and shoulders, 1.4 fills the picture with the face.
+    articulation: How wide mouths open when they speak, 0 to 3; 1 as in ordinary speech.
     mp4: Also write OUT/videos, which edtalk prepare reads: videos, their landmarks and clips.csv.
     workers: Processes; 0 works in this one.
   """
@@ -57,7 +61,9 @@ def make_synthetic(
   from data_pipeline.synthetic.clip import Plan
 
   try:
-    plan = Plan(clips=clips, size=size, seed=seed, people=identities, frames=frames)
+    plan = Plan(
+      clips=clips, size=size, seed=seed, people=identities, frames=frames, framing=framing, articulation=articulation
+    )
   except ValueError as error:
     raise UserError(f'--{error}') from None
   console = rich.console.Console(stderr=True, highlight=False)

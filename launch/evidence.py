@@ -41,6 +41,10 @@ class Evidence:
   """Clips to train on, two of each person."""
   held_out: int = 120
   """Clips of other people to measure on, two of each; at least 24, for probes are tested on people they never saw."""
+  framing: float = 1.35
+  """How large heads are; 1: as `edtalk make-synthetic` draws them."""
+  articulation: float = 1.6
+  """How wide mouths open; 1: as in ordinary speech, 1.7 pixels on average at this size."""
   reconstruction_steps: int = 1500
   """Steps of the first stage."""
   mouth_pose_steps: int = 2500
@@ -83,7 +87,8 @@ class Evidence:
       pass
     self._commands.run(
       f'render {name}', 'edtalk', 'make-synthetic', '--clips', clips, '--identities', max(3, clips // 2),
-      '--frames', 40, '--size', 64, '--seed', self.seed + offset, '--out', folder,
+      '--frames', 40, '--size', 64, '--framing', self.framing, '--articulation', self.articulation,
+      '--seed', self.seed + offset, '--out', folder,
     )  # fmt: skip
     return folder
 

@@ -27,6 +27,8 @@ class Plan:
     seed: of everything.
     people: how many; clip k shows person k modulo `people`.
     frames: of each clip.
+    framing: how large heads are; 1 shows hair and shoulders, 1.4 fills the picture with the face.
+    articulation: how wide mouths open when they speak; 1 as in ordinary speech. No jaw opens further than it can.
   """
 
   clips: int
@@ -34,11 +36,16 @@ class Plan:
   seed: int = 0
   people: int = 1
   frames: int = 75
+  framing: float = 1.0
+  articulation: float = 1.0
 
   def __post_init__(self):
     for name, least in (('clips', 1), ('size', 32), ('people', 1), ('frames', 5)):
       if getattr(self, name) < least:
         raise ValueError(f'{name} must be at least {least}, got {getattr(self, name)}')
+    for name, (least, most) in {'framing': (0.5, 1.5), 'articulation': (0.0, 3.0)}.items():
+      if not least <= getattr(self, name) <= most:
+        raise ValueError(f'{name} must be between {least} and {most}, got {getattr(self, name)}')
     if self.people > self.clips:
       raise ValueError(f'clips must be at least the number of people, {self.people}, got {self.clips}')
     if self.size % 2:
@@ -103,7 +110,11 @@ def take(plan: Plan, number: int) -> Take:
   stream = exact.Stream(plan.seed, 'clip', who, turn)
   strength = stream.uniform(_WEAKEST, _STRONGEST)
   said = speech.speak(stream, plan.frames, *person.voice)
-  return Take(number, person, emotion, strength, said, motion.track(stream, said, emotion, strength))
+  track = motion.track(stream, said, emotion, strength)
+  track[:, factors.COLUMN['zoom']] *= plan.framing
+  opening = track[:, factors.COLUMN['opening']]
+  opening[:] = np.minimum(plan.articulation * opening, 1)
+  return Take(number, person, emotion, strength, said, track)
 
 
 def draw(shot: Take, size: int) -> list[render.Frame]:

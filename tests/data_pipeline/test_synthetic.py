@@ -203,6 +203,19 @@ def test_tracks_stay_in_their_ranges():
     assert value['yaw'].std() > 1
 
 
+def test_framing_and_articulation_change_nothing_else():
+  usual = clip.take(clip.Plan(clips=2, size=64, frames=20), 1)
+  close = clip.take(clip.Plan(clips=2, size=64, frames=20, framing=1.4, articulation=2.0), 1)
+  value = lambda shot: dict(zip(factors.NAMES, shot.track.T, strict=True))
+  before, after = value(usual), value(close)
+  np.testing.assert_allclose(after.pop('zoom'), 1.4 * before.pop('zoom'), rtol=1e-6)
+  np.testing.assert_allclose(after.pop('opening'), np.minimum(2 * before.pop('opening'), 1), rtol=1e-6)
+  for name in before:
+    np.testing.assert_array_equal(after[name], before[name])
+  eyes = lambda shot: np.ptp(clip.draw(shot, 64)[0].landmarks[36:48, 0])
+  assert 1.3 < eyes(close) / eyes(usual) < 1.55  # perspective: near things grow more
+
+
 def digests() -> dict[str, str]:
   """What GOLDEN holds: print it after a change that is meant to change pictures."""
   shot = clip.take(clip.Plan(clips=8, people=4, size=64, seed=11, frames=10), 5)
@@ -247,5 +260,7 @@ def test_mistakes_are_named(renderer):
     clip.Plan(clips=2, people=4, size=64)
   with pytest.raises(ValueError, match='size must be even, got 65'):
     clip.Plan(clips=2, size=65)
+  with pytest.raises(ValueError, match='framing must be between 0.5 and 1.5, got 2.0'):
+    clip.Plan(clips=2, size=64, framing=2.0)
   with pytest.raises(ValueError, match=r'number must be in \[0, 2\), got 2'):
     clip.take(clip.Plan(clips=2, size=64), 2)
