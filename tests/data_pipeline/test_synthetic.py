@@ -260,7 +260,7 @@ def test_mistakes_are_named(renderer):
     clip.Plan(clips=2, people=4, size=64)
   with pytest.raises(ValueError, match='size must be even, got 65'):
     clip.Plan(clips=2, size=65)
-  with pytest.raises(ValueError, match='framing must be between 0.5 and 1.5, got 2.0'):
+  with pytest.raises(ValueError, match=r'framing must be between 0\.5 and 1\.5, got 2\.0'):
     clip.Plan(clips=2, size=64, framing=2.0)
   with pytest.raises(ValueError, match=r'number must be in \[0, 2\), got 2'):
     clip.take(clip.Plan(clips=2, size=64), 2)
