@@ -1,0 +1,93 @@
+"""Floating-point operations of a function, counted from shapes: no compiler, no device.
+
+Only convolutions and matrix products count, a multiplication and an addition each; what is element by element is bound
+by memory. Products with the zeros of padding or between dilated elements are left out, as in XLA's cost analysis, so
+that no use of a chip is flattered by them.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+
+
+def count(function: Callable[..., Any], *args: Any, platform: str | None = None) -> int:
+  """Returns the operations of `function(*args)`; see `count_jaxpr`. The arguments may be ShapeDtypeStructs."""
+  return count_jaxpr(jax.make_jaxpr(function)(*args).jaxpr, platform)
+
+
+def count_jaxpr(jaxpr: Any, platform: str | None = None) -> int:
+  """Returns the operations of a jaxpr over all devices.
+
+  Args:
+    jaxpr: a Jaxpr or ClosedJaxpr.
+    platform: 'cpu', 'cuda' or 'tpu': what `jax.lax.platform_dependent` chooses there, so that it counts what runs. None
+      takes the cheapest of the equal forms: what the mathematics needs, on which model FLOPs utilisation is based.
+
+  Raises:
+    ValueError: on products in a loop whose number of turns is not known.
+  """
+  return sum(_operations(equation, platform) for equation in getattr(jaxpr, 'jaxpr', jaxpr).eqns)
+
+
+def _operations(equation: Any, platform: str | None) -> int:
+  name, inside = equation.primitive.name, [count_jaxpr(jaxpr, platform) for jaxpr in _jaxprs(equation.params)]
+  match name:
+    case 'dot_general':
+      return _dot(equation)
+    case 'conv_general_dilated':
+      return _convolution(equation)
+    case 'cond':
+      return _branch(inside, equation.params.get('branches_platforms'), platform)
+    case 'scan':
+      return sum(inside) * equation.params['length']
+    case 'shard_map':
+      return sum(inside) * equation.params['mesh'].size  # its shapes are those of one device
+    case 'while' if any(inside):
+      raise ValueError('convolutions or matrix products in a while loop cannot be counted; use scan')
+  return sum(inside)
+
+
+def _jaxprs(params: dict[str, Any]) -> Iterator[Any]:
+  for value in params.values():
+    for item in value if isinstance(value, (tuple, list)) else (value,):
+      if hasattr(getattr(item, 'jaxpr', item), 'eqns'):
+        yield item
+
+
+def _branch(counts: list[int], platforms: tuple | None, platform: str | None) -> int:
+  if platforms is None:
+    return max(counts)  # which one runs depends on data
+  if platform is None:
+    return min(counts)
+  chosen = (at for at, names in enumerate(platforms) if names is None or platform in names)
+  return counts[next(chosen)]
+
+
+def _dot(equation: Any) -> int:
+  (contracted, _), _ = equation.params['dimension_numbers']
+  shape = equation.invars[0].aval.shape
+  return 2 * equation.outvars[0].aval.size * math.prod(shape[axis] for axis in contracted)
+
+
+def _convolution(equation: Any) -> int:
+  params, (x, kernel), y = equation.params, [v.aval.shape for v in equation.invars], equation.outvars[0].aval.shape
+  x_axes, kernel_axes, y_axes = params['dimension_numbers']  # batch or output features, channels, space
+  spaces = zip(x_axes[2:], kernel_axes[2:], y_axes[2:], params['window_strides'], params['padding'],
+               params['lhs_dilation'], params['rhs_dilation'], strict=True)  # fmt: skip
+  # A product for each position of the output, tap of the kernel, input channel of the group, output channel and
+  # example; only the first two are ever zero by construction, and each axis by itself.
+  positions = math.prod(
+    _taps(x[i], kernel[j], y[k], stride, low, holes, step) for i, j, k, stride, (low, _), holes, step in spaces
+  )
+  examples = x[x_axes[0]] // params['batch_group_count']
+  return 2 * positions * kernel[kernel_axes[1]] * kernel[kernel_axes[0]] * examples
+
+
+def _taps(length: int, side: int, outputs: int, stride: int, low: int, dilation: int, kernel_dilation: int) -> int:
+  """Pairs of output position and kernel tap along an axis that meet an element of the input."""
+  places = (
+    position * stride + tap * kernel_dilation - low for position in range(outputs) for tap in range(side)
+  )  # in the dilated input
+  return sum(0 <= place <= (length - 1) * dilation and place % dilation == 0 for place in places)
