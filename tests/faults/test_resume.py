@@ -2,13 +2,14 @@
 
 import json
 
-from benchmarks import soak
+from benchmarks.soak.comparison import differences
+from benchmarks.soak.killing import prepare
 from edtalk_jax.training import metrics
 
 
 def test_a_killed_run_ends_as_one_that_was_never_killed(tmp_path):
   """Once while a checkpoint is being written, once between steps: arrays, metric lines and samples are bit-equal."""
-  run = soak.prepare(tmp_path)
+  run = prepare(tmp_path)
   run.live('save')
   run.live('steps')
   steps = run.finish()
@@ -16,12 +17,12 @@ def test_a_killed_run_ends_as_one_that_was_never_killed(tmp_path):
   assert [line['step'] for line in lines if 'loss' in line] == list(range(1, steps + 1))
   assert [line['example'] for line in lines if 'loss' in line] == [8 * step for step in range(steps)]
   run.reference(tmp_path / 'reference', steps)
-  assert soak.differences(tmp_path / 'reference', run.workdir) == []
+  assert differences(tmp_path / 'reference', run.workdir) == []
 
   # The comparison can fail.
   path = run.workdir / metrics.FILE
   path.write_text(path.read_text().replace('"loss": ', '"loss": 1', 1))
-  assert soak.differences(tmp_path / 'reference', run.workdir) == [
+  assert differences(tmp_path / 'reference', run.workdir) == [
     f'metrics.jsonl: {len(lines)} and {len(lines)} lines, steps equal: True'
   ]
 
