@@ -26,6 +26,14 @@ def test_space_distance_spans_exp_of_the_cosine():
   np.testing.assert_allclose(losses.space_distance(a, b), np.exp([-1, 0, 1]), rtol=1e-6)
 
 
+def test_centred_space_distance_sees_what_a_large_constant_hides():
+  a = jnp.array([[[1.0, 0.0]], [[-1.0, 0.0]]])
+  same, opposite = a + 100, -a + 100
+  np.testing.assert_allclose(losses.space_distance(same, opposite), np.exp([-1, -1]), rtol=1e-3)
+  np.testing.assert_allclose(losses.space_distance(same, same, centred=True), np.exp([-1, -1]), rtol=1e-5)
+  np.testing.assert_allclose(losses.space_distance(same, opposite, centred=True), np.exp([1, 1]), rtol=1e-5)
+
+
 def test_space_distance_has_a_finite_gradient_at_zero_motion():
   gradient = jax.grad(lambda a: jnp.sum(losses.space_distance(a, jnp.ones((1, 1, 3)))))(jnp.zeros((1, 1, 3)))
   assert np.all(np.isfinite(gradient))
