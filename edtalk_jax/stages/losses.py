@@ -49,7 +49,7 @@ def discriminator_adversarial(real_logits: Array, fake_logits: Array) -> tuple[A
   return jnp.mean(jax.nn.softplus(-real_logits), axis=1), jnp.mean(jax.nn.softplus(fake_logits), axis=1)
 
 
-def space_distance(first: Array, second: Array, centred: bool = False) -> Array:
+def space_distance(first: Array, second: Array) -> Array:
   """exp(-cos) of two motions in one space (EDTalk, mouth-pose decoupling), summed over views.
 
   The official code takes the cosine of the 512-dimensional motions Q a; as Q's columns are orthonormal, that is the
@@ -58,17 +58,36 @@ def space_distance(first: Array, second: Array, centred: bool = False) -> Array:
   Args:
     first: float32[batch, views, size] bank weights.
     second: the same of the motion that should agree.
-    centred: take the cosine of what differs from the mean of all motions in the batch (ours). Motions that share a
-      large constant part have a cosine near 1 whatever else they hold, and then the published term says nothing.
 
   Returns:
     float32[batch] in [views / e, views * e].
   """
   first, second = first.astype(jnp.float32), second.astype(jnp.float32)
-  if centred:
-    mean = (jnp.mean(first, axis=(0, 1)) + jnp.mean(second, axis=(0, 1))) / 2
-    first, second = first - mean, second - mean
   product = jnp.sum(first * second, axis=-1)
   # The square root's gradient at zero is infinite; torch's cosine_similarity clamps at the same 1e-8.
   norms = jnp.sqrt(jnp.maximum(jnp.sum(first**2, axis=-1) * jnp.sum(second**2, axis=-1), 1e-16))
   return jnp.sum(jnp.exp(-product / norms), axis=1)
+
+
+def correlation(first: Array, second: Array) -> Array:
+  """How far `second` can be read from `first` linearly: mean over `first`'s weights of summed squared correlations.
+
+  Zero if and only if the best linear prediction of `second` from `first` is its mean. (Ours.)
+
+  Args:
+    first: float32[batch, views, size] bank weights; correlations are taken over batch and views.
+    second: float32[batch, views, other size]; no gradient goes there.
+
+  Returns:
+    float32[batch], the same number for each example.
+  """
+  one, other = _standardized(first), _standardized(jax.lax.stop_gradient(second))
+  found = one.T @ other / len(one)
+  return jnp.full(len(first), jnp.mean(jnp.sum(found**2, axis=1)))
+
+
+def _standardized(weights: Array) -> Array:
+  """[batch, views, size] -> float32[batch * views, size] of mean 0 and variance 1."""
+  flat = merge_views(weights).astype(jnp.float32)
+  flat -= jnp.mean(flat, axis=0)
+  return flat / jnp.sqrt(jnp.mean(flat**2, axis=0) + 1e-8)

@@ -68,15 +68,16 @@ def _model_losses(
   distance = networks.perceptual.distances(perceptual, image, target)
   logits = networks.logits(discriminator, image)
   weight = networks.config.loss
-  distance_in_space = functools.partial(losses.space_distance, centred=weight.centred_spaces)
   terms = {
     'self_l1': weight.l1 * losses.l1(own, target),
     'self_perceptual': weight.perceptual * distance[:, 0],
     'cross_l1': weight.cross * weight.l1 * losses.l1(cross, target),
     'cross_perceptual': weight.cross * weight.perceptual * distance[:, 1],
     'adversarial': weight.adversarial * losses.generator_adversarial(logits),
-    'mouth_space': weight.mouth_space * weight.latent_batch * distance_in_space(mouth[:, 2:], mouth[:, :2]),
-    'pose_space': weight.pose_space * weight.latent_batch * distance_in_space(pose[:, 2:], pose[:, :2]),
+    'mouth_space': weight.mouth_space * weight.latent_batch * losses.space_distance(mouth[:, 2:], mouth[:, :2]),
+    'pose_space': weight.pose_space * weight.latent_batch * losses.space_distance(pose[:, 2:], pose[:, :2]),
   }
+  if weight.correlation:
+    terms['correlation'] = weight.correlation * losses.correlation(motion['mouth'], motion['pose'])
   # The self-reconstructions are never shown to the discriminator as fakes (official trainer).
   return terms, {'reconstruction': image, 'fake': cross, 'real': target}

@@ -26,12 +26,20 @@ def test_space_distance_spans_exp_of_the_cosine():
   np.testing.assert_allclose(losses.space_distance(a, b), np.exp([-1, 0, 1]), rtol=1e-6)
 
 
-def test_centred_space_distance_sees_what_a_large_constant_hides():
-  a = jnp.array([[[1.0, 0.0]], [[-1.0, 0.0]]])
-  same, opposite = a + 100, -a + 100
-  np.testing.assert_allclose(losses.space_distance(same, opposite), np.exp([-1, -1]), rtol=1e-3)
-  np.testing.assert_allclose(losses.space_distance(same, same, centred=True), np.exp([-1, -1]), rtol=1e-5)
-  np.testing.assert_allclose(losses.space_distance(same, opposite, centred=True), np.exp([1, 1]), rtol=1e-5)
+def test_correlation_is_none_of_independent_weights_and_one_per_weight_that_can_be_read():
+  draw = np.random.default_rng(0)
+  mouth, noise = draw.normal(size=(2, 4096, 4, 3)).astype(np.float32)
+  # 16384 independent draws: a squared correlation is 1 / 16384 on average, and two are added.
+  np.testing.assert_allclose(losses.correlation(mouth, noise[..., :2]), np.full(4096, 2 / 16384), atol=5e-4)
+  pose = np.stack([7 * mouth[..., 0] + 100, noise[..., 0]], axis=-1)
+  np.testing.assert_allclose(losses.correlation(mouth, pose), np.full(4096, 1 / 3), atol=1e-3)
+
+
+def test_correlation_moves_the_first_weights_only_and_survives_constants():
+  ones, other = jnp.ones((4, 2, 3)), jax.random.normal(jax.random.key(0), (4, 2, 2))
+  of_first, of_second = jax.grad(lambda a, b: jnp.sum(losses.correlation(a, b)), (0, 1))(ones, other)
+  assert np.all(np.isfinite(of_first))
+  np.testing.assert_array_equal(of_second, np.zeros_like(other))
 
 
 def test_space_distance_has_a_finite_gradient_at_zero_motion():
