@@ -21,6 +21,9 @@ From = Annotated[str | None, tyro.conf.arg(name='from', metavar='DIR', help_beha
 # Each --set takes one or more values, and may be given again.
 Overrides = Annotated[tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]],
                      tyro.conf.arg(name='set', metavar='NAME=VALUE [...]', help_behavior_hint='(optional)')]
+Machine = Annotated[str, tyro.conf.arg(metavar='CHIP:SHAPE')]
+Batches = Annotated[tuple[int, ...], tyro.conf.arg(metavar='N [...]', help_behavior_hint="(default: the config's)")]
+MeshText = Annotated[str | None, tyro.conf.arg(metavar='AXIS=N,...', help_behavior_hint="(default: the config's)")]
 Which = Literal['latest', 'best']
 
 
@@ -245,8 +248,52 @@ def animate(
   print(f'wrote {done.path}: {done.frames} frames, {done.seconds:.2f} s at 25 frames/s, {sound}')
 
 
+def compile_report(
+  config: File,
+  topology: Machine,
+  slices: int = 1,
+  batch_size: Batches = (),
+  mesh: MeshText = None,
+  settings: Overrides = (),
+  prices: OptionalFile = None,
+  out: OptionalFolder = None,
+  hlo: OptionalFolder = None,
+) -> None:
+  """Says whether a training step fits a machine, how fast it will be and what it costs, without the machine.
+
+  Example: edtalk compile-report --config configs/mouth_pose.py --topology v5e:16x16 --batch-size 512
+
+  TPUs: compiled ahead of time by their own compiler, which needs the extra [tpu-aot] and minutes. GPUs, such as h200:8:
+  a floor from shapes. docs/scaling.md explains every number.
+
+  Args:
+    config: Python file with get_config(); configs/ holds those that are shipped.
+    topology: v4, v5e, v5p, v6e, tpu7x and the shape of a slice, e.g. v5e:16x16; or a100, h100, h200 and a number.
+    slices: TPU slices, connected by the data-centre network.
+    batch_size: Global batches; each is compiled, and the largest one that fits is estimated.
+    mesh: Device mesh, e.g. data=256,fsdp=1.
+    settings: Fields of the config to replace, e.g. model.dtype=bfloat16.
+    prices: TOML file of prices in place of the shipped one.
+    out: Folder for each report as JSON and Markdown.
+    hlo: Folder for the text of each compiled program.
+  """
+  from edtalk_jax.reporting import prices as prices_lib
+  from edtalk_jax.reporting import topology as topology_lib
+
+  machine = topology_lib.parse(topology, slices)
+  table = prices_lib.load(prices)
+  if machine.chip.platform == 'tpu':
+    topology_lib.prepare()
+  from edtalk_jax.reporting import run  # imports JAX, whose platform is chosen now
+
+  run.write(config, [*itertools.chain(*settings)], mesh, batch_size, machine, table, out=out, hlo=hlo)
+
+
 # In the order in which they are used.
-COMMANDS = {'make-synthetic': make_synthetic, 'prepare': prepare, 'train': train, 'eval': evaluate, 'animate': animate}
+COMMANDS = {
+  'make-synthetic': make_synthetic, 'prepare': prepare, 'compile-report': compile_report, 'train': train,
+  'eval': evaluate, 'animate': animate,
+}  # fmt: skip
 
 
 def overview() -> str:

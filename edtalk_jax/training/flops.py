@@ -28,41 +28,55 @@ def count_jaxpr(jaxpr: Any, platform: str | None = None) -> int:
   Raises:
     ValueError: on products in a loop whose number of turns is not known.
   """
-  return sum(_operations(equation, platform) for equation in getattr(jaxpr, 'jaxpr', jaxpr).eqns)
+  return sum(operations(equation) * times for equation, times in products(jaxpr, platform))
 
 
-def _operations(equation: Any, platform: str | None) -> int:
-  name, inside = equation.primitive.name, [count_jaxpr(jaxpr, platform) for jaxpr in _jaxprs(equation.params)]
-  match name:
-    case 'dot_general':
-      return _dot(equation)
-    case 'conv_general_dilated':
-      return _convolution(equation)
-    case 'cond':
-      return _branch(inside, equation.params.get('branches_platforms'), platform)
-    case 'scan':
-      return sum(inside) * equation.params['length']
-    case 'shard_map':
-      return sum(inside) * equation.params['mesh'].size  # its shapes are those of one device
-    case 'while' if any(inside):
+def products(jaxpr: Any, platform: str | None = None) -> list[tuple[Any, int]]:
+  """Returns the products of a jaxpr, in its order, and how often each runs; see `count_jaxpr`."""
+  found = []
+  for equation in getattr(jaxpr, 'jaxpr', jaxpr).eqns:
+    name = equation.primitive.name
+    inside = [products(inner, platform) for inner in inner_jaxprs(equation.params)]
+    if name in PRODUCTS:
+      found.append((equation, 1))
+    elif name == 'cond':
+      found += _branch(inside, equation.params.get('branches_platforms'), platform)
+    elif name == 'while' and any(inside):
       raise ValueError('convolutions or matrix products in a while loop cannot be counted; use scan')
-  return sum(inside)
+    else:
+      found += [(inner, times * _turns(equation)) for branch in inside for inner, times in branch]
+  return found
 
 
-def _jaxprs(params: dict[str, Any]) -> Iterator[Any]:
+def operations(equation: Any) -> int:
+  """Operations of one convolution or matrix product."""
+  return PRODUCTS[equation.primitive.name](equation)
+
+
+def _turns(equation: Any) -> int:
+  if equation.primitive.name == 'scan':
+    return equation.params['length']
+  if equation.primitive.name == 'shard_map':
+    return equation.params['mesh'].size  # its shapes are those of one device
+  return 1
+
+
+def inner_jaxprs(params: dict[str, Any]) -> Iterator[Any]:
+  """The jaxprs among the parameters of an equation: the bodies of calls, loops and branches."""
   for value in params.values():
     for item in value if isinstance(value, (tuple, list)) else (value,):
       if hasattr(getattr(item, 'jaxpr', item), 'eqns'):
         yield item
 
 
-def _branch(counts: list[int], platforms: tuple | None, platform: str | None) -> int:
+def _branch(branches: list[list], platforms: tuple | None, platform: str | None) -> list[tuple[Any, int]]:
+  cost = lambda branch: sum(operations(equation) * times for equation, times in branch)
   if platforms is None:
-    return max(counts)  # which one runs depends on data
+    return max(branches, key=cost)  # which one runs depends on data
   if platform is None:
-    return min(counts)
+    return min(branches, key=cost)
   chosen = (at for at, names in enumerate(platforms) if names is None or platform in names)
-  return counts[next(chosen)]
+  return branches[next(chosen)]
 
 
 def _dot(equation: Any) -> int:
@@ -91,3 +105,6 @@ def _taps(length: int, side: int, outputs: int, stride: int, low: int, dilation:
     position * stride + tap * kernel_dilation - low for position in range(outputs) for tap in range(side)
   )  # in the dilated input
   return sum(0 <= place <= (length - 1) * dilation and place % dilation == 0 for place in places)
+
+
+PRODUCTS = {'dot_general': _dot, 'conv_general_dilated': _convolution}

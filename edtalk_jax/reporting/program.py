@@ -1,0 +1,72 @@
+"""The train step of a configuration, traced and lowered for machines that are not at hand."""
+
+import contextlib
+import hashlib
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AbstractMesh, Mesh
+
+from data_pipeline import sampling
+from edtalk_jax import stages
+from edtalk_jax.config import Config
+from edtalk_jax.training import programs, sharding
+
+
+def arguments(config: Config, mesh: Mesh | AbstractMesh) -> tuple[Any, tuple[Any, Any, dict[str, Any]]]:
+  """Returns the compiled parts of the run and (state, frozen parameters, batch) of its step, without their numbers.
+
+  Raises:
+    UserError: if the batch or the parameters do not divide over the mesh.
+  """
+  sharding.check_batch(config.data.batch_size, mesh, 1)
+  stage = stages.build(config)
+  parts = programs.build(config, stage, mesh)
+  frozen = jax.eval_shape(stage.init_frozen)
+  placement = sharding.tree_sharding({'frozen': frozen}, mesh)['frozen']
+  frozen = jax.tree.map(lambda s, p: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=p), frozen, placement)
+  size = config.model.image_size
+  image = jax.ShapeDtypeStruct(
+    (config.data.batch_size, size, size, 3), jnp.uint8, sharding=sharding.batch_sharding(mesh)
+  )
+  return parts, (parts.shapes, frozen, dict.fromkeys(fields(config), image))
+
+
+def trace(config: Config, mesh: Mesh | AbstractMesh) -> Any:
+  """Traces the train step over `mesh`: a `jax.stages.Traced`. Raises UserError as `arguments` does."""
+  parts, inputs = arguments(config, mesh)
+  with entered(mesh):
+    return parts.train.trace(*inputs)
+
+
+def entered(mesh: Mesh | AbstractMesh) -> contextlib.AbstractContextManager:
+  """The mesh as the one that shardings by name refer to."""
+  return jax.sharding.use_abstract_mesh(mesh) if isinstance(mesh, AbstractMesh) else jax.set_mesh(mesh)
+
+
+def lower(traced: Any, mesh: Mesh | AbstractMesh, platform: str) -> Any:
+  """Lowers a step for 'tpu' or 'cuda', whether or not there is one: a `jax.stages.Lowered`."""
+  with entered(mesh):
+    return traced.lower(lowering_platforms=(platform,))
+
+
+def digest(lowered: Any) -> str:
+  """Names a program: the same wherever JAX and the code are the same, over described devices or an abstract mesh.
+
+  It is the SHA-256 of the StableHLO text, which holds shapes, shardings and constants, but no line numbers.
+  """
+  return hashlib.sha256(lowered.as_text().encode()).hexdigest()
+
+
+def fields(config: Config) -> tuple[str, ...]:
+  """Names of the pictures of an example."""
+  return sampling.SAMPLERS[stages.build(config).sampler].fields
+
+
+def device_bytes(tree: Any) -> int:
+  """Bytes that each device holds of ShapeDtypeStructs with shardings."""
+  return sum(
+    leaf.dtype.itemsize * math.prod(leaf.sharding.shard_shape(leaf.shape)) for leaf in jax.tree.leaves(tree)
+  )

@@ -1,0 +1,211 @@
+"""`edtalk compile-report`: from a configuration and a described machine to reports."""
+
+import dataclasses
+import importlib.metadata
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from jax.sharding import AbstractMesh, AxisType
+
+from edtalk_jax import config as config_lib
+from edtalk_jax import stages
+from edtalk_jax.config import Config, UserError
+from edtalk_jax.reporting import collectives, cycles, memory, program, render, roofline
+from edtalk_jax.reporting import hlo as hlo_lib
+from edtalk_jax.reporting import topology as topology_lib
+from edtalk_jax.reporting.collectives import Collective
+from edtalk_jax.reporting.memory import Memory
+from edtalk_jax.reporting.prices import Prices
+from edtalk_jax.reporting.report import Report, to_json
+from edtalk_jax.reporting.topology import Topology
+from edtalk_jax.training import flops, sharding, trees
+
+Say = Callable[[str], None]
+PACKAGES = ('jax', 'jaxlib', 'libtpu')
+
+
+def configure(path: str, overrides: Sequence[str], mesh: str | None, batch_size: int | None) -> Config:
+  """Reads the configuration, with 'data=256,fsdp=1' and the batch of the command line in their places."""
+  more = [f'mesh.{part.strip()}' for part in mesh.split(',')] if mesh else []
+  more += [] if batch_size is None else [f'data.batch_size={batch_size}']
+  return config_lib.load(path, [*overrides, *more])
+
+
+def write(
+  path: str, overrides: Sequence[str], mesh: str | None, batch_sizes: Sequence[int], topology: Topology,
+  prices: Prices, *, out: str | None = None, hlo: str | None = None,
+) -> None:  # fmt: skip
+  """Prints a report for each batch size; writes them to the folder `out` and their programs to the folder `hlo`.
+
+  Raises:
+    UserError: as `reports` does.
+  """
+  import rich.console
+
+  console = rich.console.Console(highlight=False, markup=False, width=120)
+
+  def stem(batch_size: int) -> str:
+    slices = f'{topology.slices}x' if topology.slices > 1 else ''
+    return f'{pathlib.Path(path).stem}_{slices}{topology.name.replace(":", "_")}_b{batch_size}'
+
+  def keep(batch_size: int, text: str) -> None:
+    _save(pathlib.Path(hlo) / f'{stem(batch_size)}.hlo', text)
+
+  found = reports(path, overrides, mesh, batch_sizes, topology, prices, keep_hlo=keep if hlo else None)
+  for report in found:
+    render.show(report, console)
+    if out is not None:
+      file = pathlib.Path(out) / stem(report.batch_size)
+      _save(file.with_name(file.name + '.json'), to_json(report))
+      _save(file.with_name(file.name + '.md'), render.markdown(report))
+
+
+def _save(file: pathlib.Path, text: str) -> None:
+  file.parent.mkdir(parents=True, exist_ok=True)
+  part = file.with_name(f'.{file.name}.part')
+  part.write_text(text)
+  part.rename(file)
+  print(f'wrote {file}')
+
+
+def reports(
+  path: str, overrides: Sequence[str], mesh: str | None, batch_sizes: Sequence[int], topology: Topology,
+  prices: Prices, say: Say = print, keep_hlo: Callable[[int, str], None] | None = None,
+) -> list[Report]:  # fmt: skip
+  """Returns a report for each batch size, the configuration's own where none is given.
+
+  Args:
+    path: of the configuration.
+    overrides: of its fields, NAME=VALUE.
+    mesh: such as 'data=256,fsdp=1'; None for the configuration's.
+    batch_sizes: global.
+    topology: the machine. `topology.prepare` must have been called for a TPU.
+    prices: of chips.
+    say: where progress lines go: compiling takes minutes.
+    keep_hlo: given the batch size and text of each compiled program.
+
+  Raises:
+    UserError: in one line, on a mistake in the arguments.
+  """
+  configs = [configure(path, overrides, mesh, size) for size in (batch_sizes or (None,))]
+  one = _compiled if topology.chip.platform == 'tpu' else _from_shapes
+  found: list[Report] = []
+  gradients = 0
+  for config in configs:
+    base = {
+      'config': path, 'overrides': tuple(overrides), 'stage': config.run.stage, 'dtype': config.model.dtype,
+      'topology': topology.name, 'slices': topology.slices, 'chips': topology.chips,
+      'batch_size': config.data.batch_size, 'chip_hour': prices.chip_hour.get(topology.chip.name),
+      'currency': prices.currency, 'price_date': prices.date, 'versions': _versions(),
+    }  # fmt: skip
+    report, gradients = one(config, topology, base, say, keep_hlo)
+    found.append(report)
+  return _with_largest(found, configs[0], gradients)
+
+
+def _with_largest(found: list[Report], config: Config, gradients: int) -> list[Report]:
+  """Fills in the largest batch, for which all compiled batches count."""
+  devices = found[0].devices
+  picture = 3 * config.model.image_size**2
+  fields = len(program.fields(config))
+  largest = devices * memory.largest_batch(
+    {report.batch_size // devices: report.memory for report in found}, picture * fields, gradients
+  )
+  return [dataclasses.replace(report, largest_batch=largest) for report in found]
+
+
+def _compiled(
+  config: Config, topology: Topology, base: dict[str, Any], say: Say, keep_hlo: Callable[[int, str], None] | None
+) -> tuple[Report, int]:
+  """Compiles the step ahead of time and reads what the compiler says."""
+  devices = topology_lib.describe(topology)
+  mesh = sharding.make_mesh(config.mesh, devices)
+  traced = program.trace(config, mesh)
+  share, limit = topology.chips / len(devices), topology.chip.memory * topology.chips / len(devices)
+  chip = dataclasses.replace(topology.chip, peak=topology.chip.peak * share, bandwidth=topology.chip.bandwidth * share)
+  state, frozen, batch = program.arguments(config, mesh)[1]
+  floor = roofline.floor(traced.jaxpr, chip, len(devices))
+  with program.entered(mesh):
+    lowered = traced.lower()
+  name = program.digest(lowered)
+  say(f'{topology.name}, batch {config.data.batch_size}: compiling, which takes minutes (program {name[:12]})')
+  found = {
+    'devices': len(devices), 'mesh': dict(mesh.shape), 'method': 'compiled', 'program': name, 'peak': chip.peak,
+    'model_flops': flops.count_jaxpr(traced.jaxpr) / len(devices), 'executed_flops': floor.flops,
+    'floor_seconds': floor.seconds, 'largest_batch': 0,
+  }  # fmt: skip
+  gradients = gradient_bytes(config, state)
+  start = time.process_time()
+  try:
+    compiled = lowered.compile()
+  except jax.errors.JaxRuntimeError as error:
+    refused = memory.exhausted(str(error), program.device_bytes((state, frozen, batch)), limit)
+    if refused is None:
+      raise
+    none = dict.fromkeys(('bytes_accessed', 'compute_seconds', 'exposed_seconds'), 0.0)
+    return Report(**base, **found, **none, memory=refused, compile_seconds=time.process_time() - start), gradients
+  seconds = time.process_time() - start
+  text = compiled.as_text()
+  if keep_hlo is not None:
+    keep_hlo(config.data.batch_size, text)
+  module = hlo_lib.parse(text)
+  exchanged = collectives.find(module, topology, len(devices))
+  kinds = cycles.by_kind(module)
+  return Report(
+    **base, **found, compile_seconds=round(seconds, 1), memory=memory.of(compiled, limit),
+    bytes_accessed=(compiled.cost_analysis() or {}).get('bytes accessed', 0.0),
+    compute_seconds=sum(kind.cycles for kind in kinds) / topology.chip.clock,
+    exposed_seconds=sum(one.seconds - one.hidden for one in exchanged),
+    kinds=tuple(kinds), sources=tuple(cycles.by_source(module)), collectives=tuple(exchanged),
+  ), gradients  # fmt: skip
+
+
+def _from_shapes(
+  config: Config, topology: Topology, base: dict[str, Any], say: Say, keep_hlo: Callable[[int, str], None] | None
+) -> tuple[Report, int]:
+  """A floor from shapes: one device's share of the batch on one device, and the gradients' sum over all."""
+  del say, keep_hlo  # nothing is compiled
+  chip, devices = topology.chip, topology.chips
+  if config.mesh.fsdp != 1 or config.mesh.data not in (-1, devices):
+    raise UserError(f'--mesh: GPUs are modelled with the batch divided over all, data={devices},fsdp=1')
+  if config.data.batch_size % devices:
+    raise UserError(f'--batch-size {config.data.batch_size} must be a multiple of the {devices} devices')
+  own = dataclasses.replace(
+    config, mesh=config_lib.MeshConfig(),
+    data=dataclasses.replace(config.data, batch_size=config.data.batch_size // devices),
+  )  # fmt: skip
+  mesh = AbstractMesh((1, 1), ('data', 'fsdp'), axis_types=(AxisType.Auto,) * 2)
+  traced = program.trace(own, mesh)
+  inputs = program.arguments(own, mesh)[1]
+  floor = roofline.floor(traced.jaxpr, chip)
+  gradients = gradient_bytes(config, inputs[0])
+  seconds = collectives.link_seconds('all-reduce', gradients, devices, topology, devices)
+  held = program.device_bytes(inputs)
+  exchanged = Collective('all-reduce', 'gradients', devices, gradients, seconds, min(seconds, floor.seconds))
+  return Report(
+    **base, devices=devices, mesh={'data': devices, 'fsdp': 1}, method='shapes',
+    program=program.digest(program.lower(traced, mesh, chip.platform)), compile_seconds=0.0,
+    memory=Memory(held, max(0, roofline.live_bytes(traced.jaxpr) - held), 0, int(chip.memory)), largest_batch=0,
+    model_flops=flops.count_jaxpr(traced.jaxpr), executed_flops=floor.flops, bytes_accessed=floor.size,
+    floor_seconds=floor.seconds, compute_seconds=floor.seconds, exposed_seconds=seconds - exchanged.hidden,
+    peak=chip.peak, collectives=(exchanged,) if devices > 1 else (),
+  ), gradients  # fmt: skip
+
+
+def gradient_bytes(config: Config, state: Any) -> int:
+  """Bytes of both networks' gradients on each device."""
+  trainable, _ = trees.split(state.model, stages.build(config).trainable)
+  return program.device_bytes((trainable, state.discriminator))
+
+
+def _versions() -> dict[str, str]:
+  found = {}
+  for package in PACKAGES:
+    try:
+      found[package] = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+      continue
+  return found
