@@ -17,7 +17,8 @@ class Chip:
     platform: 'tpu' or 'cuda'.
     kinds: what JAX calls its devices (`jax.Device.device_kind`).
     peak: dense bfloat16 FLOP/s.
-    memory: bytes of HBM.
+    memory: bytes of HBM that programs can have. TPUs: what libtpu 0.0.42 says when it refuses a larger program; the
+      vendor's number is up to 2.5 GiB more.
     bandwidth: HBM bytes/s.
     links: to other chips of its slice (TPU: torus neighbours; GPU: NVLink).
     link_bandwidth: bytes/s of one link in one direction.
@@ -45,15 +46,15 @@ _TPU_DOCS = 'https://docs.cloud.google.com/tpu/docs/'
 # The clocks of v4, v5e and v5p are peak / (2 * 128 * 128 * matrix units), 4 units a core (TPU docs).
 # ICI: the docs give both directions of all links together; the data-centre network per chip, or of a pod.
 CHIPS: tuple[Chip, ...] = (
-  Chip(name='v4', platform='tpu', kinds=('TPU v4',), peak=275e12, memory=32 * GIB, bandwidth=1.2e12, links=6,
+  Chip(name='v4', platform='tpu', kinds=('TPU v4',), peak=275e12, memory=30.5 * GIB, bandwidth=1.2e12, links=6,
        link_bandwidth=50e9, network_bandwidth=3.1e9, clock=1.05e9, ring=4, source=_TPU_DOCS + 'v4'),
-  Chip(name='v5e', platform='tpu', kinds=('TPU v5 lite', 'TPU v5e'), peak=197e12, memory=16 * GIB, bandwidth=819e9,
+  Chip(name='v5e', platform='tpu', kinds=('TPU v5 lite', 'TPU v5e'), peak=197e12, memory=15.75 * GIB, bandwidth=819e9,
        links=4, link_bandwidth=50e9, network_bandwidth=3.1e9, clock=1.5e9, ring=16, source=_TPU_DOCS + 'v5e'),
-  Chip(name='v5p', platform='tpu', kinds=('TPU v5', 'TPU v5p'), peak=459e12, memory=95 * GIB, bandwidth=2765e9,
+  Chip(name='v5p', platform='tpu', kinds=('TPU v5', 'TPU v5p'), peak=459e12, memory=95.74 * GIB, bandwidth=2765e9,
        links=6, link_bandwidth=100e9, network_bandwidth=6.25e9, clock=1.75e9, ring=4, source=_TPU_DOCS + 'tpu7x'),
-  Chip(name='v6e', platform='tpu', kinds=('TPU v6 lite', 'TPU v6e'), peak=918e12, memory=32 * GIB, bandwidth=1638e9,
+  Chip(name='v6e', platform='tpu', kinds=('TPU v6 lite', 'TPU v6e'), peak=918e12, memory=31.25 * GIB, bandwidth=1638e9,
        links=4, link_bandwidth=100e9, network_bandwidth=12.5e9, clock=1.75e9, ring=16, source=_TPU_DOCS + 'tpu7x'),
-  Chip(name='tpu7x', platform='tpu', kinds=('TPU7x',), peak=2307e12, memory=192 * GIB, bandwidth=7380e9, links=6,
+  Chip(name='tpu7x', platform='tpu', kinds=('TPU7x',), peak=2307e12, memory=189.5 * GIB, bandwidth=7380e9, links=6,
        link_bandwidth=100e9, network_bandwidth=12.5e9, clock=2.2e9, ring=4, source=_TPU_DOCS + 'tpu7x'),
   # Dense peaks: the data sheets print twice as much, with sparsity.
   Chip(name='a100', platform='cuda', kinds=('NVIDIA A100-SXM4-80GB',), peak=312e12, memory=80e9, bandwidth=2039e9,

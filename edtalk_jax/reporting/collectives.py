@@ -82,25 +82,43 @@ def _sequences(module: Module, name: str | None = None, times: int = 1):
 def _of_sequence(
   module: Module, sequence: tuple[Instruction, ...], times: int, topology: Topology, devices: int
 ) -> list[Collective]:
-  shapes = {instruction.name: instruction.shape for instruction in sequence}
   free = [instruction.cycles / topology.chip.clock for instruction in sequence]  # seconds that still can hide something
   found = []
+  for start, end, core in _spans(module, sequence):
+    kind, group = core.opcode.removesuffix('-start'), _group(core, devices)
+    around = (*sequence, *module.inside(sequence[start]))
+    shapes = {instruction.name: instruction.shape for instruction in around}
+    size = sum(hlo.size(shapes.get(name, '')) for name in core.operands)
+    seconds = link_seconds(kind, size, group, topology, devices)
+    hidden = 0.0
+    for between in range(start + 1, end):
+      taken = min(free[between], seconds - hidden)
+      free[between] -= taken
+      hidden += taken
+    source = core.op_name or sequence[start].op_name
+    found.append(Collective(kind, source, group, size, seconds * times, hidden * times))
+  return found
+
+
+def _spans(module: Module, sequence: tuple[Instruction, ...]) -> list[tuple[int, int, Instruction]]:
+  """Where each collective of a sequence begins and where it is done with, in the order of their beginnings.
+
+  TPUs carry a collective along with computation: a fusion starts it, fusions that compute something else each take it
+  a step further, a last one waits for it. All of them name its channel.
+  """
+  spans: dict[str, tuple[int, int, Instruction]] = {}
   for at, instruction in enumerate(sequence):
     core = _core(module, instruction)
     if core is None:
       continue
-    kind, group = core.opcode.removesuffix('-start'), _group(core, devices)
-    around = shapes if core is instruction else {inner.name: inner.shape for inner in module.inside(instruction)}
-    size = sum(hlo.size(around.get(name, '')) for name in core.operands)
-    seconds = link_seconds(kind, size, group, topology, devices)
-    hidden = 0.0
-    for between in range(at + 1, _end(sequence, at)):
-      taken = min(free[between], seconds - hidden)
-      free[between] -= taken
-      hidden += taken
-    source = core.op_name or instruction.op_name
-    found.append(Collective(kind, source, group, size, seconds * times, hidden * times))
-  return found
+    channel = re.search(r'channel_id=(\d+)', core.attributes)
+    key = channel[1] if channel else instruction.name
+    if key in spans:
+      start, _, first = spans[key]
+      spans[key] = start, at, first
+    else:
+      spans[key] = at, _end(sequence, at), core
+  return list(spans.values())
 
 
 def _core(module: Module, instruction: Instruction) -> Instruction | None:

@@ -41,13 +41,17 @@ def of(compiled: Any, limit: float) -> Memory:
 
 
 def exhausted(message: str, arguments: int, limit: float) -> Memory | None:
-  """Reads the compiler's refusal of a program that does not fit: 'Used 19.20G of 15.75G hbm', or None."""
-  found = re.search(r'Used ([\d.]+)([KMGT]) of ([\d.]+)([KMGT])', message)
+  """Reads the compiler's refusal of a program that does not fit, or None.
+
+  It says 'Used 19.20G of 15.75G hbm' or 'HLO temporaries (512.00G) exceeds available HBM (15.75G)'.
+  """
+  found = re.search(r'Used ([\d.]+)([KMGT]) of ([\d.]+)([KMGT])', message) or re.search(
+    r'\(([\d.]+)([KMGT])\) exceeds available HBM \(([\d.]+)([KMGT])\)', message)  # fmt: skip
   if found is None:
     return None
   unit = {'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
   used, has = float(found[1]) * unit[found[2]], float(found[3]) * unit[found[4]]
-  return Memory(arguments, int(used) - arguments, 0, int(min(has, limit)))
+  return Memory(arguments, max(0, int(used) - arguments), 0, int(min(has, limit)))
 
 
 def largest_batch(memories: dict[int, Memory], batch_bytes: int, fixed_temporaries: int) -> int:

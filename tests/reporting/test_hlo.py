@@ -74,6 +74,22 @@ def test_two_collectives_cannot_hide_behind_the_same_computation():
   assert first.hidden + other.hidden == pytest.approx(3000 / 1.5e9)
 
 
+def test_a_collective_that_fusions_carry_along_counts_once():
+  carried = """
+%carry{n} (value.{n}: f32[262144]) -> f32[2097152] {{
+  %value.{n} = f32[262144]{{0}} parameter(0)
+  ROOT %gathered.{n} = f32[2097152]{{0}} all-gather(%value.{n}), channel_id=5, replica_groups=[1,8]<=[8]
+}}
+"""
+  fusion = ('  %carry.{n} = f32[2097152]{{0}} fusion(%weights), kind=kCustom, calls=%carry{n}, '
+            'backend_config={{"window_config":{{"estimated_cycles":"{cycles}"}}}}\n')
+  lines = ''.join(fusion.format(n=n, cycles=cycles) for n, cycles in ((1, 0), (2, 600), (3, 0)))
+  text = programs.TEXT.replace('ENTRY', ''.join(carried.format(n=n) for n in (1, 2, 3)) + '\nENTRY')
+  found = collectives.find(hlo.parse(text.replace('  %state.2 =', lines + '  %state.2 =')), SLICE, 8)
+  assert [one.kind for one in found] == ['all-gather', 'all-reduce', 'all-gather', 'collective-permute']
+  assert (found[2].size, found[2].hidden) == (MIB, pytest.approx(600 / 1.5e9))
+
+
 @pytest.mark.parametrize(('groups', 'size'), [
   ('replica_groups={{0,1,2,3},{4,5,6,7}}', 4),
   ('replica_groups=[4,2]<=[8]', 2),

@@ -79,4 +79,7 @@ def test_the_compilers_refusal_is_read():
             'Used 19.50G of 15.75G hbm. Exceeded hbm capacity by 3.75G.'
   found = memory.exhausted(message, arguments=GIB, limit=16 * GIB)
   assert (found.peak, found.limit, found.fits) == (int(19.5 * GIB), int(15.75 * GIB), False)
+  other = 'Ran out of memory on HBM, the total memory required for HLO temporaries (512.00G) exceeds ' \
+          'available HBM (95.74G).'
+  assert memory.exhausted(other, 0, 96 * GIB).peak == 512 * GIB
   assert memory.exhausted('something else', 0, 16 * GIB) is None
