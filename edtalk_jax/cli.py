@@ -264,7 +264,7 @@ def compile_report(
   Example: edtalk compile-report --config configs/mouth_pose.py --topology v5e:16x16 --batch-size 512
 
   TPUs: compiled ahead of time by their own compiler, which needs the extra [tpu-aot] and minutes. GPUs, such as h200:8:
-  a floor from shapes. docs/scaling.md explains every number.
+  a floor from shapes. docs/compile-report.md explains every number.
 
   Args:
     config: Python file with get_config(); configs/ holds those that are shipped.

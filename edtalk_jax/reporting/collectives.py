@@ -76,7 +76,7 @@ def _sequences(module: Module, name: str | None = None, times: int = 1):
   for instruction in module.computations[name]:
     if instruction.opcode in hlo.CONTROL:
       for called in instruction.called:
-        yield from _sequences(module, called, times * instruction.trips)
+        yield from _sequences(module, called, times * module.trips(instruction))
 
 
 def _of_sequence(

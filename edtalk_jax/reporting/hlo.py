@@ -35,7 +35,7 @@ class Instruction:
     name: unique within the program.
     opcode: such as 'fusion' or 'all-reduce-start'.
     shape: text of the result's type.
-    operands: names of the instructions that it reads.
+    arguments: text between its parentheses: what it reads, or a constant's value.
     called: names of computations: a fusion's content, a loop's condition and body, branches, what reduces.
     attributes: the rest of the line.
   """
@@ -43,9 +43,14 @@ class Instruction:
   name: str
   opcode: str
   shape: str
-  operands: tuple[str, ...]
+  arguments: str
   called: tuple[str, ...]
   attributes: str
+
+  @property
+  def operands(self) -> list[str]:
+    """Names of the instructions that it reads."""
+    return re.findall(r'%([\w.\-]+)', self.arguments)
 
   @property
   def cycles(self) -> int:
@@ -64,12 +69,6 @@ class Instruction:
     """Number of its stack frame, 0 where unknown."""
     found = re.search(r'stack_frame_id=(\d+)', self.attributes)
     return int(found[1]) if found else 0
-
-  @property
-  def trips(self) -> int:
-    """How often a loop runs, 1 where the compiler does not know."""
-    found = re.search(r'"known_trip_count":\{"n":"(\d+)"\}', self.attributes)
-    return int(found[1]) if found else 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +118,23 @@ class Module:
       yield instruction, times
       if instruction.opcode in CONTROL:
         for name in instruction.called:
-          yield from self.scheduled(name, times * instruction.trips)
+          yield from self.scheduled(name, times * self.trips(instruction))
+
+  def trips(self, instruction: Instruction) -> int:
+    """How often a loop runs; 1 for what is no loop, and where neither the compiler nor the condition says it.
+
+    JAX counts its loops from 0 in steps of 1 while the counter is less than a constant.
+    """
+    if instruction.opcode != 'while':
+      return 1
+    if found := re.search(r'"known_trip_count":\{"n":"(\d+)"\}', instruction.attributes):
+      return int(found[1])
+    inside = {inner.name: inner for name in instruction.called for inner in self.computations[name]}
+    ends = [i for i in inside.values() if i.opcode == 'compare' and 'direction=LT' in i.attributes
+            and inside.get(i.operands[0], i).opcode == 'get-tuple-element']  # fmt: skip
+    limits = [inside[i.operands[1]] for i in ends if i.operands[1] in inside]
+    constants = [int(i.arguments) for i in limits if i.opcode == 'constant']
+    return constants[0] if len(constants) == 1 else 1
 
 
 def parse(text: str) -> Module:
@@ -171,14 +186,13 @@ def _instruction(name: str, text: str) -> Instruction:
   end = _closing(text, 0) + 1 if text.startswith('(') else text.index(' ')
   opcode, _, rest = text[end:].lstrip().partition('(')
   close = _closing('(' + rest, 0) - 1
-  operands, attributes = rest[:close], rest[close + 1:]
+  attributes = rest[close + 1:]
   called = _CALLED.findall(attributes)
   for branches in _BRANCHES.findall(attributes):
     called += [branch.strip().lstrip('%') for branch in branches.split(',')]
   return Instruction(
-    name=name, opcode=opcode, shape=text[:end], operands=tuple(re.findall(r'%([\w.\-]+)', operands)),
-    called=tuple(called), attributes=attributes,
-  )  # fmt: skip
+    name=name, opcode=opcode, shape=text[:end], arguments=rest[:close], called=tuple(called), attributes=attributes
+  )
 
 
 def _closing(text: str, start: int) -> int:

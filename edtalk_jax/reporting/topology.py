@@ -12,6 +12,17 @@ from edtalk_jax.chips import Chip
 from edtalk_jax.config import UserError
 
 NODE = 8  # GPUs that NVLink connects
+# What lets libtpu be loaded, quickly and quietly, where there is no TPU.
+ENVIRONMENT = {
+  'JAX_PLATFORMS': 'cpu',
+  'TPU_SKIP_MDS_QUERY': '1',  # else it asks the metadata server of a cloud machine, for minutes
+  'TPU_WORKER_HOSTNAMES': 'localhost',
+  'TPU_ACCELERATOR_TYPE': 'v5litepod-4',  # of this machine, were it one; what is described is another
+  'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',  # no chip is touched, so nothing needs its lock
+  'TPU_MIN_LOG_LEVEL': '3',
+  'TPU_STDERR_LOG_LEVEL': '3',
+  'TF_CPP_MIN_LOG_LEVEL': '3',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,10 +91,7 @@ def prepare() -> None:
   """
   if importlib.util.find_spec('libtpu') is None:
     raise UserError("compile-report for a TPU needs its compiler: pip install -c constraints.txt -e '.[tpu-aot]'")
-  os.environ['JAX_PLATFORMS'] = 'cpu'
-  os.environ['TPU_SKIP_MDS_QUERY'] = '1'  # else it asks the metadata server of a cloud machine, for minutes
-  os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')  # no chip is touched, so nothing needs its lock
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  os.environ |= ENVIRONMENT
 
 
 def describe(topology: Topology) -> list[Any]:

@@ -28,6 +28,13 @@ def toy_stage(monkeypatch):
   monkeypatch.setattr(stages, 'build', lambda config: toy.stage())
 
 
+@pytest.fixture(autouse=True)
+def users_precision():
+  """Tests run at the highest precision; users, whose program a report is of, do not."""
+  with jax.default_matmul_precision(None):
+    yield
+
+
 def report(machine: str, *batches: int, mesh=None):
   return run.reports(CONFIG, SMALL, mesh, batches, topology.parse(machine), PRICES, say=lambda line: None)
 

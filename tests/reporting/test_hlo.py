@@ -28,7 +28,7 @@ def test_bytes_of_types(shape, size):
 
 def test_instructions_know_what_they_read_and_call(module):
   fusion = next(i for i, _ in module.scheduled() if i.name == 'fusion.1')
-  assert (fusion.opcode, fusion.operands, fusion.called) == ('fusion', ('param.1', 'param.2'), ('fused_computation',))
+  assert (fusion.opcode, fusion.operands, fusion.called) == ('fusion', ['param.1', 'param.2'], ('fused_computation',))
   assert [inner.opcode for inner in module.inside(fusion)] == ['parameter', 'parameter', 'convolution', 'maximum']
 
 
@@ -41,6 +41,14 @@ def test_stacks_begin_where_the_operation_was_made(module):
 def test_cycles_by_kind_count_every_turn_of_a_loop(module):
   found = {share.name: share.cycles for share in cycles.by_kind(module)}
   assert found == {'convolution': 3000, 'elementwise': 500, cycles.COPIES: 1000 + 5 * 100}
+
+
+def test_turns_of_a_loop_are_found_in_its_condition():
+  counted = '  %turn = s32[] get-tuple-element(%state), index=0\n  %limit = s32[] constant(4)\n' \
+            '  ROOT %less = pred[] compare(%turn, %limit), direction=LT\n'
+  text = programs.TEXT.replace('  ROOT %less = pred[] constant(false)\n', counted)
+  text = text.replace(', backend_config={"known_trip_count":{"n":"5"}}', '')
+  assert {share.name: share.cycles for share in cycles.by_kind(hlo.parse(text))}[cycles.COPIES] == 1000 + 4 * 100
 
 
 def test_cycles_by_function_of_ours(module):
