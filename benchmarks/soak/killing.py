@@ -144,7 +144,8 @@ AIMS: dict[str, Callable[[Life, Soak], None]] = {
 
 def prepare(folder: pathlib.Path, processes: int = 1, seed: int = 0, command: Sequence[str] = TRAIN) -> Soak:
   """Makes the records, and a run that has not begun."""
-  environment = {**os.environ, 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0', 'PYTHONUNBUFFERED': '1'}
+  given = {'PYTHONPATH': str(ROOT), 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0', 'PYTHONUNBUFFERED': '1'}
+  environment = {**os.environ, **given}
   environment.setdefault('JAX_COMPILATION_CACHE_DIR', str(folder / 'cache'))
   if not (folder / 'records').exists():
     making = ['-m', 'edtalk_jax.cli', 'make-synthetic', '--clips', '8', '--size', '32', '--out']
