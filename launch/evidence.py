@@ -39,7 +39,7 @@ class Evidence:
   """Where records, runs and the table go."""
   config: str = 'configs/tiny.py'
   """The configuration of all runs."""
-  clips: int = 400
+  clips: int = 800
   """Clips to train on, two of each person."""
   held_out: int = 120
   """Clips of other people to measure on, two of each; at least 24, for probes are tested on people they never saw."""
@@ -49,11 +49,11 @@ class Evidence:
   """How wide mouths open; 1: as in ordinary speech, 1.7 pixels on average at this size."""
   reconstruction_steps: int = 1500
   """Steps of the first stage."""
-  mouth_pose_steps: int = 2500
+  mouth_pose_steps: int = 6000
   """Steps of the second stage."""
   uncorrelated_steps: int = 1000
   """Steps that go on from there with `loss.correlation`."""
-  ablation_steps: int = 400
+  ablation_steps: int = 800
   """Steps of each ablation and of the run that it compares with; 0 leaves them out."""
   seed: int = 0
   """Of people, order and parameters."""
