@@ -24,4 +24,4 @@ def present_program(content: Mapping[str, Any], config: str | None = None) -> st
   overrides = [*content['overrides'], f'data.batch_size={content["batch_size"] // share}']
   chosen = config_lib.load(config or content['config'], overrides)
   devices = AbstractMesh(tuple(mesh.values()), tuple(mesh), axis_types=(AxisType.Auto,) * len(mesh))
-  return program.digest(program.lower(program.trace(chosen, devices), devices, 'tpu' if compiled else 'cuda'))
+  return program.digest(program.lower(program.trace(chosen, devices)[0], devices, 'tpu' if compiled else 'cuda'))

@@ -34,11 +34,11 @@ def arguments(config: Config, mesh: Mesh | AbstractMesh) -> tuple[Any, tuple[Any
   return parts, (parts.shapes, frozen, dict.fromkeys(fields(config), image))
 
 
-def trace(config: Config, mesh: Mesh | AbstractMesh) -> Any:
-  """Traces the train step over `mesh`: a `jax.stages.Traced`. Raises UserError as `arguments` does."""
+def trace(config: Config, mesh: Mesh | AbstractMesh) -> tuple[Any, tuple[Any, Any, dict[str, Any]]]:
+  """Traces the train step over `mesh`: a `jax.stages.Traced`, and what it was traced with, see `arguments`."""
   parts, inputs = arguments(config, mesh)
   with entered(mesh):
-    return parts.train.trace(*inputs)
+    return parts.train.trace(*inputs), inputs
 
 
 def entered(mesh: Mesh | AbstractMesh) -> contextlib.AbstractContextManager:
@@ -47,9 +47,9 @@ def entered(mesh: Mesh | AbstractMesh) -> contextlib.AbstractContextManager:
 
 
 def lower(traced: Any, mesh: Mesh | AbstractMesh, platform: str) -> Any:
-  """Lowers a step for 'tpu' or 'cuda', whether or not there is one: a `jax.stages.Lowered`."""
+  """Lowers a step: a `jax.stages.Lowered`. An abstract mesh takes 'tpu' or 'cuda'; other devices are of a platform."""
   with entered(mesh):
-    return traced.lower(lowering_platforms=(platform,))
+    return traced.lower(lowering_platforms=(platform,) if isinstance(mesh, AbstractMesh) else None)
 
 
 def digest(lowered: Any) -> str:

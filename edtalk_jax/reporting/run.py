@@ -4,11 +4,10 @@ import dataclasses
 import importlib.metadata
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
-from jax.sharding import AbstractMesh, AxisType
 
 from edtalk_jax import config as config_lib
 from edtalk_jax import stages
@@ -28,10 +27,20 @@ PACKAGES = ('jax', 'jaxlib', 'libtpu')
 
 
 def configure(path: str, overrides: Sequence[str], mesh: str | None, batch_size: int | None) -> Config:
-  """Reads the configuration, with 'data=256,fsdp=1' and the batch of the command line in their places."""
-  more = [f'mesh.{part.strip()}' for part in mesh.split(',')] if mesh else []
-  more += [] if batch_size is None else [f'data.batch_size={batch_size}']
-  return config_lib.load(path, [*overrides, *more])
+  """Reads the configuration, with 'data=256,fsdp=1' and the batch of the command line in their places.
+
+  Raises:
+    UserError: in one line.
+  """
+  config = config_lib.load(path, overrides)
+  more = {'--mesh ': [f'mesh.{part.strip()}' for part in mesh.split(',')] if mesh else [],
+          '--batch-size ': [] if batch_size is None else [f'data.batch_size={batch_size}']}  # fmt: skip
+  for option, settings in more.items():
+    try:
+      config = config_lib.apply_overrides(config, settings)
+    except UserError as error:
+      raise UserError(str(error).replace('--set ', option, 1)) from None
+  return config
 
 
 def write(
@@ -54,8 +63,7 @@ def write(
   def keep(batch_size: int, text: str) -> None:
     _save(pathlib.Path(hlo) / f'{stem(batch_size)}.hlo', text)
 
-  found = reports(path, overrides, mesh, batch_sizes, topology, prices, keep_hlo=keep if hlo else None)
-  for report in found:
+  for report in reports(path, overrides, mesh, batch_sizes, topology, prices, keep_hlo=keep if hlo else None):
     render.show(report, console)
     if out is not None:
       file = pathlib.Path(out) / stem(report.batch_size)
@@ -74,8 +82,10 @@ def _save(file: pathlib.Path, text: str) -> None:
 def reports(
   path: str, overrides: Sequence[str], mesh: str | None, batch_sizes: Sequence[int], topology: Topology,
   prices: Prices, say: Say = print, keep_hlo: Callable[[int, str], None] | None = None,
-) -> list[Report]:  # fmt: skip
-  """Returns a report for each batch size, the configuration's own where none is given.
+) -> Iterator[Report]:  # fmt: skip
+  """Yields a report for each batch size, the configuration's own where none is given.
+
+  Each estimates the largest batch from its own memory and that of those before it.
 
   Args:
     path: of the configuration.
@@ -92,29 +102,19 @@ def reports(
   """
   configs = [configure(path, overrides, mesh, size) for size in (batch_sizes or (None,))]
   one = _compiled if topology.chip.platform == 'tpu' else _from_shapes
-  found: list[Report] = []
-  gradients = 0
+  memories: dict[int, Memory] = {}
   for config in configs:
     base = {
       'config': path, 'overrides': tuple(overrides), 'stage': config.run.stage, 'dtype': config.model.dtype,
-      'topology': topology.name, 'slices': topology.slices, 'chips': topology.chips,
+      'topology': topology.name, 'slices': topology.slices, 'chips': topology.chips, 'largest_batch': 0,
       'batch_size': config.data.batch_size, 'chip_hour': prices.chip_hour.get(topology.chip.name),
       'currency': prices.currency, 'price_date': prices.date, 'versions': _versions(),
     }  # fmt: skip
     report, gradients = one(config, topology, base, say, keep_hlo)
-    found.append(report)
-  return _with_largest(found, configs[0], gradients)
-
-
-def _with_largest(found: list[Report], config: Config, gradients: int) -> list[Report]:
-  """Fills in the largest batch, for which all compiled batches count."""
-  devices = found[0].devices
-  picture = 3 * config.model.image_size**2
-  fields = len(program.fields(config))
-  largest = devices * memory.largest_batch(
-    {report.batch_size // devices: report.memory for report in found}, picture * fields, gradients
-  )
-  return [dataclasses.replace(report, largest_batch=largest) for report in found]
+    memories[report.batch_size // report.devices] = report.memory
+    pictures = 3 * config.model.image_size**2 * len(program.fields(config))
+    largest = memory.largest_batch(memories, pictures, gradients)
+    yield dataclasses.replace(report, largest_batch=largest * report.devices)
 
 
 def _compiled(
@@ -123,26 +123,23 @@ def _compiled(
   """Compiles the step ahead of time and reads what the compiler says."""
   devices = topology_lib.describe(topology)
   mesh = sharding.make_mesh(config.mesh, devices)
-  traced = program.trace(config, mesh)
-  share, limit = topology.chips / len(devices), topology.chip.memory * topology.chips / len(devices)
-  chip = dataclasses.replace(topology.chip, peak=topology.chip.peak * share, bandwidth=topology.chip.bandwidth * share)
-  state, frozen, batch = program.arguments(config, mesh)[1]
+  traced, inputs = program.trace(config, mesh)
+  chip = topology.device(len(devices))
   floor = roofline.floor(traced.jaxpr, chip, len(devices))
-  with program.entered(mesh):
-    lowered = traced.lower()
+  lowered = program.lower(traced, mesh, chip.platform)
   name = program.digest(lowered)
   say(f'{topology.name}, batch {config.data.batch_size}: compiling, which takes minutes (program {name[:12]})')
   found = {
     'devices': len(devices), 'mesh': dict(mesh.shape), 'method': 'compiled', 'program': name, 'peak': chip.peak,
     'model_flops': flops.count_jaxpr(traced.jaxpr) / len(devices), 'executed_flops': floor.flops,
-    'floor_seconds': floor.seconds, 'largest_batch': 0,
+    'floor_seconds': floor.seconds,
   }  # fmt: skip
-  gradients = gradient_bytes(config, state)
+  gradients = gradient_bytes(config, inputs[0])
   start = time.process_time()
   try:
     compiled = lowered.compile()
   except jax.errors.JaxRuntimeError as error:
-    refused = memory.exhausted(str(error), program.device_bytes((state, frozen, batch)), limit)
+    refused = memory.exhausted(str(error), program.device_bytes(inputs), chip.memory)
     if refused is None:
       raise
     none = dict.fromkeys(('bytes_accessed', 'compute_seconds', 'exposed_seconds'), 0.0)
@@ -155,7 +152,7 @@ def _compiled(
   exchanged = collectives.find(module, topology, len(devices))
   kinds = cycles.by_kind(module)
   return Report(
-    **base, **found, compile_seconds=round(seconds, 1), memory=memory.of(compiled, limit),
+    **base, **found, compile_seconds=round(seconds, 1), memory=memory.of(compiled, chip.memory),
     bytes_accessed=(compiled.cost_analysis() or {}).get('bytes accessed', 0.0),
     compute_seconds=sum(kind.cycles for kind in kinds) / topology.chip.clock,
     exposed_seconds=sum(one.seconds - one.hidden for one in exchanged),
@@ -177,18 +174,17 @@ def _from_shapes(
     config, mesh=config_lib.MeshConfig(),
     data=dataclasses.replace(config.data, batch_size=config.data.batch_size // devices),
   )  # fmt: skip
-  mesh = AbstractMesh((1, 1), ('data', 'fsdp'), axis_types=(AxisType.Auto,) * 2)
-  traced = program.trace(own, mesh)
-  inputs = program.arguments(own, mesh)[1]
+  mesh = sharding.make_mesh(own.mesh, jax.devices()[:1]).abstract_mesh
+  traced, inputs = program.trace(own, mesh)
   floor = roofline.floor(traced.jaxpr, chip)
   gradients = gradient_bytes(config, inputs[0])
   seconds = collectives.link_seconds('all-reduce', gradients, devices, topology, devices)
   held = program.device_bytes(inputs)
   exchanged = Collective('all-reduce', 'gradients', devices, gradients, seconds, min(seconds, floor.seconds))
   return Report(
-    **base, devices=devices, mesh={'data': devices, 'fsdp': 1}, method='shapes',
+    **base, devices=devices, mesh={**mesh.shape, 'data': devices}, method='shapes',
     program=program.digest(program.lower(traced, mesh, chip.platform)), compile_seconds=0.0,
-    memory=Memory(held, max(0, roofline.live_bytes(traced.jaxpr) - held), 0, int(chip.memory)), largest_batch=0,
+    memory=Memory(held, max(0, roofline.live_bytes(traced.jaxpr) - held), 0, int(chip.memory)),
     model_flops=flops.count_jaxpr(traced.jaxpr), executed_flops=floor.flops, bytes_accessed=floor.size,
     floor_seconds=floor.seconds, compute_seconds=floor.seconds, exposed_seconds=seconds - exchanged.hidden,
     peak=chip.peak, collectives=(exchanged,) if devices > 1 else (),

@@ -49,6 +49,13 @@ class Topology:
     """Their number, over all slices."""
     return math.prod(self.shape) * self.slices
 
+  def device(self, devices: int) -> Chip:
+    """What one of `devices` devices has of its chip; on TPU v4 and 7x, JAX sees two devices for each chip."""
+    share = self.chips / devices
+    return dataclasses.replace(
+      self.chip, peak=self.chip.peak * share, memory=self.chip.memory * share, bandwidth=self.chip.bandwidth * share
+    )
+
   @property
   def links(self) -> float:
     """Links of a chip over which a collective of the whole slice sends at once.

@@ -36,7 +36,7 @@ def users_precision():
 
 
 def report(machine: str, *batches: int, mesh=None):
-  return run.reports(CONFIG, SMALL, mesh, batches, topology.parse(machine), PRICES, say=lambda line: None)
+  return list(run.reports(CONFIG, SMALL, mesh, batches, topology.parse(machine), PRICES, say=lambda line: None))
 
 
 def test_gpus_are_told_their_floor(toy_stage):
@@ -45,13 +45,23 @@ def test_gpus_are_told_their_floor(toy_stage):
   assert two.model_flops == 2 * one.model_flops and one.fits
   # Both networks' gradients: 3 x 8 + 8 x 3 + 3 x 8 + 8 numbers.
   assert one.collectives[0].size == 4 * 80
-  assert one.largest_batch == two.largest_batch > 16
+  assert min(one.largest_batch, two.largest_batch) > 16
   assert one.million_cost == pytest.approx(1e6 / one.examples_per_second / 3600 * 2 * 10)
 
 
 def test_the_batch_must_divide(toy_stage):
   with pytest.raises(UserError, match='--batch-size 7 must be a multiple of the 2 devices'):
     report('h200:2', 7)
+
+
+@pytest.mark.parametrize(('mesh', 'line'), [
+  ('data=2,tensor=2', "--mesh mesh.tensor=2: unknown option 'tensor'"),
+  ('2', '--mesh mesh.2: expected NAME=VALUE'),
+  ('data=1', 'data=2,fsdp=1'),
+])  # fmt: skip
+def test_a_wrong_mesh_is_one_line(mesh, line, toy_stage):
+  with pytest.raises(UserError, match=line):
+    report('h200:2', 8, mesh=mesh)
 
 
 def test_the_digest_is_of_the_program_and_needs_no_devices(toy_stage):
