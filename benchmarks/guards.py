@@ -33,6 +33,7 @@ from edtalk_jax.training import optimizers, programs, sharding, step
 from edtalk_jax.training.events import EventLog
 from edtalk_jax.training.metrics import MetricLog
 from edtalk_jax.training.reader import Made, StepReader
+from edtalk_jax.training.timing import Timing
 from edtalk_jax.training.watchdog import Watchdog
 
 
@@ -96,12 +97,14 @@ def measure(config: Config, rounds: int, steps: int) -> tuple[np.ndarray, tuple[
       MetricLog(workdir, 0, enabled=False) as log,
       EventLog(workdir, 0) as events,
       Watchdog(workdir, config.guard.stall_seconds) as watchdog,
+      Timing(0, config.data.batch_size, began=time.time(), productive=0.0) as timing,
     ):
-      reader = StepReader(config, workdir, 0, log, events, lambda line: None)
+      reader = StepReader(config, workdir, log, events, timing, lambda line: None)
 
       def read(number: int, metrics: dict) -> None:
         watchdog.begins('a batch')
         watchdog.begins('a step')
+        timing.dispatched(number, time.monotonic(), metrics)
         reader.read_due()
         reader.add(Made(number, metrics, positions, logged=False))
 

@@ -17,6 +17,7 @@ OptionalFolder = Annotated[str | None, tyro.conf.arg(metavar='DIR', help_behavio
 Videos = Annotated[tuple[str, ...], tyro.conf.Positional,
                    tyro.conf.arg(metavar='VIDEO_OR_DIR [...]', help_behavior_hint='(at least one)')]
 Steps = Annotated[int | None, tyro.conf.arg(metavar='N', help_behavior_hint="(default: the config's)")]
+Window = Annotated[str | None, tyro.conf.arg(metavar='FIRST:LAST', help_behavior_hint='(optional)')]
 From = Annotated[str | None, tyro.conf.arg(name='from', metavar='DIR', help_behavior_hint='(optional)')]
 # Each --set takes one or more values, and may be given again.
 Overrides = Annotated[tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]],
@@ -130,11 +131,13 @@ def prepare(
 def train(
   config: File,
   workdir: Folder,
-  data: Folder,
+  data: OptionalFolder = None,
   steps: Steps = None,
   start_from: From = None,
   settings: Overrides = (),
   distributed: bool = False,
+  profile: Window = None,
+  dump_hlo: OptionalFolder = None,
 ) -> None:
   """Trains one stage until its last step, going on from the newest checkpoint in the workdir.
 
@@ -145,19 +148,22 @@ def train(
   Args:
     config: Python file with get_config(); configs/ holds those that are shipped.
     workdir: Folder of the run; run the same command again to resume it.
-    data: Folder of records, as `edtalk prepare` wrote it.
+    data: Folder of records, as `edtalk prepare` wrote it; not needed with --set data.synthetic_batch=True.
     steps: Train until this step.
     start_from: Folder of an earlier stage's run, whose parameters a new run takes over.
     settings: Fields of the config to replace, e.g. run.stage=mouth_pose data.batch_size=16.
     distributed: Join the processes of this TPU pod or SLURM job; others are named in the environment.
+    profile: First and last step of a window that JAX's profiler traces into WORKDIR/profile.
+    dump_hlo: Folder for the text of the train step, as it was traced and as XLA has compiled it.
   """
   from edtalk_jax import config as config_lib
-  from edtalk_jax.training import cluster, run
+  from edtalk_jax.training import cluster, observe, run
 
   overrides = [*itertools.chain(*settings), *([] if steps is None else [f'run.steps={steps}'])]
   chosen = config_lib.load(config, overrides)
+  watch = observe.Observe(profile=None if profile is None else observe.window(profile), hlo=dump_hlo)
   with cluster.joined(detect=distributed):
-    run.train(chosen, workdir, data, start_from=start_from)
+    run.train(chosen, workdir, data, start_from=start_from, observe=watch)
 
 
 def evaluate(

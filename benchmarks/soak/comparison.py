@@ -9,8 +9,6 @@ import orbax.checkpoint as ocp
 from edtalk_jax.training import checkpoint, metrics
 from edtalk_jax.training.shelf import Shelf
 
-TIMING = ('examples_per_second',)
-
 
 def differences(one: pathlib.Path, other: pathlib.Path) -> list[str]:
   """In what two finished runs differ; nothing, if all is well."""
@@ -33,7 +31,7 @@ def differences(one: pathlib.Path, other: pathlib.Path) -> list[str]:
 
 def _untimed(workdir: pathlib.Path) -> list[dict | None]:
   lines = metrics.read_lines(workdir / metrics.FILE)
-  return [line and {name: value for name, value in line.items() if name not in TIMING} for line in lines]
+  return [line and metrics.untimed(line) for line in lines]
 
 
 def _arrays(part: pathlib.Path) -> dict[str, np.ndarray]:

@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 
 from edtalk_jax.training import metrics
 
-# Lines of metrics.jsonl that are no losses.
-NO_CURVE = ('step', 'example', 'examples_per_second')
+NO_CURVE = ('step', 'example')
 VALIDATION = 'validation/'
 
 Curves = dict[str, dict[str, list[tuple[float, float]]]]  # loss name -> 'training' | 'validation' -> (step, value)
@@ -47,7 +46,7 @@ def read_curves(path: pathlib.Path) -> Curves:
   if not path.is_file():
     return curves
   for values in metrics.read_lines(path):
-    for name, value in (values or {}).items():
+    for name, value in metrics.untimed(values or {}).items():
       if name in NO_CURVE or not isinstance(value, (int, float)) or not math.isfinite(value):
         continue
       kind = 'validation' if name.startswith(VALIDATION) else 'training'

@@ -10,18 +10,21 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from edtalk_jax import chips
 from edtalk_jax.config import Config, RunStopped
 from edtalk_jax.stages.stage import Stage
 from edtalk_jax.terminal import Preempted
-from edtalk_jax.training import samples, sharding
+from edtalk_jax.training import flops, samples, sharding
 from edtalk_jax.training.checkpoint import Checkpoints
 from edtalk_jax.training.events import EventLog
 from edtalk_jax.training.feed import HostBatch, Prefetch, to_device
 from edtalk_jax.training.metrics import MetricLog
+from edtalk_jax.training.observe import Observe, Profile, write_hlo
 from edtalk_jax.training.preemption import Preemption
 from edtalk_jax.training.programs import Programs
 from edtalk_jax.training.reader import Made, StepReader
 from edtalk_jax.training.state import TrainState
+from edtalk_jax.training.timing import Timing
 from edtalk_jax.training.watchdog import Watchdog
 
 SAMPLE_ROWS = 4  # examples in a sample grid
@@ -45,12 +48,18 @@ class Loop:
     mesh: Mesh,
     workdir: pathlib.Path,
     checkpoints: Checkpoints,
+    began: float,
+    observe: Observe,
     say: Callable[[str], None],
   ):
-    """Binds what stays the same from step to step; `held_out` are batches of the validation split."""
+    """Binds what stays the same from step to step.
+
+    `held_out` are batches of the validation split; the run was first started at `began`, in seconds since 1970.
+    """
     self._config, self._stage, self._programs, self._frozen, self._held_out = config, stage, programs, frozen, held_out
-    self._sharding = sharding.batch_sharding(mesh)
+    self._sharding, self._devices = sharding.batch_sharding(mesh), mesh.devices.flatten()
     self._workdir, self._checkpoints, self._say = workdir, checkpoints, say
+    self._began, self._observe = began, observe
 
   def run(self, state: TrainState, batches: Iterator[HostBatch]) -> TrainState:
     """Trains from `state.step` to `config.run.steps` on `batches`, whose first is that of the next step."""
@@ -63,18 +72,23 @@ class Loop:
         self._workdir, guard.stall_seconds, end=guard.stall_end, process=process, also=getattr(batches, 'doing', list)
       ) as watchdog,
       Prefetch(batches, self._sharding) as ahead,
+      Timing(first, config.data.batch_size, began=self._began, productive=log.last('time/productive')) as timing,
+      Profile(self._observe.profile, self._workdir, self._say) as profile,
       Preemption() as preemption,
     ):
-      reader = StepReader(config, self._workdir, first, log, events, self._say)
+      reader = StepReader(config, self._workdir, log, events, timing, self._say)
       if first == last:  # a run of no steps: what training begins with
         self._save(first, state, log)
       for number in range(first + 1, last + 1):
         patience = FIRST_STEP_PATIENCE if number == first + 1 else 1.0
         watchdog.begins(f'reading the batch of step {number}', patience)
-        host_batch, batch = next(ahead)
+        with timing.during('data_wait'):
+          host_batch, batch = next(ahead)
         watchdog.begins(f'step {number}', patience)
         started = time.monotonic()
-        state, metrics = self._programs.train(state, self._frozen, batch)
+        with profile.step(number):
+          state, metrics = self._programs.train(state, self._frozen, batch)
+        timing.dispatched(number, started, metrics)
         reader.read_due()
         save = number % config.checkpoint.every == 0 or number == last
         show = config.log.samples_every and (number % config.log.samples_every == 0 or number == last)
@@ -82,15 +96,18 @@ class Loop:
         if number == first + 1:
           jax.block_until_ready(metrics)
           self._say(f'first step done after {time.monotonic() - started:.0f} s (most of it compilation)')
-          reader.start_clock(number)
+          self._write_hlo(state, batch)
+          timing.first_step(number, self._examples_at_peak(state, batch))
+        profile.after(number, metrics)
         if save or show:  # the device has to be waited for anyway
           reader.read_all()
-        if show:
-          watchdog.begins(f'sample pictures after step {number}', FIRST_STEP_PATIENCE)
-          self._write_samples(number, state, self._held_out[0] if self._held_out else host_batch)
-        if save:
-          watchdog.begins(f'validation and checkpoint after step {number}', FIRST_STEP_PATIENCE)
-          self._save(number, state, log)
+        with timing.during('pause'):
+          if show:
+            watchdog.begins(f'sample pictures after step {number}', FIRST_STEP_PATIENCE)
+            self._write_samples(number, state, self._held_out[0] if self._held_out else host_batch)
+          if save:
+            watchdog.begins(f'validation and checkpoint after step {number}', FIRST_STEP_PATIENCE)
+            self._save(number, state, log)
         if preemption.reached(number) and number < last:
           reader.read_all()
           if not save:
@@ -100,6 +117,20 @@ class Loop:
       for line in reader.summary():
         self._say(line)
     return state
+
+  def _examples_at_peak(self, state: TrainState, batch: dict[str, jax.Array]) -> float | None:
+    """Examples per second if all devices worked at their peak FLOP/s; None where that is not known, as on CPUs."""
+    peak = chips.peak_flops(self._devices[0].device_kind, self._config.model.dtype)
+    if peak is None:
+      return None
+    traced = self._programs.train.trace(state, self._frozen, batch)  # kept from the first step
+    return peak * self._devices.size * self._config.data.batch_size / flops.count_jaxpr(traced.jaxpr)
+
+  def _write_hlo(self, state: TrainState, batch: dict[str, jax.Array]) -> None:
+    """Writes the train step as text, if that was asked for, from one process."""
+    if self._observe.hlo and jax.process_index() == 0:
+      paths = write_hlo(self._observe.hlo, self._programs.train, state, self._frozen, batch)
+      self._say(f'wrote {" and ".join(map(str, paths))}')
 
   def _save(self, number: int, state: TrainState, log: MetricLog, validate: bool = True) -> None:
     """Validates and starts saving. Raises RunStopped if the state is not finite: no run could go on from it."""

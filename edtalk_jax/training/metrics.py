@@ -4,11 +4,12 @@ import json
 import math
 import os
 import pathlib
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 FILE = 'metrics.jsonl'
+# How the names begin that are no losses and differ between runs that are otherwise equal.
+TIMING = ('examples_per_second', 'mfu', 'goodput', 'memory/', 'time/')
 PROGRESS = ('loss', 'discriminator_loss')  # first on the progress line
 SUMMARISED = ('discriminator_',)  # parts of what is already there; they are in the files
 
@@ -17,8 +18,8 @@ class MetricLog:
   """Writes one line a log step to `metrics.jsonl` and TensorBoard. Use as a context manager.
 
   A line is a JSON object: 'step' (updates made), 'example' (position of the batch's first example),
-  'examples_per_second', every loss term and gradient norm by name; the lines of a validation hold 'step' and names that
-  begin with 'validation/'.
+  what `Timing.read` gives, every loss term and gradient norm by name; the lines of a validation hold 'step' and names
+  that begin with 'validation/'.
   """
 
   def __init__(self, workdir: pathlib.Path, start_step: int, enabled: bool, say: Callable[[str], None] = print):
@@ -52,6 +53,11 @@ class MetricLog:
     for name, value in values.items():
       self._events.add_scalar(name, value, step)
 
+  def last(self, name: str) -> float:
+    """The newest value of `name` in the file as it was opened; 0 if there is none, or this process writes nothing."""
+    found = [line[name] for line in read_lines(self._workdir / FILE) if name in line] if self._enabled else []
+    return found[-1] if found else 0.0
+
   def sync(self) -> None:
     """Waits until all lines are on the disk: a checkpoint must not outlive the lines of its steps."""
     if self._enabled:
@@ -61,6 +67,11 @@ class MetricLog:
 def read_lines(path: pathlib.Path) -> list[dict[str, Any] | None]:
   """The lines of a metrics.jsonl, oldest first; None for one that a kill cut short or that was damaged."""
   return [_parse(line) for line in path.read_bytes().splitlines()]
+
+
+def untimed(line: Mapping[str, Any]) -> dict[str, Any]:
+  """A line without what differs between runs that are otherwise equal."""
+  return {name: value for name, value in line.items() if not name.startswith(TIMING)}
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
@@ -84,20 +95,6 @@ def truncate(path: pathlib.Path, last_step: int) -> int:
     os.fsync(file.fileno())
   temporary.replace(path)
   return lines[:max(kept, default=-1) + 1].count(None)
-
-
-class Rate:
-  """Examples per second since the last reading."""
-
-  def __init__(self, batch_size: int, step: int):
-    self._batch_size, self._step, self._time = batch_size, step, time.monotonic()
-
-  def read(self, step: int) -> float:
-    """Returns examples per second since the last reading."""
-    now = time.monotonic()
-    rate = (step - self._step) * self._batch_size / max(now - self._time, 1e-9)
-    self._step, self._time = step, now
-    return rate
 
 
 def progress_line(step: int, steps: int, rate: float, batch_size: int, values: Mapping[str, float]) -> str:

@@ -13,7 +13,8 @@ from edtalk_jax.training import events as events_lib
 from edtalk_jax.training import guards
 from edtalk_jax.training.events import EventLog
 from edtalk_jax.training.feed import HostBatch
-from edtalk_jax.training.metrics import MetricLog, Rate, progress_line
+from edtalk_jax.training.metrics import MetricLog, progress_line
+from edtalk_jax.training.timing import Timing
 
 SEEN_EVERY_STEP = ('loss', *guards.SKIPS)
 # Waiting for a step costs the host about a millisecond of processor time; these are waited for at once. Their batches
@@ -49,21 +50,17 @@ class StepReader:
     self,
     config: Config,
     workdir: pathlib.Path,
-    first: int,
     log: MetricLog,
     events: EventLog,
+    timing: Timing,
     say: Callable[[str], None],
   ):
-    """Starts after step `first`."""
+    """Binds where everything goes."""
     self._config, self._workdir, self._log, self._events, self._say = config, workdir, log, events, say
-    self._rate = Rate(config.data.batch_size, first)
+    self._timing = timing
     self._spikes = guards.Spikes(config.guard.spike_factor, config.guard.spike_window)
     self._corrupt: set[str] = set()
     self._unread: list[Made] = []
-
-  def start_clock(self, number: int) -> None:
-    """Leaves what came before step `number` out of the rate: compilation, most of it."""
-    self._rate.read(number)
 
   def add(self, made: Made) -> None:
     """Takes a step that was started, to be read later."""
@@ -81,7 +78,8 @@ class StepReader:
       RunStopped: after `guard.stop_after` skipped updates in a row.
     """
     taken, self._unread = self._unread, []
-    jax.block_until_ready([made.metrics for made in taken])
+    with self._timing.during('device_wait'):
+      jax.block_until_ready([made.metrics for made in taken])
     for made in taken:
       self._read(made)
 
@@ -105,9 +103,10 @@ class StepReader:
     return [f'{counts[name]} {what}; see {self._events.path}' for name, what in said.items() if counts[name]]
 
   def _report(self, made: Made, values: dict[str, float]) -> None:
-    per_second = self._rate.read(made.number)
-    self._log.write(made.number, {'examples_per_second': per_second, **values}, example=_first_example(made.batch))
-    self._say(progress_line(made.number, self._config.run.steps, per_second, self._config.data.batch_size, values))
+    timing = self._timing.read(made.number)
+    self._log.write(made.number, {**timing, **values}, example=_first_example(made.batch))
+    rate = timing['examples_per_second']
+    self._say(progress_line(made.number, self._config.run.steps, rate, self._config.data.batch_size, values))
 
   def _skipped(self, made: Made, values: dict[str, float]) -> None:
     everything = {name: float(value) for name, value in jax.device_get(made.metrics).items()}

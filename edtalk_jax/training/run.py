@@ -3,21 +3,23 @@
 import contextlib
 import hashlib
 import pathlib
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 
-from data_pipeline import loader, records
+from data_pipeline import loader, records, sampling
 from edtalk_jax import stages
 from edtalk_jax.config import Config, UserError
 from edtalk_jax.stages.stage import Stage
-from edtalk_jax.training import checkpoint, cluster, lock, record, sharding
+from edtalk_jax.training import checkpoint, cluster, feed, lock, record, sharding
 from edtalk_jax.training import hand_off as hand_off_lib
 from edtalk_jax.training import programs as programs_lib
 from edtalk_jax.training.checkpoint import Checkpoints
 from edtalk_jax.training.feed import HostBatch
 from edtalk_jax.training.loop import Loop
+from edtalk_jax.training.observe import NOTHING, Observe
 from edtalk_jax.training.programs import Programs
 from edtalk_jax.training.shelf import Shelf
 from edtalk_jax.training.state import TrainState
@@ -25,14 +27,22 @@ from edtalk_jax.training.state import TrainState
 Say = Callable[[str], None]
 
 
-def train(config: Config, workdir: str, data: str, start_from: str | None = None, say: Say = print) -> None:
+def train(
+  config: Config,
+  workdir: str,
+  data: str | None,
+  start_from: str | None = None,
+  observe: Observe = NOTHING,
+  say: Say = print,
+) -> None:
   """Trains until `config.run.steps`, going on from the newest checkpoint of `workdir` if there is one.
 
   Args:
     config: of the run. In a workdir that holds a run already, the same but for steps, logging, workers and mesh.
     workdir: folder of the run's files; docs/training.md lists them.
-    data: folder of records, as `edtalk prepare --out` made it.
+    data: folder of records, as `edtalk prepare --out` made it; None with `data.synthetic_batch`.
     start_from: workdir of an earlier stage's run, whose parameters a new run takes over.
+    observe: what to write besides the usual files.
     say: where progress lines go, from process 0.
 
   Raises:
@@ -66,8 +76,9 @@ def train(config: Config, workdir: str, data: str, start_from: str | None = None
     say(f'stage {stage.name}, {_count(state)}, mesh {dict(mesh.shape)}; {_perceptual(config)}')
     with Checkpoints(folder, config.checkpoint, content) as checkpoints:
       loop = Loop(
-        config, stage, programs, frozen, held_out, mesh=mesh, workdir=folder, checkpoints=checkpoints, say=say
-      )
+        config, stage, programs, frozen, held_out, mesh=mesh, workdir=folder, checkpoints=checkpoints,
+        began=content['began'], observe=observe, say=say
+      )  # fmt: skip
       with cluster.collectives():
         loop.run(state, batches)
   steps = config.run.steps
@@ -87,11 +98,18 @@ def _origin(config: Config, stage: Stage, data: str, start_from: str | None) -> 
     except OSError as error:
       raise UserError(f'perceptual.weights={config.perceptual.weights}: {error.strerror}') from None
     features = f'VGG19, sha256 {hashlib.sha256(content).hexdigest()}'
+  if config.data.synthetic_batch:
+    origin = {'path': None, 'fingerprint': 'synthetic batch'}
+  elif data is None:
+    raise UserError('--data is missing: give a folder of records, or --set data.synthetic_batch=True to do without')
+  else:
+    origin = {'path': str(pathlib.Path(data).resolve()), 'fingerprint': records.fingerprint(data)}
   return {
     'stage': stage.name,
     'start_from': start_from,
     'perceptual_features': features,
-    'data': {'path': str(pathlib.Path(data).resolve()), 'fingerprint': records.fingerprint(data)},
+    'data': origin,
+    'began': time.time(),  # of the first start, in seconds since 1970
   }
 
 
@@ -116,7 +134,7 @@ def _check_resumed(folder: pathlib.Path, step: int, content: dict[str, Any], say
   """Refuses a checkpoint of another run; where the parameters came from stays what the first start said."""
   old = Shelf(folder).about(step)['run']
   record.check_same(folder, old, content)
-  content['start_from'] = old['start_from']
+  content['start_from'], content['began'] = old['start_from'], old.get('began', content['began'])
   if changed := record.other_versions(old, content):
     say(f'other versions than before ({changed}): from here on, numbers may differ in their last bits')
 
@@ -145,9 +163,9 @@ def _first_state(
   return state.replace(**params)
 
 
-def _held_out(config: Config, stage: Stage, data: str, say: Say) -> list[HostBatch]:
+def _held_out(config: Config, stage: Stage, data: str | None, say: Say) -> list[HostBatch]:
   """The first batches of the validation split, if there is one: the same at every checkpoint, kept on the host."""
-  if not config.log.validate_batches or 'val' not in records.splits(data):
+  if not config.log.validate_batches or config.data.synthetic_batch or 'val' not in records.splits(data):
     return []
   with contextlib.closing(_batches(config, stage, data, split='val', workers=0, start_step=0)) as batches:
     found = [next(batches) for _ in range(config.log.validate_batches)]
@@ -157,8 +175,10 @@ def _held_out(config: Config, stage: Stage, data: str, say: Say) -> list[HostBat
 
 
 def _batches(
-  config: Config, stage: Stage, data: str, *, split: str, workers: int, start_step: int
+  config: Config, stage: Stage, data: str | None, *, split: str, workers: int, start_step: int
 ) -> Iterator[HostBatch]:
+  if config.data.synthetic_batch:
+    return feed.noise(config, sampling.get(stage.sampler).fields, start_step)
   return loader.make_loader(
     data,
     split=split,

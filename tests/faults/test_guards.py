@@ -11,6 +11,7 @@ import pytest
 
 from edtalk_jax.config import CheckpointConfig, GuardConfig, LogConfig, MeshConfig, RunStopped
 from edtalk_jax.training import checkpoint, guards, programs, run, sharding
+from edtalk_jax.training.metrics import untimed
 from tests.faults import toy
 
 
@@ -151,8 +152,7 @@ def test_a_run_goes_on_after_skipped_updates_and_names_their_examples(data, tmp_
             say=said.append)  # fmt: skip
   run.train(settings(), str(parts), 'records', say=said.append)
   assert lines(parts / 'events.jsonl') == events
-  drop = lambda found: [{k: v for k, v in line.items() if k != 'examples_per_second'} for line in found]
-  assert drop(lines(parts / 'metrics.jsonl')) == drop(metrics)
+  assert [untimed(line) for line in lines(parts / 'metrics.jsonl')] == [untimed(line) for line in metrics]
 
 
 def test_too_many_in_a_row_stop_the_run_and_leave_the_batch(data, tmp_path):
@@ -189,8 +189,7 @@ def test_a_loss_that_jumps_is_told_and_changes_nothing(data, tmp_path):
               say=said.append)  # fmt: skip
     told = [line for line in said if line.startswith('step 25: loss 100') and 'jumps out of those before' in line]
     assert len(told) == bool(factor)
-    found[factor] = [{k: v for k, v in line.items() if k != 'examples_per_second'}
-                     for line in lines(workdir / 'metrics.jsonl')]  # fmt: skip
+    found[factor] = [untimed(line) for line in lines(workdir / 'metrics.jsonl')]
   assert found[10.0] == found[0.0]
   (event,) = lines(tmp_path / '10.0' / 'events.jsonl')
   assert (event['step'], event['event'], event['examples']) == (25, 'spike', [192, 199])

@@ -15,8 +15,7 @@ from tests.faults.processes import Command
 
 def lines_of(workdir):
   """Metric lines without timing, in order."""
-  drop = 'examples_per_second'
-  return [{k: v for k, v in line.items() if k != drop} for line in metrics.read_lines(workdir / metrics.FILE)]
+  return [metrics.untimed(line) for line in metrics.read_lines(workdir / metrics.FILE)]
 
 
 def test_sigterm_to_the_group_saves_and_the_same_command_goes_on(toy_command, tmp_path):

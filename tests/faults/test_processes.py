@@ -26,7 +26,7 @@ def losses(workdir: pathlib.Path) -> dict[int, dict[str, float]]:
   """Metric lines of steps, by step, without what differs from run to run."""
   lines = [line for line in metrics.read_lines(workdir / metrics.FILE) if 'loss' in line]
   assert [line['step'] for line in lines] == list(range(1, len(lines) + 1))
-  return {line['step']: {k: v for k, v in line.items() if k != 'examples_per_second'} for line in lines}
+  return {line['step']: metrics.untimed(line) for line in lines}
 
 
 def state_of(workdir: pathlib.Path, step: int, devices: int, fsdp: int) -> dict[str, np.ndarray]:
