@@ -1,9 +1,10 @@
 # ruff: noqa: D102 (a module's `forward` does what its class says)
-"""A direct PyTorch implementation of the mouth-pose stage: what `benchmarks/step.py` measures ours against.
+"""A direct PyTorch implementation of the mouth-pose stage: what `benchmarks/versus_pytorch.py` measures ours against.
 
 Written as the official code works, without its slips and without our rearrangements: modulated convolutions as grouped
 convolutions with one kernel per sample, `conv_transpose2d`, FIR filters as one-channel convolutions, `grid_sample`,
-one call of the networks per image set and two separate updates. Weights are random; only time is measured.
+one call of the networks per image set and two separate updates. `benchmarks/torch_weights.py` gives it our parameters;
+then its losses are ours. Tensors are made on torch's default device, which has to be chosen before this is imported.
 """
 
 import math
@@ -229,7 +230,8 @@ class Model(nn.Module):
   def motion(self, image):
     """The mouth and pose shifts of a driving image, [batch, 512] each."""
     code = self.trunk(self.encoder(image)[0])
-    basis = torch.linalg.qr(self.bank + 1e-8)[0]
+    basis, triangle = torch.linalg.qr(self.bank + 1e-8)
+    basis = basis * triangle.diagonal().sign()  # our convention: R with a positive diagonal
     return self.mouth(code) @ basis[:, :20].T, self.pose(code) @ basis[:, 20:].T
 
   def forward(self, source, driver):
@@ -256,11 +258,12 @@ class Perceptual(nn.Module):
           inputs = item
       slices.append(nn.Sequential(*layers))
     self.slices = nn.ModuleList(slices)
+    self.register_buffer('mean', torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
+    self.register_buffer('std', torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
     self.requires_grad_(False)
 
   def features(self, x):
-    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    x = (x.clamp(-1, 1) / 2 + 0.5 - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
+    x = (x.clamp(-1, 1) / 2 + 0.5 - self.mean) / self.std
     out = []
     for layer in self.slices:
       x = layer(x)
@@ -280,6 +283,8 @@ class Perceptual(nn.Module):
   def forward(self, image, target):
     loss = 0
     for factor in (1, 2, 4, 8):
+      if image.shape[-1] < 16 * factor:  # less is nothing to VGG's last pooling; only in trials at small sizes
+        continue
       pair = (image, target) if factor == 1 else (self.shrink(image, factor), self.shrink(target, factor))
       for ours, theirs in zip(self.features(pair[0]), self.features(pair[1]), strict=True):
         loss = loss + 10 * (ours - theirs.detach()).abs().mean()
@@ -287,18 +292,21 @@ class Perceptual(nn.Module):
 
 
 class Trainer:
-  """The two updates of the mouth-pose stage."""
+  """The two updates of the mouth-pose stage.
+
+  Attributes:
+    model_loss, discriminator_loss: the forward passes, which may be replaced by `torch.compile` of them.
+  """
 
   def __init__(self, size):
     self.model, self.discriminator, self.perceptual = Model(size), Discriminator(size), Perceptual()
     adam = lambda module, n: torch.optim.Adam(
       module.parameters(), 0.002 * n / (n + 1), betas=(0.0, 0.99 ** (n / (n + 1))))
     self.model_optimizer, self.discriminator_optimizer = adam(self.model, 4), adam(self.discriminator, 16)
+    self.model_loss, self.discriminator_loss = self._model_loss, self._discriminator_loss
 
-  def generator_update(self, batch):
-    """Returns the crossed reconstructions, detached."""
-    self.model.requires_grad_(True)
-    self.discriminator.requires_grad_(False)
+  def _model_loss(self, batch):
+    """Returns the loss and the crossed reconstructions, detached."""
     model = self.model
     sources = [model.encoder(batch[name]) for name in ('source_a', 'source_b')]
     drivers = ('target_a', 'target_b', 'target_a_mouth_b', 'target_b_mouth_a')
@@ -311,23 +319,28 @@ class Trainer:
       loss = loss + self.perceptual(image, target) + F.l1_loss(image, target)
     for space in (mouths, poses):
       mine, other = (3, 2) if space is mouths else (2, 3)
-      loss = loss + torch.exp(-F.cosine_similarity(space[mine], space[0])).sum()
-      loss = loss + torch.exp(-F.cosine_similarity(space[other], space[1])).sum()
+      # The sum over the official batch of 4.
+      loss = loss + 4 * torch.exp(-F.cosine_similarity(space[mine], space[0])).mean()
+      loss = loss + 4 * torch.exp(-F.cosine_similarity(space[other], space[1])).mean()
+    return loss, torch.cat(images[2:]).detach()
+
+  def _discriminator_loss(self, batch, fake):
+    """On real targets and on the crossed reconstructions."""
+    real = torch.cat([batch['target_a'], batch['target_b']])
+    return F.softplus(-self.discriminator(real)).mean() + F.softplus(self.discriminator(fake)).mean()
+
+  def step(self, batch):
+    """Generator update, then discriminator update. Returns both losses."""
+    self.model.requires_grad_(True)
+    self.discriminator.requires_grad_(False)
+    loss, fake = self.model_loss(batch)
     self.model_optimizer.zero_grad()
     loss.backward()
     self.model_optimizer.step()
-    return torch.cat(images[2:]).detach()
-
-  def discriminator_update(self, batch, fake):
-    """One step on real targets and on the crossed reconstructions."""
     self.model.requires_grad_(False)
     self.discriminator.requires_grad_(True)
-    real = torch.cat([batch['target_a'], batch['target_b']])
-    loss = F.softplus(-self.discriminator(real)).mean() + F.softplus(self.discriminator(fake)).mean()
+    discriminator_loss = self.discriminator_loss(batch, fake)
     self.discriminator_optimizer.zero_grad()
-    loss.backward()
+    discriminator_loss.backward()
     self.discriminator_optimizer.step()
-
-  def step(self, batch):
-    """Generator update, then discriminator update."""
-    self.discriminator_update(batch, self.generator_update(batch))
+    return loss.detach(), discriminator_loss.detach()

@@ -118,9 +118,16 @@ class Model:
     frames = [np.zeros((0, self.image_size, self.image_size, 3), np.uint8)]
     for first in range(0, count, self.batch_size):
       part = {name: _padded(v[first:first + self.batch_size], self.batch_size) for name, v in weights.items()}
-      frames.append(np.asarray(_generate(self.config.model, self._params, self._basis, source.code,
-                                         source.features, part)))
+      frames.append(np.asarray(self.paint(source, part)))
     return np.concatenate(frames)[:count]
+
+  def paint(self, source: Source, motion: Mapping[str, ArrayLike]) -> jax.Array:
+    """One call of the device, as `generate` makes it: weights of every bank, as many as there shall be frames.
+
+    Returns:
+      uint8[frames, size, size, 3] on the device, which may still be at work.
+    """
+    return _generate(self.config.model, self._params, self._basis, source.code, source.features, dict(motion))
 
   def _images(self, images: np.ndarray) -> np.ndarray:
     expected = (self.image_size, self.image_size, 3)
