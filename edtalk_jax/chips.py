@@ -24,6 +24,7 @@ class Chip:
     link_bandwidth: bytes/s of one link in one direction.
     network_bandwidth: bytes/s in one direction between slices (TPU: data-centre network), for each chip.
     clock: Hz of the compiler's estimated cycles; 0 where there are none.
+    devices: of JAX, which share the chip.
     ring: chips that a dimension of a slice must have for its ends to be connected, if they ever are.
     source: where the numbers are from.
   """
@@ -38,6 +39,7 @@ class Chip:
   link_bandwidth: float
   network_bandwidth: float = 0.0
   clock: float = 0.0
+  devices: int = 1
   ring: int = 0
   source: str
 
@@ -55,7 +57,7 @@ CHIPS: tuple[Chip, ...] = (
   Chip(name='v6e', platform='tpu', kinds=('TPU v6 lite', 'TPU v6e'), peak=918e12, memory=31.25 * GIB, bandwidth=1638e9,
        links=4, link_bandwidth=100e9, network_bandwidth=12.5e9, clock=1.75e9, ring=16, source=_TPU_DOCS + 'tpu7x'),
   Chip(name='tpu7x', platform='tpu', kinds=('TPU7x',), peak=2307e12, memory=189.5 * GIB, bandwidth=7380e9, links=6,
-       link_bandwidth=100e9, network_bandwidth=12.5e9, clock=2.2e9, ring=4, source=_TPU_DOCS + 'tpu7x'),
+       link_bandwidth=100e9, network_bandwidth=12.5e9, clock=2.2e9, devices=2, ring=4, source=_TPU_DOCS + 'tpu7x'),
   # Dense peaks: the data sheets print twice as much, with sparsity.
   Chip(name='a100', platform='cuda', kinds=('NVIDIA A100-SXM4-80GB',), peak=312e12, memory=80e9, bandwidth=2039e9,
        links=12, link_bandwidth=25e9, source='https://www.nvidia.com/en-us/data-center/a100/'),
@@ -70,3 +72,14 @@ BY_NAME = {chip.name: chip for chip in CHIPS}
 def of_kind(device_kind: str) -> Chip | None:
   """The chip that JAX calls `device_kind`, or None: a CPU, or one that is not in the table."""
   return next((chip for chip in CHIPS if device_kind in chip.kinds), None)
+
+
+def peak_flops(device_kind: str, dtype: str) -> float | None:
+  """FLOP/s of one device of JAX in 'bfloat16' or 'float32', None if its chip is not in the table.
+
+  float32 is meant as JAX multiplies it by default: TPUs in bfloat16, NVIDIA's GPUs in TF32, at half the rate.
+  """
+  chip = of_kind(device_kind)
+  if chip is None:
+    return None
+  return chip.peak / chip.devices / (2 if (chip.platform, dtype) == ('cuda', 'float32') else 1)
