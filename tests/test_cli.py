@@ -10,6 +10,7 @@ from edtalk_jax import animation, cli, model
 from edtalk_jax.config import UserError
 from edtalk_jax.evaluation import run as evaluation_run
 from edtalk_jax.training import run as training_run
+from edtalk_jax.training.observe import Observe
 
 ROOT = pathlib.Path(__file__).parents[1]
 TINY = str(ROOT / 'configs' / 'tiny.py')
@@ -54,15 +55,16 @@ def test_a_missing_run_is_one_line_and_exit_code_2(tmp_path, capsys):
 def test_train_takes_overrides_in_any_grouping(monkeypatch):
   seen = {}
 
-  def train(config, workdir, data, start_from):
-    seen.update(config=config, rest=(workdir, data, start_from))
+  def train(config, workdir, data, start_from, observe):
+    seen.update(config=config, rest=(workdir, data, start_from), observe=observe)
 
   monkeypatch.setattr(training_run, 'train', train)
   cli.dispatch(['train', '--config', TINY, '--workdir', 'w', '--data', 'd', '--from', 'f', '--steps', '7',
-                '--set', 'optimizer.beta2=0.9', 'run.seed=3', '--set', 'log.every=5'])
+                '--set', 'optimizer.beta2=0.9', 'run.seed=3', '--set', 'log.every=5',
+                '--profile', '5:6', '--dump-hlo', 'h'])
   config = seen['config']
   assert (config.optimizer.beta2, config.run.seed, config.log.every, config.run.steps) == (0.9, 3, 5, 7)
-  assert seen['rest'] == ('w', 'd', 'f')
+  assert seen['rest'] == ('w', 'd', 'f') and seen['observe'] == Observe(profile=(5, 6), hlo='h')
 
 
 def test_train_names_a_wrong_option():
