@@ -22,6 +22,7 @@ OUTPUTS = ('a', 'b', 'a cross', 'b cross')
 # that carries it, and its own pose from its own frame that carries the other's mouth.
 MOUTH_FROM = (0, 1, 3, 2)
 POSE_FROM = (0, 1, 2, 3)
+SPACES = (('mouth', 'pose'), ('pose', 'mouth'))
 
 
 def model_config(model: ModelConfig) -> ModelConfig:
@@ -78,6 +79,7 @@ def _model_losses(
     'pose_space': weight.pose_space * weight.latent_batch * losses.space_distance(pose[:, 2:], pose[:, :2]),
   }
   if weight.correlation:
-    terms['correlation'] = weight.correlation * losses.correlation(motion['mouth'], motion['pose'])
+    mouth_tells, pose_tells = (losses.correlation(motion[one], motion[of]) for one, of in SPACES)
+    terms['correlation'] = weight.correlation * (mouth_tells + pose_tells)
   # The self-reconstructions are never shown to the discriminator as fakes (official trainer).
   return terms, {'reconstruction': image, 'fake': cross, 'real': target}
