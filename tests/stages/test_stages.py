@@ -82,6 +82,24 @@ def test_the_ablation_takes_away_the_cross_reconstructions_and_nothing_else(mout
     np.testing.assert_allclose(without[name], 0 * values if name.startswith('cross') else values, rtol=1e-5)
 
 
+def test_correlation_adds_one_term_that_moves_both_heads():
+  config = tiny.config('mouth_pose')
+  config = dataclasses.replace(config, loss=dataclasses.replace(config.loss, correlation=2.0))
+  stage = stages.build(config)
+  params, frozen = stage.init(jax.random.key(0)), stage.init_frozen()
+
+  def term(model):
+    return jax.numpy.mean(
+      stage.model_losses(model, params['discriminator'], frozen, tiny.batch(config, size=4))[0]['correlation']
+    )
+
+  value, gradient = jax.jit(jax.value_and_grad(term))(params['model'])
+  assert 0 < value < 2 * (6 + 20)  # at most every weight of either space, read perfectly
+  heads = gradient['navigation']['heads']
+  assert all(np.any(leaf) for name in ('mouth', 'pose') for leaf in jax.tree.leaves(heads[name]))
+  assert not np.any(jax.tree.leaves(gradient['generator'])[0])
+
+
 def test_navigation_only_freezes_the_rest():
   config = tiny.config('mouth_pose')
   stage = stages.build(dataclasses.replace(config, run=dataclasses.replace(config.run, train='navigation')))
