@@ -25,7 +25,8 @@ from launch.commands import Commands
 FACTORS = ('opening', 'width', 'yaw', 'pitch', 'roll', 'smile')
 # Besides configs/tiny.py: larger steps, which end small.
 SETTINGS = ('optimizer.learning_rate=0.008',)
-CORRELATION = 20.0  # its weight, chosen so that the term begins at a sixth of the loss
+# Of the run that goes on with uncorrelated spaces: larger ones cost more of the mouth than they take of the pose.
+UNCORRELATED = ('--set', 'loss.correlation=10.0', '--set', 'optimizer.learning_rate=0.004')
 
 
 @dataclasses.dataclass
@@ -51,7 +52,7 @@ class Evidence:
   """Steps of the first stage."""
   mouth_pose_steps: int = 6000
   """Steps of the second stage."""
-  uncorrelated_steps: int = 1000
+  uncorrelated_steps: int = 400
   """Steps that go on from there with `loss.correlation`."""
   ablation_steps: int = 800
   """Steps of each ablation and of the run that it compares with; 0 leaves them out."""
@@ -69,8 +70,7 @@ class Evidence:
     train('untrained', 'mouth_pose', 0)
     train('reconstruction', 'reconstruction', self.reconstruction_steps)
     train('mouth_pose', 'mouth_pose', self.mouth_pose_steps, *start)
-    train('uncorrelated', 'mouth_pose', self.uncorrelated_steps, '--from', self.out / 'mouth_pose',
-          '--set', f'loss.correlation={CORRELATION}')  # fmt: skip
+    train('uncorrelated', 'mouth_pose', self.uncorrelated_steps, '--from', self.out / 'mouth_pose', *UNCORRELATED)
     names = ['untrained', 'reconstruction', 'mouth_pose', 'uncorrelated']
     if self.ablation_steps:
       train('whole', 'mouth_pose', self.ablation_steps, *start)
@@ -102,7 +102,7 @@ class Evidence:
     settings = (f'run.stage={stage}', f'run.seed={self.seed}', f'optimizer.decay_steps={steps}', *SETTINGS)
     self._commands.run(
       name, 'python', 'train.py', '--config', self.config, '--data', people, '--workdir', self.out / name,
-      '--steps', steps, *more, *(word for setting in settings for word in ('--set', setting)),
+      '--steps', steps, *(word for setting in settings for word in ('--set', setting)), *more,
     )  # fmt: skip
 
   def _measured(self, name: str) -> dict[str, Any]:
