@@ -5,6 +5,8 @@ from edtalk_jax.ops.convolution import conv as conv
 from edtalk_jax.ops.convolution import conv_downsample as conv_downsample
 from edtalk_jax.ops.convolution import conv_upsample as conv_upsample
 from edtalk_jax.ops.convolution import modulated_conv as modulated_conv
+from edtalk_jax.ops.normalization import batch_norm as batch_norm
+from edtalk_jax.ops.normalization import batch_statistics as batch_statistics
 from edtalk_jax.ops.normalization import instance_norm as instance_norm
 from edtalk_jax.ops.normalization import minibatch_stddev as minibatch_stddev
 from edtalk_jax.ops.orthonormal import householder_signs as householder_signs

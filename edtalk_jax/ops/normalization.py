@@ -42,3 +42,15 @@ def minibatch_stddev(x: jax.Array, group: int) -> jax.Array:
   statistic = jnp.mean(jnp.sqrt(variance + 1e-8), (1, 2, 3)).astype(x.dtype)
   statistic = jnp.tile(statistic, group)[:, None, None, None]
   return jnp.concatenate([x, jnp.broadcast_to(statistic, (batch, height, width, 1))], -1)
+
+
+def batch_statistics(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Mean and biased variance of each channel over all else, the global batch: [..., channels] -> float32[channels]."""
+  x = x.astype(jnp.float32).reshape(-1, x.shape[-1])
+  mean = jnp.mean(x, 0)
+  return mean, jnp.mean(jnp.square(x - mean), 0)
+
+
+def batch_norm(x: jax.Array, mean: jax.Array, variance: jax.Array, eps: float = 1e-5) -> jax.Array:
+  """Normalises the channels of x[..., channels] with the given statistics (Ioffe & Szegedy, 2015), in float32."""
+  return (x.astype(jnp.float32) - mean) * jax.lax.rsqrt(variance + eps)

@@ -14,19 +14,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from edtalk_jax import ops
-from edtalk_jax.config import ModelConfig, PerceptualConfig
+from edtalk_jax.config import AudioConfig, ModelConfig, PerceptualConfig
 from edtalk_jax.networks import VGG19, Discriminator, EDTalk
-from edtalk_jax.weights import official_names
+from edtalk_jax.weights import checks, official_audio, official_names
 from edtalk_jax.weights.official_sizes import infer_config
 
 _log = logging.getLogger(__name__)
 
-NETWORKS = ('edtalk', 'lip_pose', 'lia', 'discriminator', 'vgg19')
+NETWORKS = ('edtalk', 'lip_pose', 'lia', 'discriminator', 'vgg19', *official_audio.STACKS)
 # Constants of the loss network's module, and what torchvision's file holds behind relu5_1.
 _VGG_EXTRA = re.compile(r'pyramid\.downs\..*|vgg\.(mean|std)|features\.(30|32|34)\..*|classifier\..*')
 
 Arrays = Mapping[str, np.ndarray]
-AnyConfig = ModelConfig | PerceptualConfig
+AnyConfig = ModelConfig | PerceptualConfig | AudioConfig
 
 
 def from_official(arrays: Arrays, network: str) -> tuple[AnyConfig, dict[str, Any]]:
@@ -37,15 +37,18 @@ def from_official(arrays: Arrays, network: str) -> tuple[AnyConfig, dict[str, An
 
   Args:
     arrays: official name -> array in PyTorch's layout. For 'vgg19', torchvision's names ('features.0.weight') too.
-    network: 'edtalk', 'lip_pose', 'lia', 'discriminator' or 'vgg19'.
+    network: one of `NETWORKS`.
 
   Returns:
-    The config (`PerceptualConfig` for 'vgg19', else `ModelConfig`) and `{'params': ...}` in float32.
+    The config (`PerceptualConfig` for 'vgg19', `AudioConfig` for 'audio2lip' and 'syncnet', else `ModelConfig`) and the
+    variables in float32: `{'params': ...}`, and 'batch_stats' where there is BatchNorm.
 
   Raises:
     ValueError: on an unknown network, or names or shapes that do not make up one.
   """
   _check_network(network)
+  if network in official_audio.STACKS:
+    return official_audio.load(arrays, network)
   if network == 'vgg19':
     arrays = {_slice_name(name): array for name, array in arrays.items()}
   try:
@@ -56,7 +59,7 @@ def from_official(arrays: Arrays, network: str) -> tuple[AnyConfig, dict[str, An
   banks = official_names.BANKS.get(network, ())
   known = {entry.name for entry in entries} | {name for name, _ in banks}
   dropped = {name for name in arrays if name in official_names.inert(network, config) or _VGG_EXTRA.fullmatch(name)}
-  _check_names(network, missing=known - set(arrays), unknown=set(arrays) - known - dropped)
+  checks.names(network, missing=known - set(arrays), unknown=set(arrays) - known - dropped)
   if dropped:
     names = ', '.join(sorted(dropped))
     _log.info('%s: left out %d tensors that never reach the output: %s', network, len(dropped), names)
@@ -73,6 +76,8 @@ def to_official(variables: Mapping[str, Any], config: AnyConfig, network: str) -
   Raises:
     ValueError: if the model is not one that the official code can hold.
   """
+  if network in official_audio.STACKS:
+    return official_audio.save(variables, network)
   arrays = official_layout(variables['params'], config, network)
   for head, signs in _official_signs(arrays, config, network).items():
     for part in ('weight', 'bias'):
@@ -97,7 +102,7 @@ def official_layout(params: Mapping[str, Any], config: AnyConfig, network: str) 
   flat = {path: np.asarray(array) for path, array in flax.traverse_util.flatten_dict(params, sep='/').items()}
   entries = official_names.entries(network, config)
   expected = {entry.path for entry in entries} | {f'navigation/banks/{name}' for name in names}
-  _check_names(network, missing=expected - set(flat), unknown=set(flat) - expected)
+  checks.names(network, missing=expected - set(flat), unknown=set(flat) - expected)
   arrays = {entry.name: np.ascontiguousarray(entry.layout.save(flat[entry.path])) for entry in entries}
   for name, group in official_names.BANKS.get(network, ()):
     arrays[name] = np.concatenate([flat[f'navigation/banks/{bank}'] for bank in group], axis=1)
@@ -156,12 +161,6 @@ def _check_network(network: str) -> None:
     raise ValueError(f'network must be one of {", ".join(NETWORKS)}, got {network!r}')
 
 
-def _check_names(network: str, *, missing: set[str], unknown: set[str]) -> None:
-  if missing or unknown:
-    raise ValueError(f'this is no {network} network: missing {", ".join(sorted(missing)) or "nothing"}; '
-                     f'unknown {", ".join(sorted(unknown)) or "nothing"}')
-
-
 def _check_shapes(network: str, flat: Mapping[str, np.ndarray], config: AnyConfig) -> None:
   """Compares with the shapes of the module that the inferred config builds."""
   if network == 'vgg19':
@@ -170,9 +169,4 @@ def _check_shapes(network: str, flat: Mapping[str, np.ndarray], config: AnyConfi
     size, module = config.image_size, Discriminator(config) if network == 'discriminator' else EDTalk(config)
   image = jnp.zeros((1, size, size, 3))
   inputs = (image, image) if isinstance(module, EDTalk) else (image,)
-  variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
-  expected = {k: v.shape for k, v in flax.traverse_util.flatten_dict(variables['params'], sep='/').items()}
-  wrong = [f'{path} {array.shape}, expected {expected[path]}' for path, array in flat.items()
-           if array.shape != expected[path]]
-  if wrong:
-    raise ValueError(f'{network}: shapes do not fit together: {"; ".join(wrong)}')
+  checks.shapes(network, flat, jax.eval_shape(module.init, jax.random.key(0), *inputs)['params'])

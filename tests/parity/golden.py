@@ -55,7 +55,10 @@ class Case:
   def input(self, name: str) -> np.ndarray:
     """An input; images as float32 NHWC in [-1, 1]."""
     array = self._arrays[f'in/{name}']
-    return self._pack.images_to_input(array).transpose(0, 2, 3, 1) if name.endswith('_u8') else array
+    if not name.endswith('_u8'):
+      return array
+    images = self._pack.images_to_input(array.reshape(-1, *array.shape[-3:])).transpose(0, 2, 3, 1)
+    return images.reshape(array.shape)
 
   def recorded(self, prefix: str = '') -> list[str]:
     """Names of the recorded outputs that start so."""

@@ -1,7 +1,9 @@
 """Single layers at toy size against the official code: outputs and vector-Jacobian products."""
 
+import functools
 import json
 import math
+import re
 from collections.abc import Callable
 
 import jax
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 from edtalk_jax import ops
+from edtalk_jax.networks import audio
 from tests.shared import parity_dir, parity_weights
 
 
@@ -83,7 +86,14 @@ def _bank(v):
   return v['x/alpha'] @ ops.orthonormal_basis(v['w/weight'] * signs).T
 
 
-# Missing here: the two audio convolutions, whose BatchNorm is a module (tests/parity of the networks).
+def _audio_conv(v, *, stride, padding, residual, train):
+  block = audio.ConvBlock(audio.Layer(v['w/conv_block.0.bias'].size, 3, stride, padding, residual))
+  params = {'kernel': v['w/conv_block.0.weight'], 'bias': v['w/conv_block.0.bias'],
+            'norm': {'scale': v['w/conv_block.1.weight'], 'bias': v['w/conv_block.1.bias']}}  # fmt: skip
+  running = {'mean': v['w/conv_block.1.running_mean'], 'variance': v['w/conv_block.1.running_var']}
+  return block.apply({'params': params, 'batch_stats': {'norm': running}}, v['x/x'], train=train)
+
+
 LAYERS: dict[str, Callable] = {
   'blur_pad22': lambda v: ops.blur(v['x/x'], (2, 2)),
   'blur_pad11_up2': lambda v: 4 * ops.blur(v['x/x'], (1, 1)),
@@ -104,6 +114,8 @@ LAYERS: dict[str, Callable] = {
   'to_flow_noskip': _to_flow,
   'exp_block': _expression_block,
   'bank_lipnonlip': _bank,
+  'audio_conv_eval': functools.partial(_audio_conv, stride=1, padding=1, residual=True, train=False),
+  'audio_conv_train': functools.partial(_audio_conv, stride=(3, 2), padding=1, residual=False, train=True),
   'grid_sample': lambda v: ops.grid_sample(v['x/feat'], v['x/grid']),
   'antialias_0.5': lambda v: ops.antialias_downsample(v['x/x'], 2),
   'antialias_0.25': lambda v: ops.antialias_downsample(v['x/x'], 4),
@@ -135,7 +147,8 @@ def test_layer_matches_official_outputs_and_gradients(layer, pack):
   for name, gradient in gradients.items():
     if f'out/{layer}/vjp/{name}' in case:
       got[f'{layer}/vjp/{name}'] = _to_official(name, np.asarray(gradient), official[name])
-  expected = {key for key in tolerances if key.startswith(f'{layer}/') and 'cotangent' not in key}
+  # Running statistics: tests/parity/test_audio.py.
+  expected = {key for key in tolerances if re.match(rf'{layer}/(?!cotangent|buffer_after)', key)}
   assert expected == set(got)
   failures = {key: helpers.compare(value, case[f'out/{key}'], tolerances[key]) for key, value in got.items()}
   assert not {key: error for key, (error, ok) in failures.items() if not ok}
