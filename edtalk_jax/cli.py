@@ -1,6 +1,7 @@
 """The `edtalk` command. Each subcommand is a few lines over the library, imported only when it is chosen."""
 
 import itertools
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -16,6 +17,7 @@ OptionalFile = Annotated[str | None, tyro.conf.arg(metavar='FILE', help_behavior
 OptionalFolder = Annotated[str | None, tyro.conf.arg(metavar='DIR', help_behavior_hint='(optional)')]
 Videos = Annotated[tuple[str, ...], tyro.conf.Positional,
                    tyro.conf.arg(metavar='VIDEO_OR_DIR [...]', help_behavior_hint='(at least one)')]
+Expression = Annotated[str | None, tyro.conf.arg(metavar='FILE_OR_PRESETS', help_behavior_hint='(optional)')]
 Steps = Annotated[int | None, tyro.conf.arg(metavar='N', help_behavior_hint="(default: the config's)")]
 Window = Annotated[str | None, tyro.conf.arg(metavar='FIRST:LAST', help_behavior_hint='(optional)')]
 From = Annotated[str | None, tyro.conf.arg(name='from', metavar='DIR', help_behavior_hint='(optional)')]
@@ -210,7 +212,7 @@ def animate(
   out: File,
   mouth: OptionalFile = None,
   pose: OptionalFile = None,
-  expression: OptionalFile = None,
+  expression: Expression = None,
   driver: OptionalFile = None,
   extend: Literal['hold', 'pingpong', 'loop'] = 'hold',
   crop: bool = True,
@@ -229,7 +231,8 @@ def animate(
     out: The MP4 to write.
     mouth: Video or image whose mouth the portrait takes.
     pose: Video or image whose head pose it takes.
-    expression: Video or image whose expression it takes (for models with an expression space).
+    expression: Video or image whose expression it takes, or presets such as happy:0.7+surprised:0.3, strengths above
+      neutral (extract-presets makes them).
     driver: Video or image for every motion space that is not given its own.
     extend: How a driver goes on that is shorter than the mouth's: hold its last frame, back and forth, or again.
     crop: Find the face in every input and frame it as in training; needs the extra [faces].
@@ -241,17 +244,58 @@ def animate(
 
   from edtalk_jax import animation
   from edtalk_jax import model as model_lib
+  from edtalk_jax.animation import presets
 
   drivers = {name: path for name, path in (('mouth', mouth), ('pose', pose), ('expression', expression)) if path}
   loaded = model_lib.load(model, which, batch_size=batch)
+  weights = {}
+  if expression and presets.is_mixture(expression) and not os.path.exists(expression):
+    weights['expression'] = presets.read(model, loaded).mix(drivers.pop('expression'))
   console = rich.console.Console(highlight=False, markup=False, soft_wrap=True)
   with rich.progress.Progress(console=console, transient=True) as bar:
     task = bar.add_task('animating', total=None)
     done = animation.animate(
-      loaded, source, drivers, out, driver=driver, extend=extend, crop=crop, say=bar.console.print,
+      loaded, source, drivers, out, driver=driver, weights=weights, extend=extend, crop=crop, say=bar.console.print,
       progress=lambda count, total: bar.update(task, completed=count, total=total))
   sound = 'with the driver\'s sound' if done.sound else 'silent, as the driver is'
   print(f'wrote {done.path}: {done.frames} frames, {done.seconds:.2f} s at 25 frames/s, {sound}')
+
+
+def extract_presets(
+  model: Folder,
+  data: Folder,
+  split: str = 'train',
+  frames: int = 10,
+  which: Which = 'latest',
+  batch: int = 8,
+) -> None:
+  """Averages a model's expression weights by emotion, for edtalk animate --expression happy:0.7.
+
+  Example: edtalk extract-presets --model runs/expression --data records
+
+  Writes MODEL/presets.json. docs/stages/expression.md explains how strengths are counted.
+
+  Args:
+    model: Folder of a run of stage expression, as train.py wrote it.
+    data: Folder of records with emotions, as `edtalk prepare` wrote it.
+    split: Split of the records.
+    frames: Frames read of each clip, evenly spaced.
+    which: The newest checkpoint, or the one of the lowest validation loss.
+    batch: Frames per device call.
+  """
+  from data_pipeline.records import Clips
+  from edtalk_jax import model as model_lib
+  from edtalk_jax.animation import presets
+
+  if frames < 1:
+    raise UserError(f'--frames must be at least 1, got {frames}')
+  found = presets.extract(model_lib.load(model, which, batch_size=batch), Clips(data, split), frames)
+  print(f'wrote {presets.write(found, model)}: expression weights at step {found.step}, split {split}')
+  for name, preset in found.emotions.items():
+    print(f'  {name}: {found.distance(name):.2f} from neutral, {preset.clips} clips of {preset.people} people that '
+          f'spread by {preset.radius:.2f}')
+  print(f'next: edtalk animate --model {model} --source portrait.png --driver talk.mp4 --expression happy:0.7 '
+        '--out x.mp4')
 
 
 def compile_report(
@@ -298,7 +342,7 @@ def compile_report(
 # In the order in which they are used.
 COMMANDS = {
   'make-synthetic': make_synthetic, 'prepare': prepare, 'compile-report': compile_report, 'train': train,
-  'eval': evaluate, 'animate': animate,
+  'eval': evaluate, 'extract-presets': extract_presets, 'animate': animate,
 }  # fmt: skip
 
 

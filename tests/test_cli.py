@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from edtalk_jax import animation, cli, model
+from edtalk_jax.animation import presets
 from edtalk_jax.config import UserError
 from edtalk_jax.evaluation import run as evaluation_run
 from edtalk_jax.training import run as training_run
@@ -95,6 +96,24 @@ def test_animate_passes_drivers_and_says_what_it_wrote(monkeypatch, capsys):
   assert seen['drivers'] == {'mouth': 'a.mp4', 'pose': 'b.mp4'}
   assert (seen['source'], seen['extend'], seen['crop'], seen['driver']) == ('s.png', 'loop', False, None)
   assert 'wrote x.mp4: 50 frames, 2.00 s' in capsys.readouterr().out
+
+
+def test_animate_takes_presets_for_an_expression(monkeypatch):
+  seen = {}
+  made = {name: presets.Preset((weight,), (0.0,), 1, 1) for name, weight in (('neutral', 1.0), ('happy', 3.0))}
+
+  def animate(loaded, source, drivers, out, **options):
+    seen.update(options, drivers=drivers)
+    return animation.Animated(out, 50, 2.0, True)
+
+  monkeypatch.setattr(model, 'load', lambda *args, **options: 'loaded')
+  monkeypatch.setattr(presets, 'read', lambda folder, loaded: presets.Presets(7, 'digest', 'train', made))
+  monkeypatch.setattr(animation, 'animate', animate)
+  base = ['animate', '--model', 'm', '--source', 's.png', '--out', 'x.mp4', '--driver', 'd.mp4', '--expression']
+  cli.dispatch([*base, 'happy:0.5'])
+  assert seen['drivers'] == {} and seen['weights']['expression'].tolist() == [[2.0]]
+  cli.dispatch([*base, 'smile.mp4'])
+  assert seen['drivers'] == {'expression': 'smile.mp4'} and seen['weights'] == {}
 
 
 def test_prepare_without_videos_and_with_a_bad_size_is_one_line(tmp_path):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -24,9 +24,19 @@ class Animated:
   sound: bool  # whether the driver's audio was muxed in
 
 
-def animate(model: Model, source: str, drivers: Mapping[str, str], out: str, *, driver: str | None = None,
-            extend: timeline.Extend = 'hold', crop: bool = True, say: Callable[[str], None] = lambda line: None,
-            progress: Callable[[int, int], None] = lambda done, total: None) -> Animated:
+def animate(
+  model: Model,
+  source: str,
+  drivers: Mapping[str, str],
+  out: str,
+  *,
+  driver: str | None = None,
+  weights: Motion | None = None,
+  extend: timeline.Extend = 'hold',
+  crop: bool = True,
+  say: Callable[[str], None] = lambda line: None,
+  progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Animated:
   """Animates a portrait.
 
   The portrait is encoded once. Drivers are resampled to 25 frames/s and read in batches, of which only the motion
@@ -39,6 +49,7 @@ def animate(model: Model, source: str, drivers: Mapping[str, str], out: str, *, 
     drivers: bank name -> video or image whose motion that bank takes.
     out: the MP4 to write.
     driver: video or image for every bank that `drivers` does not name; without it those keep the portrait's own motion.
+    weights: bank name -> weights float32[frames, size] that drive it instead, such as a preset (one frame).
     extend: how drivers shorter than the output go on.
     crop: find the face in the portrait and in every driver and frame it as in training (needs the extra `faces`);
       False: the largest centred square of each.
@@ -52,7 +63,8 @@ def animate(model: Model, source: str, drivers: Mapping[str, str], out: str, *, 
     UserError: in one line, on a bank that the model lacks, no driver at all, or a file that is not there.
     data_pipeline.errors.DataError: on a file that cannot be read or shows no face.
   """
-  paths = assign(model, drivers, driver)
+  weights = weights or {}
+  paths = assign(model, drivers, driver, tuple(weights))
   for path in (source, *paths.values()):  # before minutes are spent on the first of them
     if not os.path.exists(path):
       raise UserError(f'{path}: no such file')
@@ -62,7 +74,7 @@ def animate(model: Model, source: str, drivers: Mapping[str, str], out: str, *, 
   for path in sorted(set(paths.values())):  # one pass, however many banks a video drives
     say(f'reading the motion of {path}')
     motions[path] = read_motion(model, framing.driver_frames(path, model.image_size, detector))
-  parts = {bank: motions[path][bank] for bank, path in paths.items()}
+  parts = {**{bank: motions[path][bank] for bank, path in paths.items()}, **weights}
   count = timeline.common_length({bank: len(values) for bank, values in parts.items()})
   motion = {bank: values[timeline.extended(len(values), count, extend)] for bank, values in parts.items()}
   leader = paths.get('mouth', driver)
@@ -74,17 +86,20 @@ def animate(model: Model, source: str, drivers: Mapping[str, str], out: str, *, 
   return Animated(os.fspath(out), written, written / media.FPS, audio is not None)
 
 
-def assign(model: Model, drivers: Mapping[str, str], driver: str | None) -> dict[str, str]:
-  """Returns bank name -> path of what drives it, of the driven banks only. Raises UserError as `animate` does."""
-  if unknown := [bank for bank in drivers if bank not in model.banks]:
+def assign(model: Model, drivers: Mapping[str, str], driver: str | None, given: Sequence[str] = ()) -> dict[str, str]:
+  """Returns bank name -> path of what drives it, of the driven banks only, without those `given` weights.
+
+  Raises UserError as `animate` does.
+  """
+  if unknown := [bank for bank in (*drivers, *given) if bank not in model.banks]:
     options = ', '.join(f'--{bank}' for bank in unknown)
     if model.banks == ('motion',):
       raise UserError(f'{options}: this model (stage {model.config.run.stage}) has one undivided motion space; '
                       'give --driver VIDEO, or a model of stage mouth_pose')
     raise UserError(f'{options}: the model has no such motion space, only {", ".join(model.banks)}')
   paths = {bank: drivers.get(bank, driver) for bank in model.banks}
-  paths = {bank: path for bank, path in paths.items() if path is not None}
-  if not paths:
+  paths = {bank: path for bank, path in paths.items() if path is not None and bank not in given}
+  if not paths and not given:
     raise UserError(f'nothing drives the portrait: give --driver VIDEO or one for any of {", ".join(model.banks)}')
   return paths
 

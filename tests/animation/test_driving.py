@@ -105,6 +105,17 @@ def test_a_video_that_drives_two_banks_is_read_once_and_in_batches(tmp_path, por
   assert model.calls == [('motion', 4), ('motion', 4), ('motion', 2), ('generate', 4), ('generate', 4), ('generate', 2)]
 
 
+def test_given_weights_take_the_place_of_a_driver_and_last_as_long_as_it_does(tmp_path, portrait):
+  video = _video(tmp_path / 'driver.mp4', [150] * 4, 0)
+  out = str(tmp_path / 'out.mp4')
+  weights = {'pose': np.array([[90.0]], np.float32)}
+  done = animation.animate(FakeModel(), portrait, {}, out, driver=video, weights=weights, crop=False)
+  assert done.frames == 4
+  np.testing.assert_allclose(_means(out)[:, :2], [[150, 90]] * 4, atol=6)
+  with pytest.raises(UserError, match='--eye: the model has no such motion space'):
+    animation.animate(FakeModel(), portrait, {}, out, weights={'eye': weights['pose']}, crop=False)
+
+
 def test_frames_are_painted_as_they_are_asked_for():
   model = FakeModel(batch_size=4)
   frames = driving.paint(model, model.encode(np.zeros((SIZE, SIZE, 3), np.uint8)), {'mouth': np.zeros((1000, 1))})
