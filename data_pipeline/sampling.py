@@ -114,6 +114,12 @@ class Population:
         groups.setdefault(self.infos[k].identity, []).append(k)
     return groups
 
+  @functools.cached_property
+  def kinds(self) -> dict[bool, list[int]]:
+    """Usable clips of identities that are (True) and are not (False) in `neutral`."""
+    return {kind: [k for k in self.usable if (self.infos[k].identity in self.neutral) == kind]
+            for kind in (True, False)}
+
 
 def make_example(population: Population, sampler: Sampler, seed: int, position: int,
                  options: Options) -> dict[str, np.ndarray]:
@@ -191,14 +197,31 @@ def _reconstruction(population: Population, draw: Draw, options: Options) -> dic
   Where the person has neutral and emotional clips, the source is from a random neutral one and the target from the
   clip of the draw; otherwise both are frames of the same clip. Frames are drawn with replacement.
   """
-  clip = population.clip(draw.clip)
+  return _from_neutral(population, draw.clip, draw.rng, options)
+
+
+def _expression(population: Population, draw: Draw, options: Options) -> dict[str, np.ndarray]:
+  """Source and target as in `_reconstruction`, half of them of people who have neutral and emotional clips (ours).
+
+  So a large set without emotions (HDTF) keeps natural speech in training without drowning a small one with them (MEAD).
+  Where the toss asks for the other kind than the draw's, a random clip of that kind takes its place.
+  """
+  number, wanted = draw.clip, bool(draw.rng.integers(2))
+  if all(population.kinds.values()) and wanted != (population.infos[number].identity in population.neutral):
+    number = population.kinds[wanted][draw.rng.integers(len(population.kinds[wanted]))]
+  return _from_neutral(population, number, draw.rng, options)
+
+
+def _from_neutral(population: Population, number: int, rng: np.random.Generator,
+                  options: Options) -> dict[str, np.ndarray]:
+  clip = population.clip(number)
   group = population.neutral.get(clip.identity)
   source = clip
   if group:
-    number = group[draw.rng.integers(len(group))]
-    source = clip if number == draw.clip else population.clip(number)
-  return _pictures({'source': (source, int(draw.rng.integers(len(source)))),
-                    'target': (clip, int(draw.rng.integers(len(clip))))}, options.size)
+    other = group[rng.integers(len(group))]
+    source = clip if other == number else population.clip(other)
+  return _pictures({'source': (source, int(rng.integers(len(source)))),
+                    'target': (clip, int(rng.integers(len(clip))))}, options.size)
 
 
 def _mouth_pose(population: Population, draw: Draw, options: Options) -> dict[str, np.ndarray]:
@@ -237,6 +260,7 @@ SAMPLERS = {sampler.name: sampler for sampler in (
     Sampler('mouth_pose',
             ('source_a', 'source_b', 'target_a', 'target_b', 'target_a_mouth_b', 'target_b_mouth_a'),
             _with_landmarks, _mouth_pose),
+    Sampler('expression', ('source', 'target'), _any_clip, _expression),
 )}
 
 

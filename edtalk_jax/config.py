@@ -89,6 +89,18 @@ class PerceptualConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class AudioConfig:
+  """Audio encoder and sync expert (Wav2Lip's sizes)."""
+
+  width: float = 1.0  # multiplies all channels; only 1 fits released weights
+  mouth_size: int = 20  # of the mouth bank that the audio drives
+
+  def __post_init__(self):
+    _check(self.width > 0, 'audio.width', self.width, 'positive')
+    _check(self.mouth_size > 0, 'audio.mouth_size', self.mouth_size, 'positive')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LossConfig:
   """Weight of each loss term. All reference weights are 1; `latent_batch` is how often a mean stands in for its sum."""
 
@@ -98,9 +110,26 @@ class LossConfig:
   cross: float = 1.0  # besides `l1` and `perceptual`, of stage mouth_pose's cross-reconstructions; 0: an ablation
   mouth_space: float = 1.0
   pose_space: float = 1.0
-  correlation: float = 0.0  # of mouth and pose weights (ours); 0: off, as published
+  correlation: float = 0.0  # of mouth and pose weights, or of expression weights with both (ours); 0: off, as published
   # The reference sums the two feature losses over a per-process batch of 4; ours is this many times the mean.
   latent_batch: float = 4.0
+  # Of stage expression, where `features` names a network.
+  emotion: float = 1.0
+  identity: float = 0.1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FeaturesConfig:
+  """The user's feature networks for stage expression: 'FILE.py:FUNCTION', '' for none (docs/stages/expression.md)."""
+
+  emotion: str = ''  # of expressions, such as DECA's: pictures that feel alike have features near one another
+  identity: str = ''  # of people, such as VGGFace2's
+
+  def __post_init__(self):
+    for name in ('emotion', 'identity'):
+      value = getattr(self, name)
+      _check(not value or re.fullmatch(r'.+\.py:[A-Za-z_]\w*', value) is not None, f'features.{name}', value,
+             'FILE.py:FUNCTION')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,7 +185,7 @@ class MeshConfig:
 class RunConfig:
   """What is trained, how long, from which seed."""
 
-  stage: Literal['reconstruction', 'mouth_pose'] = 'reconstruction'
+  stage: Literal['reconstruction', 'mouth_pose', 'expression'] = 'reconstruction'
   train: Literal['everything', 'navigation'] = 'everything'  # of the generator side; the discriminator always trains
   seed: int = 0
   steps: int = 100_000  # 0 saves the state as it was drawn
@@ -215,6 +244,7 @@ class Config:
   run: RunConfig = RunConfig()
   model: ModelConfig = ModelConfig()
   perceptual: PerceptualConfig = PerceptualConfig()
+  features: FeaturesConfig = FeaturesConfig()
   loss: LossConfig = LossConfig()
   optimizer: OptimizerConfig = OptimizerConfig()
   data: DataConfig = DataConfig()

@@ -6,6 +6,7 @@ from edtalk_jax.config import Config, DataConfig, ModelConfig, PerceptualConfig,
 
 FIELDS = {
   'reconstruction': ('source', 'target'),
+  'expression': ('source', 'target'),
   'mouth_pose': ('source_a', 'source_b', 'target_a', 'target_b', 'target_a_mouth_b', 'target_b_mouth_a'),
 }
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from edtalk_jax.config import Config, ModelConfig
-from edtalk_jax.stages import mouth_pose, reconstruction
+from edtalk_jax.stages import expression, mouth_pose, reconstruction
 from edtalk_jax.stages.stage import Stage
 
-_STAGES = {'reconstruction': reconstruction, 'mouth_pose': mouth_pose}
+_STAGES = {'reconstruction': reconstruction, 'mouth_pose': mouth_pose, 'expression': expression}
 
 
 def build(config: Config) -> Stage:

@@ -63,10 +63,7 @@ def space_distance(first: Array, second: Array) -> Array:
     float32[batch] in [views / e, views * e].
   """
   first, second = first.astype(jnp.float32), second.astype(jnp.float32)
-  product = jnp.sum(first * second, axis=-1)
-  # The square root's gradient at zero is infinite; torch's cosine_similarity clamps at the same 1e-8.
-  norms = jnp.sqrt(jnp.maximum(jnp.sum(first**2, axis=-1) * jnp.sum(second**2, axis=-1), 1e-16))
-  return jnp.sum(jnp.exp(-product / norms), axis=1)
+  return jnp.sum(jnp.exp(-_cosine(first, second)), axis=1)
 
 
 def correlation(first: Array, second: Array) -> Array:
@@ -91,3 +88,20 @@ def _standardized(weights: Array) -> Array:
   flat = merge_views(weights).astype(jnp.float32)
   flat -= jnp.mean(flat, axis=0)
   return flat / jnp.sqrt(jnp.mean(flat**2, axis=0) + 1e-8)
+
+
+def _cosine(first: Array, second: Array) -> Array:
+  product = jnp.sum(first * second, axis=-1)
+  # The square root's gradient at zero is infinite; torch's cosine_similarity clamps at the same 1e-8.
+  norms = jnp.sqrt(jnp.maximum(jnp.sum(first**2, axis=-1) * jnp.sum(second**2, axis=-1), 1e-16))
+  return product / norms
+
+
+def feature_l1(prediction: Array, target: Array) -> Array:
+  """Mean absolute difference of feature vectors, summed over views: float32[batch, views, features] -> [batch]."""
+  return jnp.sum(jnp.mean(jnp.abs(prediction - target), axis=-1), axis=1)
+
+
+def feature_cosine(prediction: Array, target: Array) -> Array:
+  """1 - cosine of feature vectors, summed over views: float32[batch, views, features] -> float32[batch] in [0, 2]."""
+  return jnp.sum(1 - _cosine(prediction, target), axis=1)

@@ -26,11 +26,12 @@ SPACES = (('mouth', 'pose'), ('pose', 'mouth'))
 
 
 def model_config(model: ModelConfig) -> ModelConfig:
-  """The model as configured; the stage needs its banks 'mouth' and 'pose'."""
+  """The model as configured, without what stage expression adds; the stage needs its banks 'mouth' and 'pose'."""
   names = [name for name, _ in model.banks]
   if not {'mouth', 'pose'} <= set(names):
     raise UserError(f"model.banks={names}: stage mouth_pose needs banks named 'mouth' and 'pose'")
-  return model
+  banks = tuple((name, size) for name, size in model.banks if name != 'expression')
+  return dataclasses.replace(model, banks=banks, expression_module=False)
 
 
 def build(config: Config) -> Stage:

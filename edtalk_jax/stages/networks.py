@@ -56,11 +56,19 @@ class Networks:
     """Maps bank weights [..., size] to the shift of the latent code, [..., style_dim]."""
     return navigation.direction(weights, basis, self.config.model)
 
-  def decode(self, model: Params, latent: Array, features: list[Array]) -> Array:
-    """Maps latents [batch, views, style_dim] and source features [batch, views, ...] to images."""
+  def directions(self, basis: Array, weights: dict[str, Array]) -> dict[str, Array]:
+    """Maps bank weights [..., size] to each bank's part of that shift."""
+    return navigation.directions(weights, basis, self.config.model)
+
+  def decode(self, model: Params, latent: Array, features: list[Array], expression: Array | None = None) -> Array:
+    """Maps latents [batch, views, style_dim] and source features [batch, views, ...] to images.
+
+    Of models with an EEM, `expression` is the expression bank's part of the shift, [batch, views, style_dim].
+    """
     views = latent.shape[1]
+    expression = None if expression is None else merge_views(expression)
     images = self.model.apply(
-      {'params': model}, merge_views(latent), [merge_views(f) for f in features], method='decode'
+      {'params': model}, merge_views(latent), [merge_views(f) for f in features], expression, method='decode'
     )
     return split_views(images, views)
 

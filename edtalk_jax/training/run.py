@@ -3,8 +3,9 @@
 import contextlib
 import hashlib
 import pathlib
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from data_pipeline import loader, records, sampling
 from edtalk_jax import stages
 from edtalk_jax.config import Config, UserError
 from edtalk_jax.stages.stage import Stage
-from edtalk_jax.training import checkpoint, cluster, feed, lock, record, sharding
+from edtalk_jax.training import checkpoint, cluster, feed, lock, record, sharding, trees
 from edtalk_jax.training import hand_off as hand_off_lib
 from edtalk_jax.training import programs as programs_lib
 from edtalk_jax.training.checkpoint import Checkpoints
@@ -155,12 +156,23 @@ def _first_state(
   source = None if start_from is None else hand_off_lib.open_run(start_from, say=say)
   state = programs.init(jax.random.key(config.run.seed))
   if source is None:
+    if not config.data.synthetic_batch:  # noise measures speed, which does not depend on parameters
+      _check_frozen(stage, trees.flatten({'model': state.model}), 'there is no --from')
     if stage.starts_from:
       say(f'starting from scratch; stage {stage.name} usually starts from a run of {stage.starts_from} (--from)')
     return state
   params, report = hand_off_lib.hand_off({'model': state.model, 'discriminator': state.discriminator}, source)
+  _check_frozen(stage, report.new, f'--from {start_from} lacks them')
   say(report.summary())
   return state.replace(**params)
+
+
+def _check_frozen(stage: Stage, drawn: Iterable[str], why: str) -> None:
+  """Raises UserError if any parameter that is drawn at random here would never be trained."""
+  frozen = [path for path in drawn if path.startswith('model/') and not re.search(stage.trainable, path[6:])]
+  if frozen:
+    raise UserError(f'stage {stage.name} does not train {frozen[0]} and {len(frozen) - 1} more arrays, but {why}; '
+                    f'give --from a run of {stage.starts_from or stage.name}')
 
 
 def _held_out(config: Config, stage: Stage, data: str | None, say: Say) -> list[HostBatch]:

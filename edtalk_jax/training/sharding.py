@@ -20,6 +20,7 @@ RULES: tuple[tuple[str, P], ...] = (
   (r'/banks/\w+$', P()),  # QR needs a bank whole
   (r'/constant$', P()),
   (r'/(bias|scale)$', P()),
+  (r'^frozen/(emotion|identity)(/|$)', P()),  # the user's networks, whatever is in them
   (r'^(step|skipped|skipped_in_row)$|/count$', P()),
 )
 # Output channels of dense (in, out) and convolution (height, width, in, out) kernels.

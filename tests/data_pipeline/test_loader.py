@@ -95,6 +95,20 @@ def test_neutral_frames_drive_nothing_but_the_source(prepared):
   assert all(population.infos[k].emotion == 'neutral' for k in population.neutral[identity])
 
 
+def test_half_of_the_expression_examples_start_from_a_neutral_face(prepared):
+  """Of five clips in train two are of M001, who alone is neutral and happy: by clips alone it would be two fifths."""
+  made = batches(prepared, 'expression')
+  origins = np.concatenate([made[step]['origin'] for step in range(100)])
+  sources, targets = ([origin.split('=')[1].split(':')[0] for origin in column] for column in origins.T)
+  emotional = [source for source, target in zip(sources, targets, strict=True) if target.startswith('M001')]
+  assert {source.split('#')[1] for source in emotional} == {'neutral'}
+  assert {target.split('#')[1] for target in targets if target.startswith('M001')} == {'neutral', 'happy'}
+  # 400 tosses: 5 standard deviations of a fair one are 50; two fifths would be 160.
+  assert abs(len(emotional) - 200) < 40
+  plain = [(s, t) for s, t in zip(sources, targets, strict=True) if not t.startswith('M001')]
+  assert all(source == target for source, target in plain)
+
+
 def test_frames_without_landmarks_are_never_swapped(prepared):
   clips = records.Clips(prepared, 'train')
   (clip,) = [c for c in clips if c.record.video_id == 'x3' and not c.landmarks_valid.all()]

@@ -87,6 +87,19 @@ def test_a_run_in_two_parts_equals_one_and_hands_over(data, tmp_path):
   for path in same:
     np.testing.assert_array_equal(after[path], before[path], err_msg=path)
 
+  said.clear()
+  third = tmp_path / 'third'
+  run.train(settings('expression', steps=0), str(third), data, str(second), say=said.append)
+  report = next(line for line in said if 'arrays restored' in line)
+  assert 'model/generator/expression_8' in report and 'model/navigation/banks/expression' in report
+  handed = params(third)
+  for path, array in params(second).items():
+    np.testing.assert_array_equal(handed[path], array, err_msg=path)
+  with pytest.raises(UserError, match=r'stage expression does not train model/navigation/\w+/mouth.* lacks them;'):
+    run.train(settings('expression'), str(tmp_path / 'fourth'), data, str(whole))
+  with pytest.raises(UserError, match=r'but there is no --from; give --from a run of mouth_pose'):
+    run.train(settings('expression'), str(tmp_path / 'fourth'), data)
+
   with pytest.raises(UserError, match=r'holds a run with other settings \(optimizer.beta2: 0.99 there, 0.5 here\)'):
     other = dataclasses.replace(settings(), optimizer=dataclasses.replace(settings().optimizer, beta2=0.5))
     run.train(other, str(whole), data)
@@ -94,7 +107,7 @@ def test_a_run_in_two_parts_equals_one_and_hands_over(data, tmp_path):
     run.train(settings(steps=9), str(whole), 'others')
   bigger = dataclasses.replace(settings('mouth_pose'), model=tiny.config(style_dim=64).model)
   with pytest.raises(UserError, match=r'its model has other sizes: .* arrays differ'):
-    run.train(bigger, str(tmp_path / 'third'), data, str(whole), say=said.append)
+    run.train(bigger, str(tmp_path / 'fourth'), data, str(whole), say=said.append)
 
 
 def test_mistakes_leave_nothing_behind(data, tmp_path):
