@@ -26,7 +26,7 @@ import jax
 import numpy as np
 
 from data_pipeline import sampling
-from edtalk_jax import config as config_lib
+from edtalk_jax import settings as settings_lib
 from edtalk_jax import stages
 from edtalk_jax.config import Config
 from edtalk_jax.training import optimizers, programs, sharding, step
@@ -143,10 +143,10 @@ def main() -> None:
   args = parser.parse_args()
   stage = f'run.stage={args.stage}'
   if args.config:
-    config = config_lib.load(args.config, [stage])
+    config = settings_lib.load(args.config, [stage])
   else:
     sizes = [f'model.image_size={args.image_size}', f'data.batch_size={args.batch}']
-    config = config_lib.apply_overrides(Config(), [*sizes, stage])
+    config = settings_lib.apply_overrides(Config(), [*sizes, stage])
   seconds, (guarded, plain) = measure(config, args.rounds, args.steps)
   facts = {'device': jax.devices()[0].device_kind, 'image_size': config.model.image_size,
            'batch': config.data.batch_size, 'rounds': args.rounds, 'steps': args.steps}  # fmt: skip

@@ -17,7 +17,7 @@ import numpy as np
 import tyro
 
 from benchmarks import harness
-from edtalk_jax import config as config_lib
+from edtalk_jax import settings as settings_lib
 from edtalk_jax import terminal
 from edtalk_jax.config import Config
 
@@ -44,13 +44,13 @@ def main(
     steps: Of a repeat; more than one keep an accelerator busy while the host starts the next.
     repeats: How often.
   """
-  base = config_lib.load(config, settings) if config else config_lib.apply_overrides(Config(), settings)
+  base = settings_lib.load(config, settings) if config else settings_lib.apply_overrides(Config(), settings)
   sizes, batches = image_size or (base.model.image_size,), batch or (base.data.batch_size,)
   rows = []
   for chosen in itertools.product(stage, sizes, batches, dtype):
     names = ('run.stage', 'model.image_size', 'data.batch_size', 'model.dtype')
     fields = [f'{name}={value}' for name, value in zip(names, chosen, strict=True)]
-    rows.append(measure(config_lib.apply_overrides(base, fields), steps, repeats))
+    rows.append(measure(settings_lib.apply_overrides(base, fields), steps, repeats))
   harness.show(rows, config=config, devices=jax.device_count(), steps=steps, repeats=repeats)
 
 

@@ -44,12 +44,12 @@ def main(
   import numpy as np
 
   from benchmarks import harness
-  from edtalk_jax import config as config_lib
+  from edtalk_jax import settings as settings_lib
   from edtalk_jax.config import Config, MeshConfig, UserError
 
   if max(devices) > jax.device_count():
     raise UserError(f'--devices {max(devices)}: this machine has {jax.device_count()}')
-  base = config_lib.load(config, settings) if config else config_lib.apply_overrides(Config(), settings)
+  base = settings_lib.load(config, settings) if config else settings_lib.apply_overrides(Config(), settings)
   is_virtual = jax.default_backend() == 'cpu'
 
   def step(count: int, examples: int) -> harness.TrainStep:

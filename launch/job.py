@@ -15,7 +15,7 @@ from typing import Annotated
 
 import tyro
 
-from edtalk_jax import config as config_lib
+from edtalk_jax import settings as settings_lib
 from edtalk_jax.config import Config, UserError
 from edtalk_jax.terminal import MISTAKE, STOPPED
 
@@ -57,7 +57,7 @@ class Job:
       raise UserError(f'--name {self.name}: expected up to 40 lower-case letters, digits and dashes')
     if self.max_restarts < 0 or self.grace_seconds < 1:
       raise UserError('--max-restarts must be at least 0, --grace-seconds at least 1')
-    return config_lib.load(self.config, self.set)
+    return settings_lib.load(self.config, self.set)
 
   def command(self) -> list[str]:
     """The words that every process runs, in the root of the repository."""

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from edtalk_jax import config as config_lib
+from edtalk_jax import settings as settings_lib
 from edtalk_jax.config import Config, ModelConfig, UserError
 
 CONFIGS = sorted(path for path in pathlib.Path(__file__).parents[1].glob('configs/*.py') if path.stem != '__init__')
@@ -12,14 +12,14 @@ CONFIGS = sorted(path for path in pathlib.Path(__file__).parents[1].glob('config
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_shipped_configs_survive_json(path):
-  config = config_lib.load(str(path))
-  assert config_lib.from_dict(Config, json.loads(json.dumps(dataclasses.asdict(config)))) == config
+  config = settings_lib.load(str(path))
+  assert settings_lib.from_dict(Config, json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
 
 def test_override_descends_and_keeps_types():
-  config = config_lib.apply_overrides(Config(), ['optimizer.beta2=0.9', 'run.stage=mouth_pose', 'loss.l1=2'])
+  config = settings_lib.apply_overrides(Config(), ['optimizer.beta2=0.9', 'run.stage=mouth_pose', 'loss.l1=2'])
   assert (config.optimizer.beta2, config.run.stage, config.loss.l1) == (0.9, 'mouth_pose', 2.0)
-  banks = config_lib.apply_overrides(Config(), ['model.banks=(("mouth",20),("pose",6),("eyes",4))'])
+  banks = settings_lib.apply_overrides(Config(), ['model.banks=(("mouth",20),("pose",6),("eyes",4))'])
   assert banks.model.banks[-1] == ('eyes', 4)
 
 
@@ -37,7 +37,7 @@ def test_override_descends_and_keeps_types():
 )
 def test_mistakes_are_one_line_with_name_value_and_expectation(text, message):
   with pytest.raises(UserError) as caught:
-    config_lib.apply_overrides(Config(), [text])
+    settings_lib.apply_overrides(Config(), [text])
   assert message in str(caught.value)
   assert str(caught.value).startswith(f'--set {text}')
   assert '\n' not in str(caught.value)
@@ -50,7 +50,7 @@ def test_scales_that_leave_vgg_nothing_are_refused():
 
 def test_missing_config_file():
   with pytest.raises(UserError, match='no such file'):
-    config_lib.load('configs/absent.py')
+    settings_lib.load('configs/absent.py')
 
 
 BROKEN = ['def get_config(:', 'import absent_module', 'def get_config():\n  return None', 'x = 1']
@@ -61,7 +61,7 @@ def test_config_file_with_a_mistake_is_one_line(tmp_path, text):
   path = tmp_path / 'mine.py'
   path.write_text(text)
   with pytest.raises(UserError, match=r'--config .*mine\.py: '):
-    config_lib.load(str(path))
+    settings_lib.load(str(path))
 
 
 def test_channel_table_is_stylegan2s():

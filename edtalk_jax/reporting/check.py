@@ -6,7 +6,7 @@ from typing import Any
 
 from jax.sharding import AbstractMesh, AxisType
 
-from edtalk_jax import config as config_lib
+from edtalk_jax import settings as settings_lib
 from edtalk_jax.reporting import program
 
 
@@ -22,6 +22,6 @@ def present_program(content: Mapping[str, Any], config: str | None = None) -> st
   mesh = content['mesh'] if compiled else dict.fromkeys(content['mesh'], 1)
   share = 1 if compiled else math.prod(content['mesh'].values())
   overrides = [*content['overrides'], f'data.batch_size={content["batch_size"] // share}']
-  chosen = config_lib.load(config or content['config'], overrides)
+  chosen = settings_lib.load(config or content['config'], overrides)
   devices = AbstractMesh(tuple(mesh.values()), tuple(mesh), axis_types=(AxisType.Auto,) * len(mesh))
   return program.digest(program.lower(program.trace(chosen, devices)[0], devices, 'tpu' if compiled else 'cuda'))

@@ -9,9 +9,9 @@ from typing import Any
 
 import jax
 
-from edtalk_jax import config as config_lib
+from edtalk_jax import settings as settings_lib
 from edtalk_jax import stages
-from edtalk_jax.config import Config, UserError
+from edtalk_jax.config import Config, MeshConfig, UserError
 from edtalk_jax.reporting import collectives, cycles, memory, program, render, roofline
 from edtalk_jax.reporting import hlo as hlo_lib
 from edtalk_jax.reporting import topology as topology_lib
@@ -32,12 +32,12 @@ def configure(path: str, overrides: Sequence[str], mesh: str | None, batch_size:
   Raises:
     UserError: in one line.
   """
-  config = config_lib.load(path, overrides)
+  config = settings_lib.load(path, overrides)
   more = {'--mesh ': [f'mesh.{part.strip()}' for part in mesh.split(',')] if mesh else [],
           '--batch-size ': [] if batch_size is None else [f'data.batch_size={batch_size}']}  # fmt: skip
   for option, settings in more.items():
     try:
-      config = config_lib.apply_overrides(config, settings)
+      config = settings_lib.apply_overrides(config, settings)
     except UserError as error:
       raise UserError(str(error).replace('--set ', option, 1)) from None
   return config
@@ -171,7 +171,7 @@ def _from_shapes(
   if config.data.batch_size % devices:
     raise UserError(f'--batch-size {config.data.batch_size} must be a multiple of the {devices} devices')
   own = dataclasses.replace(
-    config, mesh=config_lib.MeshConfig(),
+    config, mesh=MeshConfig(),
     data=dataclasses.replace(config.data, batch_size=config.data.batch_size // devices),
   )  # fmt: skip
   mesh = sharding.make_mesh(own.mesh, jax.devices()[:1]).abstract_mesh

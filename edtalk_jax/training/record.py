@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import orbax.checkpoint
 
-from edtalk_jax import config as config_lib
+from edtalk_jax import settings as settings_lib
 from edtalk_jax._version import __version__
 from edtalk_jax.config import Config, UserError
 
@@ -62,7 +62,7 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
 def config_of(content: Mapping[str, Any], where: str) -> Config:
   """The configuration in the content of a config.json. Raises UserError if another version wrote it."""
   try:
-    return config_lib.from_dict(Config, content['config'])
+    return settings_lib.from_dict(Config, content['config'])
   except (KeyError, ValueError) as error:
     writer = content.get('versions', {}).get('edtalk_jax', 'an unknown version')
     raise UserError(f'{where} was written by edtalk_jax {writer}, this is {__version__}: {error}') from None
