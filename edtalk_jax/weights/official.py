@@ -53,7 +53,7 @@ def from_official(arrays: Arrays, network: str) -> tuple[AnyConfig, dict[str, An
     arrays = {_slice_name(name): array for name, array in arrays.items()}
   try:
     config = infer_config(arrays, network)
-  except ValueError as error:
+  except (ValueError, IndexError) as error:
     raise ValueError(f'this is no {network} state dict: {error}') from None
   entries = official_names.entries(network, config)
   banks = official_names.BANKS.get(network, ())
@@ -63,9 +63,9 @@ def from_official(arrays: Arrays, network: str) -> tuple[AnyConfig, dict[str, An
   if dropped:
     names = ', '.join(sorted(dropped))
     _log.info('%s: left out %d tensors that never reach the output: %s', network, len(dropped), names)
+  checks.shapes(network, arrays, _expected_shapes(network, config))
   flat = {entry.path: entry.layout.load(np.asarray(arrays[entry.name], np.float32)) for entry in entries}
   flat |= _signed_banks([np.asarray(arrays[name], np.float32) for name, _ in banks], config)
-  _check_shapes(network, flat, config)
   flat = {path: np.ascontiguousarray(array) for path, array in flat.items()}
   return config, {'params': flax.traverse_util.unflatten_dict(flat, sep='/')}
 
@@ -161,12 +161,17 @@ def _check_network(network: str) -> None:
     raise ValueError(f'network must be one of {", ".join(NETWORKS)}, got {network!r}')
 
 
-def _check_shapes(network: str, flat: Mapping[str, np.ndarray], config: AnyConfig) -> None:
-  """Compares with the shapes of the module that the inferred config builds."""
+def _expected_shapes(network: str, config: AnyConfig) -> dict[str, tuple[int, ...]]:
+  """Official name -> shape, of the module that the inferred config builds."""
   if network == 'vgg19':
     size, module = 64, VGG19(config.width)
   else:
     size, module = config.image_size, Discriminator(config) if network == 'discriminator' else EDTalk(config)
   image = jnp.zeros((1, size, size, 3))
   inputs = (image, image) if isinstance(module, EDTalk) else (image,)
-  checks.shapes(network, flat, jax.eval_shape(module.init, jax.random.key(0), *inputs)['params'])
+  params = jax.eval_shape(module.init, jax.random.key(0), *inputs)['params']
+  sizes = dict(config.banks) if network in official_names.BANKS else {}
+  return official_names.saved_shapes(official_names.entries(network, config), params) | {
+    name: (config.style_dim, sum(sizes[bank] for bank in group))
+    for name, group in official_names.BANKS.get(network, ())
+  }

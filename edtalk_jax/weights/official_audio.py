@@ -14,7 +14,7 @@ import numpy as np
 from edtalk_jax.config import AudioConfig
 from edtalk_jax.networks import audio, sync_expert
 from edtalk_jax.weights import checks
-from edtalk_jax.weights.official_names import CONV, DENSE, VECTOR, Entry
+from edtalk_jax.weights.official_names import CONV, DENSE, VECTOR, Entry, saved_shapes
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -31,11 +31,11 @@ def load(arrays: Arrays, network: str) -> tuple[AudioConfig, dict[str, Any]]:
   arrays = {name.removeprefix('module.'): array for name, array in arrays.items() if not name.endswith(_STEP)}
   found = list(_entries(network))
   checks.names(network, missing={e.name for e in found} - set(arrays), unknown=set(arrays) - {e.name for e in found})
-  flat = {e.path: np.ascontiguousarray(e.layout.load(np.asarray(arrays[e.name], np.float32))) for e in found}
   config = AudioConfig(width=len(arrays['audio_encoder.0.conv_block.0.bias']) / audio.ENCODER[0].channels)
   if network == 'audio2lip':
     config = AudioConfig(width=config.width, mouth_size=len(arrays['mapping.bias']))
-  checks.shapes(network, flat, _expected(network, config))
+  checks.shapes(network, arrays, saved_shapes(found, _expected(network, config)))
+  flat = {e.path: np.ascontiguousarray(e.layout.load(np.asarray(arrays[e.name], np.float32))) for e in found}
   return config, flax.traverse_util.unflatten_dict(flat, sep='/')
 
 

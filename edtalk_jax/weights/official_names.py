@@ -3,9 +3,10 @@
 Official code: tanshuai0219/EDTalk (EDTalk, lip-pose model, discriminator, VGG19 loss) and wyhsirius/LIA.
 """
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
+import flax.traverse_util
 import numpy as np
 
 from edtalk_jax.config import ModelConfig
@@ -51,6 +52,14 @@ class Entry(NamedTuple):
   name: str
   path: str
   layout: Layout
+
+
+def saved_shapes(found: Iterable[Entry], ours: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+  """Official name -> the shape it has for `ours`, the nested shapes of our variables or parameters."""
+  flat = flax.traverse_util.flatten_dict(dict(ours), sep='/')
+  return {
+    entry.name: entry.layout.save(np.broadcast_to(np.float32(0), flat[entry.path].shape)).shape for entry in found
+  }
 
 
 def entries(network: str, config: ModelConfig) -> list[Entry]:
