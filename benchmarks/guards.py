@@ -61,10 +61,7 @@ def sides(config: Config) -> tuple[Side, Side]:
   """The step with guards and without, compiled."""
   stage, mesh = stages.build(config), sharding.make_mesh(config.mesh)
   parts = programs.build(config, stage, mesh)
-  optimizer = {
-    'model_optimizer': optimizers.adam(config.optimizer, config.optimizer.generator_every),
-    'discriminator_optimizer': optimizers.adam(config.optimizer, config.optimizer.discriminator_every),
-  }
+  optimizer = optimizers.both(config)
 
   def unguarded(state, frozen, batch):
     found = step.gradients(state.model, state.discriminator, frozen, batch, stage=stage)

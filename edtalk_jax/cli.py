@@ -173,6 +173,7 @@ def evaluate(
   data: Folder,
   split: str = 'test',
   which: Which = 'latest',
+  raw: bool = False,
   out: OptionalFolder = None,
   clips: int = 100,
   frames: int = 10,
@@ -191,6 +192,7 @@ def evaluate(
     data: Folder of records, as `edtalk prepare` wrote it.
     split: Split of the records; its people should not have been trained on.
     which: The newest checkpoint, or the one of the lowest validation loss.
+    raw: Take the parameters themselves, not the average that a run with optimizer.ema keeps.
     out: Folder for both files, instead of WORKDIR/eval/SPLIT/metrics.json and WORKDIR/report.html.
     clips: Clips of each protocol, people in turn; 0 takes all.
     frames: Frames of each clip, evenly spaced; 0 takes all.
@@ -202,7 +204,7 @@ def evaluate(
   from edtalk_jax.evaluation.evaluate import Settings
 
   settings = Settings(clips=clips, frames=frames, seed=seed)
-  run.run(workdir, data, split=split, which=which, out=out, settings=settings, landmarks=landmarks,
+  run.run(workdir, data, split=split, which=which, raw=raw, out=out, settings=settings, landmarks=landmarks,
           leakage=leakage)
 
 
@@ -217,6 +219,7 @@ def animate(
   extend: Literal['hold', 'pingpong', 'loop'] = 'hold',
   crop: bool = True,
   which: Which = 'latest',
+  raw: bool = False,
   batch: int = 8,
 ) -> None:
   """Animates a portrait with the motion of videos; the result has the mouth driver's sound.
@@ -237,6 +240,7 @@ def animate(
     extend: How a driver goes on that is shorter than the mouth's: hold its last frame, back and forth, or again.
     crop: Find the face in every input and frame it as in training; needs the extra [faces].
     which: The newest checkpoint, or the one of the lowest validation loss.
+    raw: Take the parameters themselves, not the average that a run with optimizer.ema keeps.
     batch: Frames per device call.
   """
   import rich.console
@@ -247,7 +251,7 @@ def animate(
   from edtalk_jax.animation import presets
 
   drivers = {name: path for name, path in (('mouth', mouth), ('pose', pose), ('expression', expression)) if path}
-  loaded = model_lib.load(model, which, batch_size=batch)
+  loaded = model_lib.load(model, which, raw=raw, batch_size=batch)
   weights = {}
   if expression and presets.is_mixture(expression) and not os.path.exists(expression):
     weights['expression'] = presets.read(model, loaded).mix(drivers.pop('expression'))

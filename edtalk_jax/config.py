@@ -101,6 +101,11 @@ class LossConfig:
   l1: float = 1.0
   perceptual: float = 1.0
   adversarial: float = 1.0
+  # Regularisers of StyleGAN2, which the reference leaves out (0): the discriminator's gradient at real images, weight
+  # r1 / 2 (StyleGAN2's r1 is 10), every `optimizer.discriminator_every` steps; the generator's path lengths
+  # (StyleGAN2: 2), every `optimizer.generator_every` steps.
+  r1: float = 0.0
+  path_length: float = 0.0
   cross: float = 1.0  # besides `l1` and `perceptual`, of stage mouth_pose's cross-reconstructions; 0: an ablation
   mouth_space: float = 1.0
   pose_space: float = 1.0
@@ -110,6 +115,10 @@ class LossConfig:
   # Of stage expression, where `features` names a network.
   emotion: float = 1.0
   identity: float = 0.1
+
+  def __post_init__(self):
+    for name in ('r1', 'path_length'):
+      _check(getattr(self, name) >= 0, f'loss.{name}', getattr(self, name), 'at least 0')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,15 +144,27 @@ class OptimizerConfig:
   beta2: float = 0.99
   epsilon: float = 1e-8
   decay_steps: int = 0  # the learning rate falls to 0 over so many steps; 0: constant, as in the official code
-  generator_every: int = 4  # n of the generator; no regulariser runs, only the rescaling remains
+  warmup_steps: int = 0  # over which the learning rate rises to its full size
+  # How learning rate, betas and epsilon follow the batch from base_batch to data.batch_size (docs/training.md).
+  scale_rule: Literal['none', 'linear', 'sqrt'] = 'none'
+  base_batch: int = 0  # examples that the numbers above belong to; needed by a rule
+  # Half-life in examples of an average of the generator side's parameters, which inference then uses; 0: none.
+  ema: float = 0.0
+  generator_every: int = 4  # n of the generator; without its regulariser, only the rescaling remains
   discriminator_every: int = 16
+  accumulate: int = 1  # parts in which the batch is worked off, for its memory; the result is that of the whole
 
   def __post_init__(self):
     _check(self.learning_rate > 0, 'optimizer.learning_rate', self.learning_rate, 'positive')
     _check(self.decay_steps >= 0, 'optimizer.decay_steps', self.decay_steps, 'at least 0')
+    _check(self.warmup_steps >= 0, 'optimizer.warmup_steps', self.warmup_steps, 'at least 0')
+    _check(self.base_batch >= 0, 'optimizer.base_batch', self.base_batch, 'at least 0')
+    _check(self.scale_rule == 'none' or self.base_batch > 0, 'optimizer.base_batch', self.base_batch,
+           f'positive with optimizer.scale_rule={self.scale_rule}')
+    _check(self.ema >= 0, 'optimizer.ema', self.ema, 'at least 0')
     _check(0 <= self.beta1 < 1, 'optimizer.beta1', self.beta1, 'in [0, 1)')
     _check(0 <= self.beta2 < 1, 'optimizer.beta2', self.beta2, 'in [0, 1)')
-    for name in ('generator_every', 'discriminator_every'):
+    for name in ('generator_every', 'discriminator_every', 'accumulate'):
       _check(getattr(self, name) > 0, f'optimizer.{name}', getattr(self, name), 'positive')
 
 

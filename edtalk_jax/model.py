@@ -33,21 +33,23 @@ class Model:
   Attributes:
     config: the whole configuration of the run that trained it.
     step: the training step of the parameters.
+    averaged: whether they are an average over the last steps (`optimizer.ema`).
     batch_size: frames per call of the device; longer inputs are cut, the last part is padded.
   """
 
-  def __init__(self, config: Config, params: Mapping, *, step: int = 0, batch_size: int = 8):
+  def __init__(self, config: Config, params: Mapping, *, step: int = 0, averaged: bool = False, batch_size: int = 8):
     """Computes the basis (one QR) and keeps the parameters on the default device.
 
     Args:
       config: of the run.
       params: {'encoder', 'navigation', 'generator'}, the parameters of `EDTalk(config.model)`.
       step: how long they were trained.
+      averaged: whether they are an average.
       batch_size: frames per device call.
     """
     if batch_size < 1:
       raise ValueError(f'batch_size must be at least 1, got {batch_size}')
-    self.config, self.step, self.batch_size = config, step, batch_size
+    self.config, self.step, self.averaged, self.batch_size = config, step, averaged, batch_size
     self._params = jax.device_put(params)
     self._basis = _basis(config.model, self._params)
 
@@ -138,12 +140,13 @@ class Model:
     return images if images.dtype == np.uint8 else images.astype(np.float32)
 
 
-def load(path: str, which: Literal['latest', 'best'] = 'latest', *, batch_size: int = 8) -> Model:
+def load(path: str, which: Literal['latest', 'best'] = 'latest', *, raw: bool = False, batch_size: int = 8) -> Model:
   """Loads the model of a run's folder.
 
   Args:
     path: the run's folder (`--workdir` of train.py).
     which: its newest checkpoint, or the one of the lowest validation loss.
+    raw: take the parameters themselves even if the run keeps an average of them (`optimizer.ema`).
     batch_size: frames per device call.
 
   Raises:
@@ -151,8 +154,8 @@ def load(path: str, which: Literal['latest', 'best'] = 'latest', *, batch_size: 
   """
   from edtalk_jax.training import hand_off  # Orbax takes seconds to import; models built from arrays need none
 
-  restored = hand_off.read_run(path, which)
-  return Model(restored.config, restored.params, step=restored.step, batch_size=batch_size)
+  found = hand_off.read_run(path, which, raw=raw)
+  return Model(found.config, found.params, step=found.step, averaged=found.averaged, batch_size=batch_size)
 
 
 def _chunks(array: np.ndarray, size: int) -> list[np.ndarray]:

@@ -25,7 +25,7 @@ from edtalk_jax.model import load
 from edtalk_jax.training import record
 
 
-def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest', 'best'] = 'latest',
+def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest', 'best'] = 'latest', raw: bool = False,
         out: str | None = None, settings: Settings | None = None, landmarks: bool = True,
         leakage: bool = True) -> dict[str, Any]:
   """Evaluates a run, prints its tables and writes its files.
@@ -35,6 +35,7 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
     data: folder of records, as `edtalk prepare --out` made it.
     split: of the records; its identities should not have been trained on.
     which: checkpoint.
+    raw: whether to take the parameters themselves even if the run keeps an average of them.
     out: folder for `metrics.json` and `report.html`; default: `workdir/eval/<split>/` and `workdir/report.html`.
     settings: how much is evaluated; default: `Settings()`.
     landmarks: whether to measure landmark metrics, which need the extra `faces`.
@@ -51,7 +52,7 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
   metrics_file = (pathlib.Path(out) if out else folder / 'eval' / split) / 'metrics.json'
   report_file = (pathlib.Path(out) if out else folder) / 'report.html'
   console = rich.console.Console(highlight=False)
-  model = load(workdir, which)
+  model = load(workdir, which, raw=raw)
   clips = records.Clips(data, split)
   drivings = choose(clips.infos, model.banks, settings)
   if not drivings:
@@ -110,7 +111,8 @@ def _others(data: str, split: str, clips: records.Clips) -> records.Clips | None
 
 def _about(workdir, which, model, data, clips, split, settings: Settings) -> dict[str, Any]:
   return {
-    'workdir': str(workdir), 'checkpoint': which, 'step': model.step, 'stage': model.config.run.stage,
+    'workdir': str(workdir), 'checkpoint': which, 'step': model.step, 'averaged': model.averaged,
+    'stage': model.config.run.stage,
     'image_size': model.image_size, 'banks': list(model.banks), 'data': str(data), 'split': split,
     'fingerprint': clips.fingerprint,
     'settings': {'clips': settings.clips, 'frames': settings.frames, 'seed': settings.seed},

@@ -9,6 +9,7 @@ from edtalk_jax.ops.normalization import batch_norm as batch_norm
 from edtalk_jax.ops.normalization import batch_statistics as batch_statistics
 from edtalk_jax.ops.normalization import instance_norm as instance_norm
 from edtalk_jax.ops.normalization import minibatch_stddev as minibatch_stddev
+from edtalk_jax.ops.normalization import stddev_group_size as stddev_group_size
 from edtalk_jax.ops.orthonormal import householder_signs as householder_signs
 from edtalk_jax.ops.orthonormal import orthonormal_basis as orthonormal_basis
 from edtalk_jax.ops.pooling import max_pool as max_pool

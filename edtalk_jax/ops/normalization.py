@@ -20,6 +20,14 @@ def instance_norm(x: jax.Array, eps: float = 1e-5) -> jax.Array:
   return (x - mean) * jax.lax.rsqrt(variance + eps)
 
 
+def stddev_group_size(batch: int, group: int) -> int:
+  """Samples per group: the largest number up to `group` that divides `batch`.
+
+  The official code fails where that is neither `group` nor the whole batch.
+  """
+  return max(size for size in range(1, min(batch, group) + 1) if batch % size == 0)
+
+
 def minibatch_stddev(x: jax.Array, group: int) -> jax.Array:
   """Appends one channel: how much the samples of a group differ (ProGAN Sec. 3, StyleGAN2's grouping).
 
@@ -28,14 +36,13 @@ def minibatch_stddev(x: jax.Array, group: int) -> jax.Array:
 
   Args:
     x: [batch, height, width, channels].
-    group: samples per group at most. The groups are of the largest size that divides the batch; the official code
-      fails where that is neither `group` nor the whole batch.
+    group: samples per group at most, see `stddev_group_size`.
 
   Returns:
     [batch, height, width, channels + 1] in the type of `x`; the statistic comes last.
   """
   batch, height, width, channels = x.shape
-  group = max(size for size in range(1, min(batch, group) + 1) if batch % size == 0)
+  group = stddev_group_size(batch, group)
   slots = batch // group
   y = x.astype(jnp.float32).reshape(group, slots, height, width, channels)
   variance = jnp.mean(jnp.square(y - jnp.mean(y, 0)), 0)

@@ -55,12 +55,15 @@ def build(config: Config) -> Stage:
     init_frozen=init_frozen,
     model_losses=functools.partial(_model_losses, networks=networks, features=features),
     discriminator_losses=networks.discriminator_losses,
+    judged_views=(1,),
     samples=(
       ('source', 'source', 0),
       ('driver = target', 'target', 0),
       ('mouth and pose', 'without_expression', 0),
       ('generated', 'fake', 0),
     ),
+    logits=networks.logits,
+    over_batch='loss.correlation' if config.loss.correlation else '',
   )
 
 

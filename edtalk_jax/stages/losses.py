@@ -4,6 +4,9 @@ Images carry a `views` axis, [batch, views, height, width, 3]: the several pictu
 mean over an example's views times their number where the official code adds losses of separate calls.
 """
 
+import math
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -105,3 +108,24 @@ def feature_l1(prediction: Array, target: Array) -> Array:
 def feature_cosine(prediction: Array, target: Array) -> Array:
   """1 - cosine of feature vectors, summed over views: float32[batch, views, features] -> float32[batch] in [0, 2]."""
   return jnp.sum(1 - _cosine(prediction, target), axis=1)
+
+
+def path_lengths(paint: Callable[[Array], Array], latents: Array, keys: Array) -> Array:
+  """|J^T y|, J the Jacobian of the picture by its latent code, y noise of 1 / pixels variance (StyleGAN2 App. B).
+
+  StyleGAN2 takes the root mean square over the codes of its layers; here all layers share one. What else the picture
+  is painted from, the source's features, is held.
+
+  Args:
+    paint: latents -> pictures [batch, views, height, width, 3].
+    latents: float32[batch, views, style_dim].
+    keys: one random key an example, [batch].
+
+  Returns:
+    float32[batch, views].
+  """
+  images, pull = jax.vjp(paint, latents)
+  noise = jax.vmap(lambda key: jax.random.normal(key, images.shape[1:]))(keys) / math.sqrt(math.prod(images.shape[2:4]))
+  (gradient,) = pull(noise.astype(images.dtype))
+  # Flows that start at zero give no length, where the root's gradient is infinite.
+  return jnp.sqrt(jnp.maximum(jnp.sum(jnp.square(gradient), axis=-1), 1e-16))

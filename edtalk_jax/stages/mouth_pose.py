@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import jax
 import jax.numpy as jnp
 
 from edtalk_jax.config import Config, ModelConfig, UserError
@@ -10,6 +11,7 @@ from edtalk_jax.stages import losses
 from edtalk_jax.stages.networks import Networks
 from edtalk_jax.stages.stage import Images, Params, Stage, Terms
 
+Array = jax.Array
 TRAINABLE = {
   'everything': '',  # as the released trainer does
   'navigation': '^navigation/(heads|banks)/',  # as the paper says: only the light modules; the trunk came with E
@@ -46,25 +48,46 @@ def build(config: Config) -> Stage:
     init_frozen=networks.perceptual.init,
     model_losses=functools.partial(_model_losses, networks=networks),
     discriminator_losses=networks.discriminator_losses,
+    judged_views=(len(OUTPUTS), 2),  # all in the update of the generator, the crossed ones in its own
     samples=(
       *((name.replace('_', ' '), name, 0) for name in (*SOURCES, *DRIVERS)),
       *((f'generated {name}', 'reconstruction', view) for view, name in enumerate(OUTPUTS)),
     ),
+    logits=networks.logits,
+    over_batch='loss.correlation' if config.loss.correlation else '',
+    path_lengths=functools.partial(_path_lengths, networks=networks),
   )
+
+
+def _reenact(model: Params, batch: dict, networks: Networks) -> tuple[Array, dict[str, Array], Array, list[Array]]:
+  """Returns the pictures, the motion of `DRIVERS`, and the latent codes and source features of `OUTPUTS`."""
+  pictures = jnp.stack([losses.to_unit_range(batch[name]) for name in (*SOURCES, *DRIVERS)], axis=1)
+  codes, features = networks.encode(model, pictures)
+  motion = networks.motion(model, codes[:, 2:])
+  shift = networks.direction(networks.basis(model), _driving(motion))
+  twice = lambda pair: jnp.concatenate([pair, pair], axis=1)  # a, b -> a, b, a cross, b cross
+  return pictures, motion, twice(codes[:, :2]) + shift, [twice(f[:, :2]) for f in features]
+
+
+def _driving(motion: dict[str, Array]) -> dict[str, Array]:
+  """The motion of `DRIVERS` -> the weights that move `OUTPUTS`."""
+  return {'mouth': motion['mouth'][:, MOUTH_FROM, :], 'pose': motion['pose'][:, POSE_FROM, :]}
+
+
+def _path_lengths(model: Params, batch: dict, keys: Array, *, networks: Networks) -> Array:
+  """Of the crossed pictures, half of what is generated (StyleGAN2 too takes half a batch)."""
+  _, _, latents, features = _reenact(model, batch, networks)
+  features = [f[:, 2:] for f in features]
+  return losses.path_lengths(lambda latents: networks.decode(model, latents, features), latents[:, 2:], keys)
 
 
 def _model_losses(
   model: Params, discriminator: Params, perceptual: Params, batch: dict, *, networks: Networks
 ) -> tuple[Terms, Images]:
   """Self- and cross-reconstruction of two faces, and agreement of the weights that should be equal."""
-  pictures = jnp.stack([losses.to_unit_range(batch[name]) for name in (*SOURCES, *DRIVERS)], axis=1)
-  codes, features = networks.encode(model, pictures)
-  motion = networks.motion(model, codes[:, 2:])
-  mouth = motion['mouth'][:, MOUTH_FROM, :]
-  pose = motion['pose'][:, POSE_FROM, :]
-  shift = networks.direction(networks.basis(model), {'mouth': mouth, 'pose': pose})
-  twice = lambda pair: jnp.concatenate([pair, pair], axis=1)  # a, b -> a, b, a cross, b cross
-  image = networks.decode(model, twice(codes[:, :2]) + shift, [twice(f[:, :2]) for f in features])
+  pictures, motion, latents, features = _reenact(model, batch, networks)
+  mouth, pose = _driving(motion).values()
+  image = networks.decode(model, latents, features)
   own, cross, target = image[:, :2], image[:, 2:], pictures[:, 2:4]
 
   distance = networks.perceptual.distances(perceptual, image, target)

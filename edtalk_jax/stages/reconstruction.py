@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import jax
 import jax.numpy as jnp
 
 from edtalk_jax.config import Config, ModelConfig
@@ -10,6 +11,7 @@ from edtalk_jax.stages import losses
 from edtalk_jax.stages.networks import Networks
 from edtalk_jax.stages.stage import Images, Params, Stage, Terms
 
+Array = jax.Array
 MOTION_SIZE = 20  # of LIA's only bank
 TRAINABLE = {'everything': '', 'navigation': '^navigation/'}
 
@@ -31,19 +33,34 @@ def build(config: Config) -> Stage:
     init_frozen=networks.perceptual.init,
     model_losses=functools.partial(_model_losses, networks=networks),
     discriminator_losses=networks.discriminator_losses,
+    judged_views=(1,),
     samples=(('source', 'source', 0), ('driver = target', 'target', 0), ('generated', 'fake', 0)),
+    logits=networks.logits,
+    path_lengths=functools.partial(_path_lengths, networks=networks),
   )
+
+
+def _reenact(model: Params, batch: dict, networks: Networks) -> tuple[Array, Array, list[Array]]:
+  """Returns the pictures, and the latent codes and source features from which `source` is painted as `target`."""
+  views = jnp.stack([losses.to_unit_range(batch[name]) for name in ('source', 'target')], axis=1)
+  codes, features = networks.encode(model, views)
+  motion = networks.motion(model, codes[:, 1])
+  latent = codes[:, 0] + networks.direction(networks.basis(model), motion)
+  return views, latent[:, None], [f[:, :1] for f in features]
+
+
+def _path_lengths(model: Params, batch: dict, keys: Array, *, networks: Networks) -> Array:
+  """Of the generated pictures."""
+  _, latent, features = _reenact(model, batch, networks)
+  return losses.path_lengths(lambda latent: networks.decode(model, latent, features), latent, keys)
 
 
 def _model_losses(
   model: Params, discriminator: Params, perceptual: Params, batch: dict, *, networks: Networks
 ) -> tuple[Terms, Images]:
   """L1, perceptual and adversarial terms of reenacting `source` by `target`, a frame of the same person."""
-  views = jnp.stack([losses.to_unit_range(batch[name]) for name in ('source', 'target')], axis=1)
-  codes, features = networks.encode(model, views)
-  motion = networks.motion(model, codes[:, 1])
-  latent = codes[:, 0] + networks.direction(networks.basis(model), motion)
-  fake = networks.decode(model, latent[:, None], [f[:, :1] for f in features])
+  views, latent, features = _reenact(model, batch, networks)
+  fake = networks.decode(model, latent, features)
   real = views[:, 1:]
 
   weight = networks.config.loss

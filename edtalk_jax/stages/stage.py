@@ -25,7 +25,14 @@ class Stage:
     model_losses: (model, discriminator, frozen, batch) -> (terms of the generator update, images). `images` holds
       'real' and 'fake', what the discriminator is trained on, and whatever else `samples` shows.
     discriminator_losses: (discriminator, images) -> terms of the discriminator update.
+    judged_views: how many pictures of each example the discriminator judges together, one number for each of its calls;
+      empty if it looks at each picture alone. Minibatch statistics are over batch * views pictures.
+    over_batch: the option that makes a loss term depend on the whole batch at once, which then cannot be accumulated
+      over parts; empty if none does.
     samples: names of the fields of `batch` and (name, view) pairs of `images` that sample grids show, in order.
+    logits: (discriminator, pictures[batch, views, ...]) -> float32[batch, views]; None: no R1.
+    path_lengths: (model, batch, keys[batch]) -> float32[batch, views], for the regulariser of that name: how far the
+      pictures move along a random direction of theirs as the latent code does (`losses.path_lengths`); None: none.
   """
 
   name: str
@@ -36,4 +43,8 @@ class Stage:
   init_frozen: Callable[[], Any]
   model_losses: Callable[[Params, Params, Any, dict[str, jax.Array]], tuple[Terms, Images]]
   discriminator_losses: Callable[[Params, Images], Terms]
+  judged_views: tuple[int, ...]
   samples: tuple[tuple[str, str, int], ...]  # (label, key in batch or images, view)
+  logits: Callable[[Params, jax.Array], jax.Array] | None = None
+  over_batch: str = ''
+  path_lengths: Callable[[Params, dict[str, jax.Array], jax.Array], jax.Array] | None = None

@@ -1,7 +1,8 @@
 """Checkpoints of a run: written in the background by Orbax, whole or not at all.
 
 A checkpoint of step s is `workdir/checkpoints/<s>/` with one folder per part, so that inference reads `model` alone:
-`model` and `discriminator` (parameters) and `training` (the rest of the state: step, both optimisers' moments).
+`model` and `discriminator` (parameters), `ema` (the average of `model`, if one is kept) and `training` (the rest of the
+state: step, both optimisers' moments).
 Beside them lies the manifest (`integrity`), which also says what the checkpoint holds.
 """
 
@@ -28,7 +29,8 @@ from edtalk_jax.training.shelf import Say, Shelf
 from edtalk_jax.training.state import TrainState
 
 NETWORKS = ('model', 'discriminator')  # fields of TrainState that are parts of their own
-PARTS = (*NETWORKS, 'training')
+EMA = 'ema'  # a part too, if there is one
+PARTS = (*NETWORKS, EMA, 'training')
 
 
 class Checkpoints:
@@ -124,7 +126,7 @@ def restore(workdir: pathlib.Path, step: int, like: TrainState) -> TrainState:
     shown = '; '.join(differing[:3])
     raise UserError(f'{folder} holds another state: {shown} ({len(differing)} arrays differ)')
   found = read_parts(folder, wanted)
-  return like.replace(**{name: found[name] for name in NETWORKS}, **found['training'])
+  return like.replace(**found.pop('training'), **found)
 
 
 def resume_step(workdir: pathlib.Path, say: Say) -> int | None:
@@ -161,8 +163,10 @@ def from_first_process(find: Callable[[], int | None]) -> int | None:
 def parts_of(state: TrainState) -> dict[str, Any]:
   """Splits a state into the parts that are read separately."""
   fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
-  networks = {name: fields.pop(name) for name in NETWORKS}
-  return {**networks, 'training': fields}
+  # What is off has no arrays, and leaves no trace: so checkpoints from before it existed stay readable.
+  fields = {name: value for name, value in fields.items() if jax.tree.leaves(value)}
+  parts = {name: fields.pop(name) for name in (*NETWORKS, EMA) if name in fields}
+  return {**parts, 'training': fields}
 
 
 def read_parts(folder: pathlib.Path, parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from edtalk_jax.training.state import TrainState
 
-WATCHED = ('loss', 'discriminator_loss', 'grad_norm/model', 'grad_norm/discriminator')
+WATCHED = ('loss', 'discriminator_loss', 'grad_norm/model', 'grad_norm/discriminator')  # and every other grad_norm
 SKIPS = ('guard/skipped', 'guard/skipped_in_row')  # metrics that `skip_unless_finite` adds
 _DEVIATION = 1.4826  # of a normal distribution, in median absolute deviations
 _FEWEST = 20  # losses before one can be called a spike
@@ -32,13 +32,14 @@ def skip_unless_finite(
   Args:
     old: the state before the step.
     new: the state after it.
-    metrics: scalars of the step by name, with those in `WATCHED`.
+    metrics: scalars of the step by name, with those in `WATCHED`; gradient norms of regularisers count too.
 
   Returns:
     The state, and float32 scalars by the names in `SKIPS`: updates skipped since the run began, and of these how many
     without an update in between, up to this step; 0 if this step's was made.
   """
-  finite = jnp.all(jnp.isfinite(jnp.stack([metrics[name] for name in WATCHED])))
+  watched = [*WATCHED, *sorted(name for name in metrics if name.startswith('grad_norm/') and name not in WATCHED)]
+  finite = jnp.all(jnp.isfinite(jnp.stack([metrics[name] for name in watched])))
   kept = jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, old)
   total = old.skipped + jnp.where(finite, 0, 1)
   in_row = jnp.where(finite, 0, old.skipped_in_row + 1)

@@ -43,12 +43,14 @@ class Restored:
     params: of `EDTalk(config.model)`.
     step: updates made.
     path: the checkpoint.
+    averaged: whether they are the run's average (`optimizer.ema`).
   """
 
   config: Config
   params: dict[str, Any]
   step: int
   path: pathlib.Path
+  averaged: bool
 
 
 def _warn(line: str) -> None:
@@ -84,18 +86,25 @@ def open_run(
   return Opened(workdir=workdir, step=step, path=shelf.path(step), config=config, arrays=about['arrays'])
 
 
-def read_run(workdir: str, which: Which = 'latest') -> Restored:
+def read_run(workdir: str, which: Which = 'latest', *, raw: bool = False) -> Restored:
   """Reads the generator side's parameters of a run, onto the first device.
+
+  Args:
+    workdir: of the run.
+    which: the newest checkpoint, or the one of the lowest validation loss.
+    raw: take the parameters themselves even if the run keeps an average of them.
 
   Raises:
     UserError: if the folder is no run or holds no whole checkpoint.
   """
-  opened = open_run(workdir, which, parts=('model',))
+  opened = open_run(workdir, which, parts=('model', checkpoint.EMA))
+  averaged = not raw and any(path.startswith(f'{checkpoint.EMA}/') for path in opened.arrays)
+  part = checkpoint.EMA if averaged else 'model'
   sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-  wanted = {path: _struct(text, sharding) for path, text in opened.arrays.items() if path.startswith('model/')}
-  params = checkpoint.read_parts(opened.path, trees.unflatten(wanted))['model']
+  wanted = {path: _struct(text, sharding) for path, text in opened.arrays.items() if path.startswith(f'{part}/')}
+  params = checkpoint.read_parts(opened.path, trees.unflatten(wanted))[part]
   config = dataclasses.replace(opened.config, model=stages.model_config(opened.config))
-  return Restored(config=config, params=params, step=opened.step, path=opened.path)
+  return Restored(config=config, params=params, step=opened.step, path=opened.path, averaged=averaged)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,8 +132,9 @@ class HandOff:
 def hand_off(params: dict[str, Any], source: Opened) -> tuple[dict[str, Any], HandOff]:
   """Replaces the arrays of fresh `params` = {'model', 'discriminator'} that another run has under the same path.
 
-  Each is read straight into the sharding of the array that it replaces. Optimiser moments start anew, as the two stages
-  train different parameters.
+  The parameters themselves are taken, not the average that the run may keep of them: the discriminator that comes along
+  was trained against these. Each is read straight into the sharding of the array that it replaces. Optimiser moments
+  start anew, as the two stages train different parameters.
 
   Raises:
     UserError: if an array of equal path has another shape (another model size).

@@ -146,7 +146,7 @@ class Loop:
     if not self._held_out:
       return math.inf
     found = [
-      self._programs.validate(state.model, state.discriminator, self._frozen, to_device(batch, self._sharding))
+      self._programs.validate(state.shown, state.discriminator, self._frozen, to_device(batch, self._sharding))
       for batch in self._held_out
     ]
     host = jax.device_get(found)
@@ -160,6 +160,6 @@ class Loop:
     if jax.process_count() > 1:
       return  # the pictures lie on several hosts; gathering them is not worth stalling a pod
     batch = to_device(host_batch, self._sharding)
-    images = self._programs.images(state.model, state.discriminator, self._frozen, batch)
+    images = self._programs.images(state.shown, state.discriminator, self._frozen, batch)
     grid = samples.columns(self._stage.samples, host_batch, jax.device_get(images), SAMPLE_ROWS)
     samples.write_grid(self._workdir / 'samples' / f'{number:07d}.png', grid)

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from edtalk_jax.config import Config
 from edtalk_jax.stages.stage import Stage
-from edtalk_jax.training import guards, optimizers, sharding, step
+from edtalk_jax.training import accumulation, average, guards, optimizers, regularisation, sharding, step
 from edtalk_jax.training import state as state_lib
 from edtalk_jax.training.state import TrainState
 
@@ -42,15 +42,15 @@ def build(config: Config, stage: Stage, mesh: Mesh) -> Programs:
   """Binds the functions of `stage` to `mesh`.
 
   Raises:
-    UserError: if the mesh does not divide the parameters.
+    UserError: if the mesh does not divide the parameters, accumulation would change the result, or the stage lacks
+      what a regulariser needs.
   """
-  optimizer = {
-    'model_optimizer': optimizers.adam(config.optimizer, config.optimizer.generator_every),
-    'discriminator_optimizer': optimizers.adam(config.optimizer, config.optimizer.discriminator_every),
-  }
+  optimizer = optimizers.both(config)
+  train_step = _train_step(config, stage, mesh, optimizer)
 
   def init(key: jax.Array) -> TrainState:
-    return state_lib.create(stage.init(key), stage.trainable, **optimizer)
+    kept = {'ema': config.optimizer.ema > 0, 'regularisers': regularisation.names(config)}
+    return state_lib.create(stage.init(key), stage.trainable, **optimizer, **kept)
 
   def images(*arguments):
     return stage.model_losses(*arguments)[1]
@@ -62,12 +62,22 @@ def build(config: Config, stage: Stage, mesh: Mesh) -> Programs:
     init=jax.jit(init, out_shardings=placement),
     shapes=jax.tree.map(lambda s, p: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=p), shapes, placement),
     place_frozen=lambda params: jax.device_put(params, sharding.tree_sharding({'frozen': params}, mesh)['frozen']),
-    train=jax.jit(
-      functools.partial(step.train_step, stage=stage, **optimizer),
-      donate_argnums=0,
-      out_shardings=(placement, replicated),
-    ),
+    train=jax.jit(train_step, donate_argnums=0, out_shardings=(placement, replicated)),
     validate=jax.jit(functools.partial(step.validation_step, stage=stage), out_shardings=replicated),
     images=jax.jit(images),
     finite=jax.jit(guards.all_finite, out_shardings=replicated),
+  )
+
+
+def _train_step(config: Config, stage: Stage, mesh: Mesh, optimizer: dict[str, Any]) -> Callable:
+  """`step.train_step` with everything but its arrays bound."""
+  settings, parts, smooth = config.optimizer, accumulation.WHOLE, None
+  if settings.accumulate > 1:
+    accumulation.check(config, stage, mesh.size)
+    parts = accumulation.Parts(settings.accumulate, sharding.parts_sharding(mesh))
+  if settings.ema:
+    smooth = functools.partial(average.update, batch_size=config.data.batch_size, half_life=settings.ema)
+  regularisers = regularisation.build(config, stage, parts, **optimizer)
+  return functools.partial(
+    step.train_step, stage=stage, parts=parts, regularisers=regularisers, average=smooth, **optimizer
   )

@@ -20,7 +20,8 @@ from edtalk_jax.config import Config, UserError
 FILE = 'config.json'
 # Changing these between two starts of a run changes neither the mathematics of a step nor the examples, but for those
 # that meet a corrupt record: a run that stopped there may go on without it.
-FREE = ('run.steps', 'log.', 'checkpoint.', 'data.workers', 'data.on_corrupt', 'mesh.', 'guard.')
+FREE = ('run.steps', 'log.', 'checkpoint.', 'data.workers', 'data.on_corrupt', 'mesh.', 'guard.',
+        'optimizer.accumulate')
 
 
 def describe(config: Config, about: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from data_pipeline import loader, records, sampling
 from edtalk_jax import stages
@@ -164,7 +165,8 @@ def _first_state(
   params, report = hand_off_lib.hand_off({'model': state.model, 'discriminator': state.discriminator}, source)
   _check_frozen(stage, report.new, f'--from {start_from} lacks them')
   say(report.summary())
-  return state.replace(**params)
+  state = state.replace(**params)
+  return state.replace(ema=jax.tree.map(jnp.copy, state.model)) if state.ema else state
 
 
 def _check_frozen(stage: Stage, drawn: Iterable[str], why: str) -> None:

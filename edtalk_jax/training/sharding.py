@@ -21,7 +21,7 @@ RULES: tuple[tuple[str, P], ...] = (
   (r'/constant$', P()),
   (r'/(bias|scale)$', P()),
   (r'^frozen/(emotion|identity)(/|$)', P()),  # the user's networks, whatever is in them
-  (r'^(step|skipped|skipped_in_row)$|/count$', P()),
+  (r'^(step|skipped|skipped_in_row)$|/count$|^regularisers/', P()),
 )
 # Output channels of dense (in, out) and convolution (height, width, in, out) kernels.
 KERNEL_AXIS = {2: P(None, 'fsdp'), 4: P(None, None, None, 'fsdp')}
@@ -97,3 +97,8 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def batch_sharding(mesh: Mesh) -> NamedSharding:
   """The sharding of every batch array: the leading axis over all devices."""
   return NamedSharding(mesh, BATCH)
+
+
+def parts_sharding(mesh: Mesh) -> NamedSharding:
+  """The sharding of a batch in parts, [parts, batch / parts, ...]: each part over all devices."""
+  return NamedSharding(mesh, P(None, *BATCH))

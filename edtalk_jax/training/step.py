@@ -1,5 +1,6 @@
 """One update of both networks, as pure functions."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.struct
@@ -9,6 +10,8 @@ import optax
 
 from edtalk_jax.stages.stage import Images, Stage, Terms
 from edtalk_jax.training import guards, trees
+from edtalk_jax.training.accumulation import WHOLE, Parts, mean_gradients
+from edtalk_jax.training.regularisation import Regulariser
 from edtalk_jax.training.state import TrainState
 
 Metrics = dict[str, jax.Array]
@@ -31,7 +34,15 @@ class Gradients:
   images: Images
 
 
-def gradients(model: Any, discriminator: Any, frozen: Any, batch: dict[str, jax.Array], *, stage: Stage) -> Gradients:
+def gradients(
+  model: Any,
+  discriminator: Any,
+  frozen: Any,
+  batch: dict[str, jax.Array],
+  *,
+  stage: Stage,
+  parts: Parts = WHOLE,
+) -> Gradients:
   """Returns both networks' gradients from one forward pass of the generator.
 
   The official trainers update the generator, then the discriminator on fakes of the *old* generator scored by the
@@ -43,28 +54,29 @@ def gradients(model: Any, discriminator: Any, frozen: Any, batch: dict[str, jax.
     frozen: parameters that never train, see `Stage`.
     batch: uint8[batch, height, width, 3] images by field name.
     stage: the losses and what trains.
+    parts: the batch is worked off in so many, with the result of the whole.
   """
   trainable, fixed = trees.split(model, stage.trainable)
+  flat = trees.flatten(discriminator)
 
-  def model_loss(trainable):
-    terms, images = stage.model_losses(trees.unflatten({**trainable, **fixed}), discriminator, frozen, batch)
-    loss, metrics = total(terms)
-    return loss, ({**metrics, 'loss': loss}, jax.lax.stop_gradient(images))
+  def compute(batch):
+    def model_loss(trainable):
+      terms, images = stage.model_losses(trees.unflatten({**trainable, **fixed}), discriminator, frozen, batch)
+      loss, metrics = total(terms)
+      return loss, ({**metrics, 'loss': loss}, jax.lax.stop_gradient(images))
 
-  model_gradient, (metrics, images) = jax.grad(model_loss, has_aux=True)(trainable)
+    model_gradient, (metrics, images) = jax.grad(model_loss, has_aux=True)(trainable)
 
-  def discriminator_loss(flat):
-    loss, metrics = total(stage.discriminator_losses(trees.unflatten(flat), images))
-    return loss, {**metrics, 'discriminator_loss': loss}
+    def discriminator_loss(flat):
+      loss, metrics = total(stage.discriminator_losses(trees.unflatten(flat), images))
+      return loss, {**metrics, 'discriminator_loss': loss}
 
-  discriminator_gradient, more = jax.grad(discriminator_loss, has_aux=True)(trees.flatten(discriminator))
-  norms = {
-    'grad_norm/model': optax.tree.norm(model_gradient),
-    'grad_norm/discriminator': optax.tree.norm(discriminator_gradient),
-  }
-  return Gradients(
-    model=model_gradient, discriminator=discriminator_gradient, metrics={**metrics, **more, **norms}, images=images
-  )
+    discriminator_gradient, more = jax.grad(discriminator_loss, has_aux=True)(flat)
+    return (model_gradient, discriminator_gradient), {**metrics, **more}, images
+
+  (ours, theirs), metrics, images = mean_gradients(compute, (trainable, flat), batch, parts)
+  norms = {'grad_norm/model': optax.tree.norm(ours), 'grad_norm/discriminator': optax.tree.norm(theirs)}
+  return Gradients(model=ours, discriminator=theirs, metrics={**metrics, **norms}, images=images)
 
 
 def apply_gradients(
@@ -98,14 +110,34 @@ def train_step(
   stage: Stage,
   model_optimizer: optax.GradientTransformation,
   discriminator_optimizer: optax.GradientTransformation,
+  parts: Parts = WHOLE,
+  regularisers: Sequence[Regulariser] = (),
+  average: Callable[[Any, Any, jax.Array], Any] | None = None,
 ) -> tuple[TrainState, Metrics]:
-  """One fused GAN step: `gradients`, then `apply_gradients`, unless `guards` skips the update. Donate `state`."""
-  found = gradients(state.model, state.discriminator, frozen, batch, stage=stage)
+  """One fused GAN step: `gradients`, `apply_gradients`, what else is on, unless `guards` skips it all. Donate `state`.
+
+  Args:
+    state: before the step.
+    frozen: parameters that never train.
+    batch: uint8[batch, height, width, 3] images by field name.
+    stage: the losses and what trains.
+    model_optimizer: of the generator side.
+    discriminator_optimizer: of the discriminator.
+    parts: in which the batch is worked off.
+    regularisers: updates that follow the ordinary one, see `regularisation`.
+    average: (average, parameters, step) -> average, see `average.update`; None if the state has none.
+  """
+  found = gradients(state.model, state.discriminator, frozen, batch, stage=stage, parts=parts)
   next_state = apply_gradients(
     state, found, stage=stage, model_optimizer=model_optimizer, discriminator_optimizer=discriminator_optimizer
   )
-  next_state, skips = guards.skip_unless_finite(state, next_state, found.metrics)
-  return next_state, {**found.metrics, **skips}
+  for regularise in regularisers:
+    next_state = regularise(next_state, {**batch, 'real': found.images['real']})
+  if average is not None:
+    next_state = next_state.replace(ema=average(state.ema, next_state.model, next_state.step))
+  metrics = {**found.metrics, **next_state.regularisers}
+  next_state, skips = guards.skip_unless_finite(state, next_state, metrics)
+  return next_state, {**metrics, **skips}
 
 
 def validation_step(model: Any, discriminator: Any, frozen: Any, batch: dict[str, jax.Array], *, stage: Stage):

@@ -68,7 +68,7 @@ def test_an_update_that_is_not_finite_is_skipped_in_both_networks(train, where, 
     assert all((a != b).any() for a, b in pairs), network  # the good updates were made
 
 
-@pytest.mark.parametrize('name', guards.WATCHED)
+@pytest.mark.parametrize('name', [*guards.WATCHED, 'grad_norm/r1'])
 def test_each_watched_number_alone_skips(name):
   old = guards.TrainState(*(jnp.int32(0), {'a': jnp.zeros(2)}, {}, {}, {}, jnp.int32(3), jnp.int32(1)))
   new = dataclasses.replace(old, step=jnp.int32(1), model={'a': jnp.ones(2)})

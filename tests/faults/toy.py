@@ -30,7 +30,7 @@ def poison(where: str = 'loss', size: int = 8) -> dict[str, np.ndarray]:
 
 def stage() -> Stage:
   """A GAN of mean colours."""
-  return Stage('toy', 'reconstruction', None, '', _init, dict, _model_losses, _discriminator_losses, ())
+  return Stage('toy', 'reconstruction', None, '', _init, dict, _model_losses, _discriminator_losses, (), ())
 
 
 def install(monkeypatch, make_loader) -> None:

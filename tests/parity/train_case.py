@@ -165,10 +165,7 @@ def run(path: pathlib.Path) -> dict[str, float]:
   """Returns the error of every recorded number as a multiple of its tolerance."""
   case, trainer, config, arrays, params, batch = load_case(path)
   stage, networks = stages.build(config), Networks(config)
-  optimizer = {
-    'model_optimizer': optimizers.adam(config.optimizer, config.optimizer.generator_every),
-    'discriminator_optimizer': optimizers.adam(config.optimizer, config.optimizer.discriminator_every),
-  }
+  optimizer = optimizers.both(config)
 
   @functools.partial(jax.jit, donate_argnums=0)
   def iterate(state, vgg):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edtalk_jax import stages
-from edtalk_jax.config import CheckpointConfig, LogConfig, MeshConfig, OptimizerConfig, UserError
-from edtalk_jax.training import hand_off, metrics, optimizers, run, sharding, trees
+from edtalk_jax.config import CheckpointConfig, LogConfig, MeshConfig, UserError
+from edtalk_jax.training import hand_off, metrics, run, sharding, trees
 from tests import tiny
 
 
@@ -131,14 +131,3 @@ def test_a_run_of_no_steps_keeps_its_first_state(data, tmp_path):
   assert hand_off.read_run(str(tmp_path)).step == 0
   for path, array in trees.flatten(drawn).items():
     np.testing.assert_allclose(kept[path], array, rtol=1e-5, err_msg=path)  # drawn by another program here
-
-
-def test_learning_rate_decays_to_nothing():
-  """Adam's step is the learning rate's size as long as the gradient is constant."""
-  optimizer = optimizers.adam(OptimizerConfig(learning_rate=0.5, decay_steps=10), 4)
-  weights, state, sizes = {'kernel': np.ones(3, np.float32)}, optimizer.init({'kernel': np.ones(3, np.float32)}), []
-  for _ in range(12):
-    step, state = optimizer.update({'kernel': np.full(3, 2.0, np.float32)}, state, weights)
-    sizes.append(float(-step['kernel'][0]))
-  expected = [0.4 * (1 + np.cos(np.pi * min(k / 10, 1))) / 2 for k in range(12)]
-  np.testing.assert_allclose(sizes, expected, rtol=1e-4, atol=1e-7)  # Adam's epsilon, float32 powers of beta

@@ -1,0 +1,90 @@
+"""The average of the generator side's parameters: its recurrence, where it is kept, and who reads it."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from edtalk_jax.config import CheckpointConfig, LogConfig, MeshConfig
+from edtalk_jax.training import hand_off, programs, run, sharding, trees
+from tests.faults import toy
+
+HALF_LIFE = 20.0  # examples; batches have 8
+
+
+def settings(steps=4, ema=HALF_LIFE):
+  return dataclasses.replace(
+    toy.CONFIG,
+    run=dataclasses.replace(toy.CONFIG.run, steps=steps),
+    optimizer=dataclasses.replace(toy.CONFIG.optimizer, ema=ema, learning_rate=0.1),
+    log=LogConfig(every=1, samples_every=0, validate_batches=1),
+    checkpoint=CheckpointConfig(every=2),
+  )
+
+
+@pytest.mark.parametrize(('devices', 'fsdp'), [(1, 1), (4, 2)])
+def test_it_is_that_of_numpy_and_skips_what_the_update_skips(devices, fsdp):
+  mesh = sharding.make_mesh(MeshConfig(fsdp=fsdp), jax.devices()[:devices])
+  parts = programs.build(settings(), toy.stage(), mesh)
+  with jax.set_mesh(mesh):
+    state = parts.init(jax.random.key(0))
+    kernel = state.ema['encoder']['kernel']
+    assert kernel.sharding == state.model['encoder']['kernel'].sharding
+    expected, moved = trees.flatten(jax.device_get(state.model)), []
+    for seed in range(60):
+      batch = toy.poison('loss') if seed == 50 else toy.batch(seed)
+      before = trees.flatten(jax.device_get(state.ema))
+      state, _ = parts.train(state, {}, jax.device_put(batch, sharding.batch_sharding(mesh)))
+      found = jax.device_get(state)
+      if seed != 50:
+        # A twentieth of what was seen is less than the half-life up to step 50.
+        decay = 0.5 ** (8 / min(HALF_LIFE, 0.05 * 8 * (seed + 1)))
+        params = trees.flatten(found.model)
+        expected = {path: decay * old + (1 - decay) * params[path] for path, old in expected.items()}
+      for path, array in trees.flatten(found.ema).items():
+        np.testing.assert_allclose(array, expected[path], rtol=1e-5, atol=1e-6)  # float32 against itself
+      moved.append(any((array != before[path]).any() for path, array in trees.flatten(found.ema).items()))
+  assert moved == [seed != 50 for seed in range(60)]
+
+
+@pytest.fixture
+def data(monkeypatch):
+  def make_loader(folder, *, start_step, batch_size, **_):
+    step = start_step
+    while True:
+      yield {**toy.batch(step), 'index': np.arange(step * batch_size, (step + 1) * batch_size)}
+      step += 1
+
+  toy.install(monkeypatch, make_loader)
+  monkeypatch.setattr(run.records, 'splits', lambda folder: ('train', 'val'))
+  monkeypatch.setattr(hand_off.stages, 'model_config', lambda config: config.model)
+  return 'records'
+
+
+def params(workdir, **choice):
+  return trees.flatten(jax.device_get(hand_off.read_run(str(workdir), **choice).params))
+
+
+def same(first, second):
+  return all((array == second[path]).all() for path, array in first.items())
+
+
+def test_it_survives_a_resume_is_read_by_default_and_stays_behind_at_a_hand_off(data, tmp_path):
+  whole, parts, plain, later = (tmp_path / name for name in ('whole', 'parts', 'plain', 'later'))
+  quiet = {'say': lambda line: None}
+  run.train(settings(), str(whole), data, **quiet)
+  run.train(settings(steps=2), str(parts), data, **quiet)
+  run.train(settings(), str(parts), data, **quiet)
+  assert same(params(parts), params(whole)) and same(params(parts, raw=True), params(whole, raw=True))
+  assert hand_off.read_run(str(whole)).averaged and not same(params(whole), params(whole, raw=True))
+  assert (parts / 'metrics.jsonl').read_text().count('validation/loss') == 2
+
+  run.train(settings(ema=0.0), str(plain), data, **quiet)
+  assert not hand_off.read_run(str(plain)).averaged and same(params(plain), params(plain, raw=True))
+  assert same(params(plain), params(whole, raw=True))  # the average changes nothing of the run
+  validation = [path.joinpath('metrics.jsonl').read_text().splitlines()[-1] for path in (plain, whole)]
+  assert validation[0] != validation[1]  # it is what validation sees
+
+  run.train(settings(steps=0), str(later), data, str(whole), **quiet)
+  assert same(params(later, raw=True), params(whole, raw=True)) and same(params(later), params(later, raw=True))
