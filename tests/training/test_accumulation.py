@@ -64,8 +64,8 @@ def test_what_would_change_the_result_is_one_clear_line():
   check(8, 4, (4, 2))  # mouth_pose: groups are within two examples
 
 
-def settings(batch: int) -> Config:
-  config = tiny.config('mouth_pose', channel_max=8)
+def settings(stage: str, batch: int) -> Config:
+  config = tiny.config(stage, channel_max=8)
   # An epsilon above all gradients makes the step almost proportional to them. (Adam's usual step is their sign: where
   # they are all but zero, rounding would decide.)
   smooth = OptimizerConfig(learning_rate=1.0, epsilon=100.0)
@@ -88,12 +88,16 @@ def one_step(config: Config, params: dict, accumulate: int, devices: int, fsdp: 
     return jax.device_get(train(state, frozen, batch))
 
 
-def test_a_step_in_parts_equals_the_whole():
+@pytest.mark.parametrize(('stage', 'cuts'), [
+  ('mouth_pose', ((4, 1, 1), (2, 8, 4))),  # parts, devices, fsdp
+  ('expression', ((4, 1, 1),)),
+])  # fmt: skip
+def test_a_step_in_parts_equals_the_whole(stage, cuts):
   """Both networks' parameters after one step, and every metric, in parts on one device and on a mesh of eight."""
-  config = settings(16)
+  config = settings(stage, 16)
   params = jax.device_get(jit(stages.build(config).init)(jax.random.key(0)))
   whole, metrics = one_step(config, params, 1, devices=1)
-  for accumulate, devices, fsdp in ((4, 1, 1), (2, 8, 4)):
+  for accumulate, devices, fsdp in cuts:
     found, its_metrics = one_step(config, params, accumulate, devices, fsdp)
     where = f'{accumulate} parts on {devices} devices, fsdp {fsdp}'
     for name, value in metrics.items():
