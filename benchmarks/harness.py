@@ -11,7 +11,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from data_pipeline import sampling
 from edtalk_jax import chips, stages
 from edtalk_jax.config import Config
 from edtalk_jax.training import feed, flops, programs, sharding
@@ -60,7 +59,7 @@ class TrainStep:
     stage, mesh = stages.build(config), sharding.make_mesh(config.mesh, devices)
     sharding.check_batch(config.data.batch_size, mesh, jax.process_count())
     parts = programs.build(config, stage, mesh)
-    self.pictures = next(feed.noise(config, sampling.get(stage.sampler).fields, 0))
+    self.pictures = next(feed.noise(config, stage, 0))
     del self.pictures['index']
     self._batch = feed.to_device(self.pictures, sharding.batch_sharding(mesh))
     with jax.set_mesh(mesh):

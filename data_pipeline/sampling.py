@@ -54,7 +54,8 @@ class Sampler:
 
   Attributes:
     name: as in `SAMPLERS`.
-    fields: image fields of an example, uint8[size, size, 3]. Besides, each example has its position `index`, int64;
+    fields: image fields of an example, uint8[size, size, 3]. Other arrays are described where they are used, by a
+      training stage. Besides, each example has its position `index`, int64;
       `origin`, str[pictures], the frames that it is made of as 'source=clip:frame'; and `corrupt`, a str that names the
       corrupt records whose place it takes, '' where there are none.
     usable: whether a clip can begin an example.

@@ -1,18 +1,17 @@
 """The train step of a configuration, traced and lowered for machines that are not at hand."""
 
 import contextlib
+import functools
 import hashlib
 import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh
 
-from data_pipeline import sampling
 from edtalk_jax import stages
 from edtalk_jax.config import Config
-from edtalk_jax.training import programs, sharding
+from edtalk_jax.training import feed, programs, sharding
 
 
 def arguments(config: Config, mesh: Mesh | AbstractMesh) -> tuple[Any, tuple[Any, Any, dict[str, Any]]]:
@@ -27,11 +26,8 @@ def arguments(config: Config, mesh: Mesh | AbstractMesh) -> tuple[Any, tuple[Any
   frozen = jax.eval_shape(stage.init_frozen)
   placement = sharding.tree_sharding({'frozen': frozen}, mesh)['frozen']
   frozen = jax.tree.map(lambda s, p: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=p), frozen, placement)
-  size = config.model.image_size
-  image = jax.ShapeDtypeStruct(
-    (config.data.batch_size, size, size, 3), jnp.uint8, sharding=sharding.batch_sharding(mesh)
-  )
-  return parts, (parts.shapes, frozen, dict.fromkeys(fields(config), image))
+  whole = functools.partial(_batched, config.data.batch_size, sharding.batch_sharding(mesh))
+  return parts, (parts.shapes, frozen, {name: whole(field) for name, field in feed.shapes(config, stage).items()})
 
 
 def trace(config: Config, mesh: Mesh | AbstractMesh) -> tuple[Any, tuple[Any, Any, dict[str, Any]]]:
@@ -60,9 +56,14 @@ def digest(lowered: Any) -> str:
   return hashlib.sha256(lowered.as_text().encode()).hexdigest()
 
 
-def fields(config: Config) -> tuple[str, ...]:
-  """Names of the pictures of an example."""
-  return sampling.SAMPLERS[stages.build(config).sampler].fields
+def example_bytes(config: Config) -> int:
+  """Bytes of one example in a batch."""
+  fields = feed.shapes(config, stages.build(config)).values()
+  return sum(field.dtype.itemsize * math.prod(field.shape) for field in fields)
+
+
+def _batched(size: int, placement: jax.sharding.Sharding, field: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+  return jax.ShapeDtypeStruct((size, *field.shape), field.dtype, sharding=placement)
 
 
 def device_bytes(tree: Any) -> int:

@@ -112,8 +112,7 @@ def reports(
     }  # fmt: skip
     report, gradients = one(config, topology, base, say, keep_hlo)
     memories[report.batch_size // report.devices] = report.memory
-    pictures = 3 * config.model.image_size**2 * len(program.fields(config))
-    largest = memory.largest_batch(memories, pictures, gradients)
+    largest = memory.largest_batch(memories, program.example_bytes(config), gradients)
     yield dataclasses.replace(report, largest_batch=largest * report.devices)
 
 

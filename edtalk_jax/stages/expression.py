@@ -56,6 +56,7 @@ def build(config: Config) -> Stage:
     model_losses=functools.partial(_model_losses, networks=networks, features=features),
     discriminator_losses=networks.discriminator_losses,
     judged_views=(1,),
+    perceptual=True,
     samples=(
       ('source', 'source', 0),
       ('driver = target', 'target', 0),

@@ -49,6 +49,7 @@ def build(config: Config) -> Stage:
     model_losses=functools.partial(_model_losses, networks=networks),
     discriminator_losses=networks.discriminator_losses,
     judged_views=(len(OUTPUTS), 2),  # all in the update of the generator, the crossed ones in its own
+    perceptual=True,
     samples=(
       *((name.replace('_', ' '), name, 0) for name in (*SOURCES, *DRIVERS)),
       *((f'generated {name}', 'reconstruction', view) for view, name in enumerate(OUTPUTS)),

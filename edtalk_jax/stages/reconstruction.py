@@ -34,6 +34,7 @@ def build(config: Config) -> Stage:
     model_losses=functools.partial(_model_losses, networks=networks),
     discriminator_losses=networks.discriminator_losses,
     judged_views=(1,),
+    perceptual=True,
     samples=(('source', 'source', 0), ('driver = target', 'target', 0), ('generated', 'fake', 0)),
     logits=networks.logits,
     path_lengths=functools.partial(_path_lengths, networks=networks),

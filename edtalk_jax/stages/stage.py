@@ -20,19 +20,24 @@ class Stage:
     sampler: the name in `data_pipeline.sampling` of the examples it trains on.
     starts_from: the stage whose checkpoint it usually starts from, or None.
     trainable: regular expression; the parameters of the generator side whose path matches it train.
-    init: key -> {'model': ..., 'discriminator': ...}, fresh parameters.
+    init: key -> {'model': ..., 'discriminator': ...}, fresh parameters; {} where there is no discriminator.
     init_frozen: () -> parameters that never train (VGG), read or drawn on the host.
     model_losses: (model, discriminator, frozen, batch) -> (terms of the generator update, images). `images` holds
-      'real' and 'fake', what the discriminator is trained on, and whatever else `samples` shows.
-    discriminator_losses: (discriminator, images) -> terms of the discriminator update.
+      'real' and 'fake', what the discriminator is trained on, and whatever else `samples` shows; {} without any.
+    discriminator_losses: (discriminator, images) -> terms of the discriminator update; {} without one.
     judged_views: how many pictures of each example the discriminator judges together, one number for each of its calls;
       empty if it looks at each picture alone. Minibatch statistics are over batch * views pictures.
     over_batch: the option that makes a loss term depend on the whole batch at once, which then cannot be accumulated
       over parts; empty if none does.
-    samples: names of the fields of `batch` and (name, view) pairs of `images` that sample grids show, in order.
+    samples: names of the fields of `batch` and (name, view) pairs of `images` that sample grids show, in order, if any.
     logits: (discriminator, pictures[batch, views, ...]) -> float32[batch, views]; None: no R1.
     path_lengths: (model, batch, keys[batch]) -> float32[batch, views], for the regulariser of that name: how far the
       pictures move along a random direction of theirs as the latent code does (`losses.path_lengths`); None: none.
+    perceptual: whether a term compares VGG19's features.
+    arrays: shape and dtype of each field of one example that is no picture (mel windows, weights, boxes), by name.
+    start: (parameters of the generator side, first batch of the run) -> {path: value} of those that depend on data,
+      such as statistics. Called once where a fresh run begins; what another run has handed over stays as it is. It must
+      average over the batch, so that the result is the same on every mesh.
   """
 
   name: str
@@ -48,3 +53,6 @@ class Stage:
   logits: Callable[[Params, jax.Array], jax.Array] | None = None
   over_batch: str = ''
   path_lengths: Callable[[Params, dict[str, jax.Array], jax.Array], jax.Array] | None = None
+  perceptual: bool = False
+  arrays: Mapping[str, jax.ShapeDtypeStruct] = dataclasses.field(default_factory=dict)
+  start: Callable[[Params, dict[str, jax.Array]], dict[str, jax.Array]] | None = None

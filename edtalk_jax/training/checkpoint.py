@@ -1,7 +1,8 @@
 """Checkpoints of a run: written in the background by Orbax, whole or not at all.
 
 A checkpoint of step s is `workdir/checkpoints/<s>/` with one folder per part, so that inference reads `model` alone:
-`model` and `discriminator` (parameters), `ema` (the average of `model`, if one is kept) and `training` (the rest of the
+`model` and `discriminator` (parameters; some stages have no
+discriminator), `ema` (the average of `model`, if one is kept) and `training` (the rest of the
 state: step, both optimisers' moments).
 Beside them lies the manifest (`integrity`), which also says what the checkpoint holds.
 """

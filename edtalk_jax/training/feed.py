@@ -3,14 +3,16 @@
 import itertools
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Sharding
 
+from data_pipeline import sampling
 from edtalk_jax.config import Config
+from edtalk_jax.stages.stage import Stage
 
 HostBatch = dict[str, np.ndarray]
 HOST_FIELDS = ('index', 'origin', 'corrupt')  # what the examples are; no network reads them
@@ -25,17 +27,31 @@ def to_device(batch: HostBatch, sharding: Sharding) -> dict[str, jax.Array]:
   }
 
 
-def noise(config: Config, fields: Sequence[str], start_step: int) -> Iterator[HostBatch]:
-  """One batch of random pictures again and again, in place of a loader: what is left of a step's time is not input's.
+def shapes(config: Config, stage: Stage) -> dict[str, jax.ShapeDtypeStruct]:
+  """The fields of one example of `stage`: uint8[size, size, 3] pictures, and its arrays."""
+  size = config.model.image_size
+  picture = jax.ShapeDtypeStruct((size, size, 3), np.uint8)
+  return {**dict.fromkeys(sampling.get(stage.sampler).fields, picture), **stage.arrays}
 
-  Yields uint8[batch, size, size, 3] by field, this process's share, and the positions that a loader would give.
+
+def noise(config: Config, stage: Stage, start_step: int) -> Iterator[HostBatch]:
+  """One random batch again and again, in place of a loader: what is left of a step's time is not the input's.
+
+  Yields this process's share, uniform integers and standard normal numbers by field, and the positions that a loader
+  would give.
   """
-  size, share = config.model.image_size, config.data.batch_size // jax.process_count()
+  share = config.data.batch_size // jax.process_count()
   draw = np.random.default_rng((config.run.seed, jax.process_index()))
-  pictures = {name: draw.integers(0, 256, (share, size, size, 3), np.uint8) for name in fields}
+  fields = {name: _random(draw, (share, *field.shape), field.dtype) for name, field in shapes(config, stage).items()}
   for step in itertools.count(start_step):
     begin = step * config.data.batch_size + jax.process_index() * share
-    yield {**pictures, 'index': np.arange(begin, begin + share)}
+    yield {**fields, 'index': np.arange(begin, begin + share)}
+
+
+def _random(draw: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+  if np.issubdtype(dtype, np.floating):
+    return draw.standard_normal(shape).astype(dtype)
+  return draw.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
 
 class Prefetch:

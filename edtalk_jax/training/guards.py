@@ -32,13 +32,14 @@ def skip_unless_finite(
   Args:
     old: the state before the step.
     new: the state after it.
-    metrics: scalars of the step by name, with those in `WATCHED`; gradient norms of regularisers count too.
+    metrics: scalars of the step by name, with those in `WATCHED` that the stage has; gradient norms of regularisers
+      count too.
 
   Returns:
     The state, and float32 scalars by the names in `SKIPS`: updates skipped since the run began, and of these how many
     without an update in between, up to this step; 0 if this step's was made.
   """
-  watched = [*WATCHED, *sorted(name for name in metrics if name.startswith('grad_norm/') and name not in WATCHED)]
+  watched = [name for name in metrics if name in WATCHED or name.startswith('grad_norm/')]
   finite = jnp.all(jnp.isfinite(jnp.stack([metrics[name] for name in watched])))
   kept = jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, old)
   total = old.skipped + jnp.where(finite, 0, 1)

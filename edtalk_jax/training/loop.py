@@ -64,7 +64,7 @@ class Loop:
   def run(self, state: TrainState, batches: Iterator[HostBatch]) -> TrainState:
     """Trains from `state.step` to `config.run.steps` on `batches`, whose first is that of the next step."""
     config, first, last, process = self._config, int(state.step), self._config.run.steps, jax.process_index()
-    guard = config.guard
+    guard, shows = config.guard, config.log.samples_every and self._stage.samples
     with (
       MetricLog(self._workdir, first, enabled=process == 0, say=self._say) as log,
       EventLog(self._workdir, first, process) as events,
@@ -91,7 +91,7 @@ class Loop:
         timing.dispatched(number, started, metrics)
         reader.read_due()
         save = number % config.checkpoint.every == 0 or number == last
-        show = config.log.samples_every and (number % config.log.samples_every == 0 or number == last)
+        show = shows and (number % config.log.samples_every == 0 or number == last)
         reader.add(Made(number, metrics, host_batch, logged=bool(save or show or number % config.log.every == 0)))
         if number == first + 1:
           jax.block_until_ready(metrics)

@@ -100,7 +100,8 @@ def truncate(path: pathlib.Path, last_step: int) -> int:
 def progress_line(step: int, steps: int, rate: float, batch_size: int, values: Mapping[str, float]) -> str:
   """The line that a run prints at every log step."""
   left = (steps - step) * batch_size / rate if rate > 0 else math.inf
-  shown = [*PROGRESS, *(name for name in values if '/' not in name and not name.startswith(SUMMARISED))]
+  terms = (name for name in values if '/' not in name and not name.startswith(SUMMARISED))
+  shown = [*(name for name in PROGRESS if name in values), *terms]
   losses = '  '.join(f'{name} {values[name]:.4g}' for name in dict.fromkeys(shown))
   return f'step {step}/{steps}  {rate:.1f} examples/s  ETA {duration(left)}  {losses}'
 

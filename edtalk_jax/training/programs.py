@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from edtalk_jax.config import Config
 from edtalk_jax.stages.stage import Stage
-from edtalk_jax.training import accumulation, average, guards, optimizers, regularisation, sharding, step
+from edtalk_jax.training import accumulation, average, guards, optimizers, regularisation, sharding, step, trees
 from edtalk_jax.training import state as state_lib
 from edtalk_jax.training.state import TrainState
 
@@ -22,6 +22,7 @@ class Programs:
   Attributes:
     init: key -> TrainState, born sharded.
     shapes: the state as ShapeDtypeStructs with their shardings.
+    start: (model, batch) -> model, with what `Stage.start` makes of the batch; None if the stage has none.
     place_frozen: the frozen parameters -> the same on the mesh.
     train: (state, frozen, batch) -> (state, metrics); the state is donated.
     validate: (model, discriminator, frozen, batch) -> metrics, without an update.
@@ -31,6 +32,7 @@ class Programs:
 
   init: Callable[[jax.Array], TrainState]
   shapes: TrainState
+  start: Callable[..., Any] | None
   place_frozen: Callable[[Any], Any]
   train: Callable[..., tuple[TrainState, dict[str, jax.Array]]]
   validate: Callable[..., dict[str, jax.Array]]
@@ -55,12 +57,16 @@ def build(config: Config, stage: Stage, mesh: Mesh) -> Programs:
   def images(*arguments):
     return stage.model_losses(*arguments)[1]
 
+  def start(model, batch):
+    return trees.unflatten({**trees.flatten(model), **stage.start(model, batch)})
+
   shapes = jax.eval_shape(init, jax.random.key(0))
   placement = sharding.tree_sharding(shapes, mesh)
   replicated = sharding.replicated(mesh)
   return Programs(
     init=jax.jit(init, out_shardings=placement),
     shapes=jax.tree.map(lambda s, p: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=p), shapes, placement),
+    start=jax.jit(start, out_shardings=placement.model) if stage.start else None,
     place_frozen=lambda params: jax.device_put(params, sharding.tree_sharding({'frozen': params}, mesh)['frozen']),
     train=jax.jit(train_step, donate_argnums=0, out_shardings=(placement, replicated)),
     validate=jax.jit(functools.partial(step.validation_step, stage=stage), out_shardings=replicated),

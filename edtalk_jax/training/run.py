@@ -10,8 +10,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
-from data_pipeline import loader, records, sampling
+from data_pipeline import loader, records
 from edtalk_jax import stages
 from edtalk_jax.config import Config, UserError
 from edtalk_jax.stages.stage import Stage
@@ -69,13 +70,17 @@ def train(
       say(f'{workdir}: the run is finished ({latest} steps); raise run.steps (--steps) to train longer')
       return
     frozen = programs.place_frozen(stage.init_frozen())
-    state = _first_state(config, stage, programs, folder, latest, start_from, say)
+    if latest is not None:
+      say(f'resuming at step {latest}')
+      state = checkpoint.restore(folder, latest, programs.shapes)
+    else:
+      state = _first_state(config, stage, programs, mesh, data, start_from, say)
     held_out = _held_out(config, stage, data, say)
     batches = _batches(
       config, stage, data, split='train', workers=config.data.workers, start_step=int(state.step)
     )
     _write_record(folder, content)  # from here on the folder holds a run
-    say(f'stage {stage.name}, {_count(state)}, mesh {dict(mesh.shape)}; {_perceptual(config)}')
+    say(f'stage {stage.name}, {_count(state)}, mesh {dict(mesh.shape)}{_perceptual(config, stage)}')
     with Checkpoints(folder, config.checkpoint, content) as checkpoints:
       loop = Loop(
         config, stage, programs, frozen, held_out, mesh=mesh, workdir=folder, checkpoints=checkpoints,
@@ -93,8 +98,8 @@ def _silence(line: str) -> None:
 
 def _origin(config: Config, stage: Stage, data: str, start_from: str | None) -> dict[str, Any]:
   """What config.json says besides the configuration: stage, origin, perceptual features, data set."""
-  features = 'seeded random VGG19'
-  if config.perceptual.weights:
+  features = 'seeded random VGG19' if stage.perceptual else None
+  if stage.perceptual and config.perceptual.weights:
     try:
       content = pathlib.Path(config.perceptual.weights).read_bytes()
     except OSError as error:
@@ -121,15 +126,19 @@ def _write_record(folder: pathlib.Path, content: dict[str, Any]) -> None:
     record.write(folder, content)
 
 
-def _perceptual(config: Config) -> str:
+def _perceptual(config: Config, stage: Stage) -> str:
+  if not stage.perceptual:
+    return ''
   if config.perceptual.weights:
-    return f'perceptual loss on VGG19 weights of {config.perceptual.weights}'
-  return 'perceptual loss on seeded random VGG19 features (perceptual.weights names a torchvision vgg19 file)'
+    return f'; perceptual loss on VGG19 weights of {config.perceptual.weights}'
+  return '; perceptual loss on seeded random VGG19 features (perceptual.weights names a torchvision vgg19 file)'
 
 
 def _count(state: TrainState) -> str:
-  size = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree)) / 1e6
-  return f'{size(state.model):.1f} M generator-side and {size(state.discriminator):.1f} M discriminator parameters'
+  size = lambda tree: f'{sum(leaf.size for leaf in jax.tree.leaves(tree)) / 1e6:.1f} M'
+  if not state.discriminator:
+    return f'{size(state.model)} parameters'
+  return f'{size(state.model)} generator-side and {size(state.discriminator)} discriminator parameters'
 
 
 def _check_resumed(folder: pathlib.Path, step: int, content: dict[str, Any], say: Say) -> None:
@@ -145,33 +154,53 @@ def _first_state(
   config: Config,
   stage: Stage,
   programs: Programs,
-  folder: pathlib.Path,
-  latest: int | None,
+  mesh: Mesh,
+  data: str | None,
   start_from: str | None,
   say: Say,
 ) -> TrainState:
-  """Restores the checkpoint of step `latest`, or draws a fresh state, filled from another run if one is given."""
-  if latest is not None:
-    say(f'resuming at step {latest}')
-    return checkpoint.restore(folder, latest, programs.shapes)
+  """Draws a fresh state, filled from another run if one is given, and made ready by the first batch if need be."""
   source = None if start_from is None else hand_off_lib.open_run(start_from, say=say)
   state = programs.init(jax.random.key(config.run.seed))
+  by_data = _set_by_data(config, stage, programs)
   if source is None:
     if not config.data.synthetic_batch:  # noise measures speed, which does not depend on parameters
-      _check_frozen(stage, trees.flatten({'model': state.model}), 'there is no --from')
+      _check_frozen(stage, trees.flatten({'model': state.model}).keys() - by_data, 'there is no --from')
     if stage.starts_from:
       say(f'starting from scratch; stage {stage.name} usually starts from a run of {stage.starts_from} (--from)')
-    return state
-  params, report = hand_off_lib.hand_off({'model': state.model, 'discriminator': state.discriminator}, source)
-  _check_frozen(stage, report.new, f'--from {start_from} lacks them')
-  say(report.summary())
-  state = state.replace(**params)
+  else:
+    params, report = hand_off_lib.hand_off({'model': state.model, 'discriminator': state.discriminator}, source)
+    _check_frozen(stage, set(report.new) - by_data, f'--from {start_from} lacks them')
+    say(report.summary())
+    state, by_data = state.replace(**params), by_data - set(report.restored)
+  state = state.replace(model=_started(config, stage, programs, mesh, data, state.model, by_data))
   return state.replace(ema=jax.tree.map(jnp.copy, state.model)) if state.ema else state
+
+
+def _set_by_data(config: Config, stage: Stage, programs: Programs) -> set[str]:
+  """Paths of the parameters that `Stage.start` sets, 'model/...'."""
+  if stage.start is None:
+    return set()
+  batched = lambda field: jax.ShapeDtypeStruct((config.data.batch_size, *field.shape), field.dtype)
+  batch = {name: batched(field) for name, field in feed.shapes(config, stage).items()}
+  return {f'model/{path}' for path in jax.eval_shape(stage.start, programs.shapes.model, batch)}
+
+
+def _started(
+  config: Config, stage: Stage, programs: Programs, mesh: Mesh, data: str | None, model: Any, paths: set[str]
+) -> Any:
+  """The generator side's parameters with those of `paths` as `Stage.start` sets them by the run's first batch."""
+  if not paths:
+    return model
+  with contextlib.closing(_batches(config, stage, data, split='train', workers=0, start_step=0)) as batches:
+    first = feed.to_device(next(batches), sharding.batch_sharding(mesh))
+  old, new = trees.flatten(model), trees.flatten(programs.start(model, first))
+  return trees.unflatten({path: (new if f'model/{path}' in paths else old)[path] for path in old})
 
 
 def _check_frozen(stage: Stage, drawn: Iterable[str], why: str) -> None:
   """Raises UserError if any parameter that is drawn at random here would never be trained."""
-  frozen = [path for path in drawn if path.startswith('model/') and not re.search(stage.trainable, path[6:])]
+  frozen = sorted(path for path in drawn if path.startswith('model/') and not re.search(stage.trainable, path[6:]))
   if frozen:
     raise UserError(f'stage {stage.name} does not train {frozen[0]} and {len(frozen) - 1} more arrays, but {why}; '
                     f'give --from a run of {stage.starts_from or stage.name}')
@@ -192,7 +221,7 @@ def _batches(
   config: Config, stage: Stage, data: str | None, *, split: str, workers: int, start_step: int
 ) -> Iterator[HostBatch]:
   if config.data.synthetic_batch:
-    return feed.noise(config, sampling.get(stage.sampler).fields, start_step)
+    return feed.noise(config, stage, start_step)
   return loader.make_loader(
     data,
     split=split,

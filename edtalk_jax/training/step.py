@@ -52,7 +52,7 @@ def gradients(
     model: parameters of the generator side.
     discriminator: its parameters.
     frozen: parameters that never train, see `Stage`.
-    batch: uint8[batch, height, width, 3] images by field name.
+    batch: uint8[batch, height, width, 3] images, and other arrays, by field name.
     stage: the losses and what trains.
     parts: the batch is worked off in so many, with the result of the whole.
   """
@@ -69,13 +69,14 @@ def gradients(
 
     def discriminator_loss(flat):
       loss, metrics = total(stage.discriminator_losses(trees.unflatten(flat), images))
-      return loss, {**metrics, 'discriminator_loss': loss}
+      return loss, {**metrics, 'discriminator_loss': loss} if flat else {}  # some stages have no discriminator
 
     discriminator_gradient, more = jax.grad(discriminator_loss, has_aux=True)(flat)
     return (model_gradient, discriminator_gradient), {**metrics, **more}, images
 
   (ours, theirs), metrics, images = mean_gradients(compute, (trainable, flat), batch, parts)
-  norms = {'grad_norm/model': optax.tree.norm(ours), 'grad_norm/discriminator': optax.tree.norm(theirs)}
+  both = {'model': ours, 'discriminator': theirs}
+  norms = {f'grad_norm/{name}': optax.tree.norm(gradient) for name, gradient in both.items() if gradient}
   return Gradients(model=ours, discriminator=theirs, metrics={**metrics, **norms}, images=images)
 
 

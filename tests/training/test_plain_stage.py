@@ -1,0 +1,115 @@
+"""A stage without discriminator and pictures, whose first batch decides what it begins with."""
+
+import dataclasses
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from edtalk_jax.config import CheckpointConfig, LogConfig, UserError
+from edtalk_jax.stages.stage import Stage
+from edtalk_jax.training import checkpoint, feed, hand_off, programs, run, sharding
+from tests import tiny
+
+FIELD = jax.ShapeDtypeStruct((5, 3), np.float32)
+CONFIG = dataclasses.replace(
+  tiny.config(), log=LogConfig(every=1, samples_every=1, validate_batches=0), checkpoint=CheckpointConfig(every=2)
+)
+
+
+def stage(**changes) -> Stage:
+  """Learns the scale of the field 'sequence'; begins at its mean."""
+
+  def losses(model, discriminator, frozen, batch):
+    assert not discriminator
+    off = batch['sequence'] * model['layer']['scale'] - model['layer']['bias'] - 1
+    return {'distance': jnp.mean(off**2, (1, 2))}, {}
+
+  def start(model, batch):
+    return {'layer/bias': jnp.mean(batch['sequence'], (0, 1))}
+
+  def init(key):
+    return {'model': {'layer': {'scale': jax.random.normal(key, (3,)), 'bias': jnp.zeros(3)}}, 'discriminator': {}}
+
+  plain = Stage(
+    name='plain', sampler='reconstruction', starts_from=None, trainable='', init=init, init_frozen=dict,
+    model_losses=losses, discriminator_losses=lambda discriminator, images: {}, judged_views=(), samples=(),
+    arrays={'sequence': FIELD}, start=start,
+  )  # fmt: skip
+  return dataclasses.replace(plain, **changes)
+
+
+@pytest.fixture
+def train(monkeypatch):
+  """Trains `stage` on the normal numbers that its arrays ask for, shifted by the step."""
+
+  def make_loader(folder, *, start_step, batch_size, **_):
+    for step, batch in enumerate(feed.noise(CONFIG, stage(), start_step), start_step):
+      yield {'index': batch['index'], 'sequence': batch['sequence'][:batch_size] + step}
+
+  def train(workdir, steps, devices=1, **changes):
+    say = []
+    make_mesh = functools.partial(sharding.make_mesh, devices=jax.devices()[:devices])
+    with monkeypatch.context() as patch:
+      patch.setattr(run.stages, 'build', lambda config: stage(**changes))
+      patch.setattr(run.loader, 'make_loader', make_loader)
+      patch.setattr(run.sharding, 'make_mesh', make_mesh)
+      patch.setattr(run.records, 'fingerprint', lambda folder: 'digest')
+      config = dataclasses.replace(CONFIG, run=dataclasses.replace(CONFIG.run, steps=steps))
+      run.train(config, str(workdir), 'records', say=say.append)
+    return say
+
+  return train
+
+
+def state(workdir, step, **changes):
+  like = programs.build(CONFIG, stage(**changes), sharding.make_mesh(CONFIG.mesh, jax.devices()[:1])).shapes
+  return checkpoint.restore(workdir, step, like)
+
+
+def test_it_trains_resumes_and_speaks_of_no_discriminator(train, tmp_path):
+  said = train(tmp_path / 'whole', 4)
+  assert not any('discriminator' in line or 'VGG' in line for line in said)
+  lines = [json.loads(line) for line in (tmp_path / 'whole' / 'metrics.jsonl').read_text().splitlines()]
+  assert {'distance', 'loss', 'grad_norm/model'} < set(lines[0])
+  assert not any('discriminator' in name for line in lines for name in line)
+  assert json.loads((tmp_path / 'whole' / 'config.json').read_text())['perceptual_features'] is None
+  train(tmp_path / 'parts', 2)
+  train(tmp_path / 'parts', 4)
+  jax.tree.map(np.testing.assert_array_equal, state(tmp_path / 'whole', 4), state(tmp_path / 'parts', 4))
+
+
+@pytest.mark.parametrize('devices', [1, 4])
+def test_the_first_batch_decides_what_it_begins_with(train, tmp_path, devices):
+  train(tmp_path, 0, devices)
+  first = next(feed.noise(CONFIG, stage(), 0))['sequence']
+  # Another mesh adds 40 numbers of order 1 in another order.
+  np.testing.assert_allclose(state(tmp_path, 0).model['layer']['bias'], first.mean((0, 1)), atol=1e-6)
+
+
+def test_what_another_run_has_handed_over_stays(train, tmp_path):
+  train(tmp_path / 'first', 2)
+  opened = hand_off.open_run(str(tmp_path / 'first'))
+  built = programs.build(CONFIG, stage(), sharding.make_mesh(CONFIG.mesh, jax.devices()[:1]))
+  fresh = built.init(jax.random.key(7))
+  params, report = hand_off.hand_off({'model': fresh.model, 'discriminator': fresh.discriminator}, opened)
+  assert set(report.restored) == {'model/layer/scale', 'model/layer/bias'}
+  noise = dataclasses.replace(CONFIG, data=dataclasses.replace(CONFIG.data, synthetic_batch=True))
+  mesh = sharding.make_mesh(CONFIG.mesh, jax.devices()[:1])
+  begun = run._started(noise, stage(), built, mesh, None, params['model'], set())
+  assert begun['layer']['bias'] is params['model']['layer']['bias']
+  moved = run._started(noise, stage(), built, mesh, None, params['model'], {'model/layer/bias'})
+  assert moved['layer']['scale'] is params['model']['layer']['scale']
+  assert not np.array_equal(moved['layer']['bias'], params['model']['layer']['bias'])
+
+
+def test_what_data_sets_may_be_frozen_and_nothing_else(train, tmp_path):
+  train(tmp_path / 'set', 1, trainable='scale')
+  first = next(feed.noise(CONFIG, stage(), 0))['sequence']
+  bias = state(tmp_path / 'set', 1, trainable='scale').model['layer']['bias']
+  np.testing.assert_allclose(bias, first.mean((0, 1)), atol=1e-6)
+  with pytest.raises(UserError, match='does not train model/layer/scale'):
+    train(tmp_path / 'drawn', 1, trainable='bias')
