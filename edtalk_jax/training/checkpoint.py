@@ -116,6 +116,30 @@ class Checkpoints:
       ) from error
 
 
+def write(workdir: pathlib.Path, run: Mapping[str, Any], parts: Mapping[str, Any], step: int = 0) -> None:
+  """Makes the checkpoint of a run that was not trained here, and waits until it is on the disk.
+
+  Args:
+    workdir: of the run.
+    run: the content of config.json.
+    parts: some of PARTS, by name.
+    step: of the checkpoint.
+
+  Raises:
+    UserError: if it cannot be written.
+  """
+  shelf = Shelf(workdir.resolve())
+  about = {'version': __version__, 'validation_loss': None, 'run': dict(run), 'arrays': describe(parts)}
+  try:
+    shelf.prepare(step, sum(leaf.nbytes for leaf in jax.tree.leaves(parts)))
+    with ocp.Checkpointer(_handler(parts)) as writer:
+      arguments = {name: ocp.args.PyTreeSave(part) for name, part in parts.items()}
+      writer.save(shelf.part(step), args=ocp.args.Composite(**arguments))
+    shelf.commit(step, about, keep=1)
+  except Exception as error:  # OSError, or one of several types of TensorStore with the system's text in it
+    raise UserError(f'{shelf.path(step)}: could not be saved ({reason(error)})') from error
+
+
 def restore(workdir: pathlib.Path, step: int, like: TrainState) -> TrainState:
   """Reads the state of `step` into the shapes and shardings of `like` (ShapeDtypeStructs).
 

@@ -107,6 +107,14 @@ def read_run(workdir: str, which: Which = 'latest', *, raw: bool = False) -> Res
   return Restored(config=config, params=params, step=opened.step, path=opened.path, averaged=averaged)
 
 
+def read_networks(opened: Opened) -> dict[str, Any]:
+  """Reads the parameters of all networks that a checkpoint holds, by the names of `checkpoint.NETWORKS`."""
+  sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  prefixes = tuple(f'{name}/' for name in checkpoint.NETWORKS)
+  wanted = {path: _struct(text, sharding) for path, text in opened.arrays.items() if path.startswith(prefixes)}
+  return checkpoint.read_parts(opened.path, trees.unflatten(wanted))
+
+
 @dataclasses.dataclass(frozen=True)
 class HandOff:
   """What a stage took over from the run of an earlier one, by parameter path."""

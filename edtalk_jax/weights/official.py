@@ -5,7 +5,7 @@ Reading a `.pt` file is the caller's: what is in it need not be PyTorch's.
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import flax.traverse_util
@@ -58,7 +58,7 @@ def from_official(arrays: Arrays, network: str) -> tuple[AnyConfig, dict[str, An
   entries = official_names.entries(network, config)
   banks = official_names.BANKS.get(network, ())
   known = {entry.name for entry in entries} | {name for name, _ in banks}
-  dropped = {name for name in arrays if name in official_names.inert(network, config) or _VGG_EXTRA.fullmatch(name)}
+  dropped = set(left_out(arrays, network, config))
   checks.names(network, missing=known - set(arrays), unknown=set(arrays) - known - dropped)
   if dropped:
     names = ', '.join(sorted(dropped))
@@ -70,8 +70,25 @@ def from_official(arrays: Arrays, network: str) -> tuple[AnyConfig, dict[str, An
   return config, {'params': flax.traverse_util.unflatten_dict(flat, sep='/')}
 
 
-def to_official(variables: Mapping[str, Any], config: AnyConfig, network: str) -> dict[str, np.ndarray]:
+def left_out(names: Iterable[str], network: str, config: AnyConfig) -> list[str]:
+  """Returns those of an official state dict's names that `from_official` knows and does without, sorted."""
+  if network in official_audio.STACKS:
+    return sorted(name for name in names if name.endswith(official_audio.STEP))
+  inert = official_names.inert(network, config)
+  return sorted(name for name in names if name in inert or (network == 'vgg19' and _VGG_EXTRA.fullmatch(name)))
+
+
+def to_official(
+  variables: Mapping[str, Any], config: AnyConfig, network: str, signs: Mapping[str, Sequence[int]] | None = None
+) -> dict[str, np.ndarray]:
   """Turns our variables into a state dict that the official code loads and animates alike; dead tensors are zeros.
+
+  Args:
+    variables: of our module.
+    config: as `from_official` returns it.
+    network: one of `NETWORKS`.
+    signs: `bank_signs` of the state dict that the variables were imported from. Its banks come back bit by bit; without
+      it their columns may have another sign, which says nothing.
 
   Raises:
     ValueError: if the model is not one that the official code can hold.
@@ -79,9 +96,11 @@ def to_official(variables: Mapping[str, Any], config: AnyConfig, network: str) -
   if network in official_audio.STACKS:
     return official_audio.save(variables, network)
   arrays = official_layout(variables['params'], config, network)
-  for head, signs in _official_signs(arrays, config, network).items():
+  for head, head_signs in _official_signs(arrays, config, network).items():
     for part in ('weight', 'bias'):
-      arrays[f'{head}.{part}'] = (arrays[f'{head}.{part}'].T * signs).T
+      arrays[f'{head}.{part}'] = (arrays[f'{head}.{part}'].T * head_signs).T
+  for name, bank in (signs or {}).items():
+    arrays[name] = arrays[name] * np.asarray(bank, arrays[name].dtype)
   return arrays | official_names.inert(network, config)
 
 
@@ -107,6 +126,17 @@ def official_layout(params: Mapping[str, Any], config: AnyConfig, network: str) 
   for name, group in official_names.BANKS.get(network, ()):
     arrays[name] = np.concatenate([flat[f'navigation/banks/{bank}'] for bank in group], axis=1)
   return arrays
+
+
+def bank_signs(arrays: Arrays, network: str) -> dict[str, list[int]]:
+  """Returns the signs by which `from_official` multiplies a bank's columns: official name -> 1 or -1 of each."""
+  names = [name for name, _ in official_names.BANKS.get(network, ())]
+  if not names:
+    return {}
+  matrices = [np.asarray(arrays[name], np.float32) for name in names]
+  ends = np.cumsum([matrix.shape[1] for matrix in matrices])[:-1]
+  found = np.split(ops.householder_signs(np.concatenate(matrices, axis=1)), ends)
+  return {name: signs.astype(int).tolist() for name, signs in zip(names, found, strict=True)}
 
 
 def _signed_banks(matrices: list[np.ndarray], config: AnyConfig) -> dict[str, np.ndarray]:

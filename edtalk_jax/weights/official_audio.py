@@ -23,12 +23,12 @@ STACKS = {
   'audio2lip': (('audio_encoder', 'encoder', audio.ENCODER),),
   'syncnet': (('face_encoder', 'face', sync_expert.FACE), ('audio_encoder', 'audio', sync_expert.AUDIO)),
 }
-_STEP = 'conv_block.1.num_batches_tracked'  # PyTorch's count of batches, which a fixed momentum does not use
+STEP = 'conv_block.1.num_batches_tracked'  # PyTorch's count of batches, which a fixed momentum does not use
 
 
 def load(arrays: Arrays, network: str) -> tuple[AudioConfig, dict[str, Any]]:
   """Returns the config and `{'params': ..., 'batch_stats': ...}` in float32; see `official.from_official`."""
-  arrays = {name.removeprefix('module.'): array for name, array in arrays.items() if not name.endswith(_STEP)}
+  arrays = {name.removeprefix('module.'): array for name, array in arrays.items() if not name.endswith(STEP)}
   found = list(_entries(network))
   checks.names(network, missing={e.name for e in found} - set(arrays), unknown=set(arrays) - {e.name for e in found})
   config = AudioConfig(width=len(arrays['audio_encoder.0.conv_block.0.bias']) / audio.ENCODER[0].channels)
@@ -45,7 +45,7 @@ def save(variables: Mapping[str, Any], network: str) -> dict[str, np.ndarray]:
   found = list(_entries(network))
   checks.names(network, missing={e.path for e in found} - set(flat), unknown=set(flat) - {e.path for e in found})
   arrays = {e.name: np.ascontiguousarray(e.layout.save(flat[e.path])) for e in found}
-  steps = {f'{name}.{k}.{_STEP}': np.zeros((), np.int64)
+  steps = {f'{name}.{k}.{STEP}': np.zeros((), np.int64)
            for name, _, layers in STACKS[network] for k in range(len(layers))}
   return arrays | steps
 

@@ -60,6 +60,14 @@ class Case:
     images = self._pack.images_to_input(array.reshape(-1, *array.shape[-3:])).transpose(0, 2, 3, 1)
     return images.reshape(array.shape)
 
+  def array(self, name: str) -> np.ndarray:
+    """An input as it is stored: images are uint8."""
+    return self._arrays[f'in/{name}']
+
+  def near(self, name: str, array: np.ndarray) -> bool:
+    """Whether one recorded output is ours, at the pack's own tolerance."""
+    return self._compare(name, array)[1]
+
   def recorded(self, prefix: str = '') -> list[str]:
     """Names of the recorded outputs that start so."""
     return [key.removeprefix('out/') for key in self._arrays if key.startswith(f'out/{prefix}')]

@@ -1,0 +1,1 @@
+"""Models in and out of the project: official weights, the Hugging Face hub, StableHLO."""

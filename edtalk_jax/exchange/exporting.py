@@ -1,0 +1,87 @@
+"""The model of a run as an official weights file."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from edtalk_jax import stages
+from edtalk_jax.config import UserError
+from edtalk_jax.exchange.stages import STAGES
+from edtalk_jax.training import hand_off, integrity
+from edtalk_jax.training.shelf import Which
+from edtalk_jax.weights import safetensors_file, to_official, torch_writer
+
+FORMATS = ('.pt', '.pth', '.safetensors')
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+  """What an export has made.
+
+  Attributes:
+    path: the file.
+    networks: official name -> number of tensors in it.
+    step: of the run's checkpoint.
+  """
+
+  path: pathlib.Path
+  networks: dict[str, int]
+  step: int
+
+
+def export_weights(workdir: str, out: str | pathlib.Path, which: Which = 'latest') -> Exported:
+  """Writes a run's model in the official layout.
+
+  `.pt` and `.pth` hold {'gen': state dict}, and 'dis' where the run has a discriminator, as the official trainers save
+  them; `.safetensors` holds the generator alone, with 'network' in its metadata.
+
+  Args:
+    workdir: of the run.
+    out: the file; its ending says the format.
+    which: checkpoint.
+
+  Raises:
+    UserError: in one line, if there is no such run, or the official code cannot hold its model.
+  """
+  path = pathlib.Path(out)
+  if path.suffix not in FORMATS:
+    raise UserError(f'--out {out}: expected a file that ends in {", ".join(FORMATS)}')
+  opened = hand_off.open_run(workdir, which)
+  stage, model = opened.config.run.stage, stages.model_config(opened.config)
+  if stage not in STAGES:
+    raise UserError(f'{workdir}: a run of stage {stage}, of which there is no official network; '
+                    f'there is of {", ".join(STAGES)}')
+  network, found = STAGES[stage], hand_off.read_networks(opened)
+  signs = integrity.about(opened.path)['run'].get('imported', {}).get('bank_signs')
+  try:
+    groups = {'gen': to_official({'params': _host(found['model'])}, model, network, signs)}
+    if 'discriminator' in found:
+      groups['dis'] = to_official({'params': _host(found['discriminator'])}, model, 'discriminator')
+  except ValueError as error:
+    raise UserError(f'{workdir}: {error}') from None
+  written = {network: len(groups['gen'])}
+  if path.suffix == '.safetensors':
+    _write(path, lambda part: safetensors_file.write(part, groups['gen'], {'network': network}))
+  else:
+    _write(path, lambda part: torch_writer.write(part, groups))
+    written |= {'discriminator': len(groups['dis'])} if 'dis' in groups else {}
+  return Exported(path, written, opened.step)
+
+
+def _host(params: Mapping[str, Any]) -> Mapping[str, Any]:
+  return jax.tree.map(np.asarray, params)
+
+
+def _write(path: pathlib.Path, write) -> None:
+  """Writes under a temporary name and renames."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  part = path.with_name(path.name + '.part')
+  try:
+    write(part)
+    part.replace(path)
+  finally:
+    part.unlink(missing_ok=True)

@@ -1,0 +1,41 @@
+"""Which stage's run holds which official networks, and under which path of its parameters."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from edtalk_jax import stages
+from edtalk_jax.config import Config, ModelConfig, PerceptualConfig, RunConfig
+
+GENERATORS = {'edtalk': 'expression', 'lip_pose': 'mouth_pose', 'lia': 'reconstruction'}  # network -> stage
+STAGES = {stage: network for network, stage in GENERATORS.items()}
+
+
+def config_of(network: str, model: ModelConfig) -> Config:
+  """Returns the configuration of the run that an imported generator makes.
+
+  Raises:
+    ValueError: if the stage builds another model from these sizes.
+  """
+  scales = tuple(scale for scale in PerceptualConfig().scales if scale * model.image_size >= 16)
+  config = Config(
+    run=RunConfig(stage=GENERATORS[network], steps=0), model=model, perceptual=PerceptualConfig(scales=scales)
+  )
+  built = stages.model_config(config)
+  if built != model:
+    differing = [field.name for field in dataclasses.fields(model)
+                 if getattr(model, field.name) != getattr(built, field.name)]
+    name = differing[0]
+    raise ValueError(f'{network}: {name} is {getattr(model, name)}, stage {config.run.stage} needs '
+                     f'{getattr(built, name)}')  # fmt: skip
+  return config
+
+
+def same_sizes(generator: ModelConfig, discriminator: ModelConfig) -> None:
+  """Raises ValueError if a discriminator is of other sizes than the generator of its file."""
+  sizes: Mapping[str, tuple[int, ...]] = {
+    name: (config.image_size, config.channels(4), config.channels(config.image_size))
+    for name, config in (('generator', generator), ('discriminator', discriminator))
+  }
+  if sizes['generator'] != sizes['discriminator']:
+    text = '; '.join(f'{name} {size} px, {first} to {last} channels' for name, (size, first, last) in sizes.items())
+    raise ValueError(f'its networks do not belong together: {text}')

@@ -1,0 +1,165 @@
+"""Official files to run folders and back: complete, bit-equal where tensors are shared, one line for what is wrong."""
+
+import dataclasses
+import re
+
+import jax
+import numpy as np
+import pytest
+
+import edtalk_jax
+from edtalk_jax import cli
+from edtalk_jax.config import ModelConfig, PerceptualConfig, UserError
+from edtalk_jax.exchange import exporting, importing
+from edtalk_jax.networks import VGG19, Discriminator
+from edtalk_jax.training import hand_off, integrity
+from edtalk_jax.weights import files, load_vgg19, safetensors_file, to_official, torch_writer
+from edtalk_jax.weights.official_names import inert
+from tests.networks.tiny import CONFIG
+from tests.weights.test_official import _drawn, _edtalk
+
+LIP_POSE = dataclasses.replace(CONFIG, banks=CONFIG.banks[:2], expression_module=False, expression_hidden=128)
+LIA = dataclasses.replace(LIP_POSE, banks=(('motion', 20),), style_dim=24, head_layers=1)
+MODELS = {'edtalk': (CONFIG, 'expression'), 'lip_pose': (LIP_POSE, 'mouth_pose'), 'lia': (LIA, 'reconstruction')}
+
+
+def _official(config: ModelConfig, network: str, seed: int = 0) -> dict[str, np.ndarray]:
+  """A state dict of official names that did not come from our export: its banks have Householder's signs at random."""
+  arrays, rng = to_official(_edtalk(config, seed), config, network), np.random.default_rng(seed)
+  for name in arrays:
+    if 'direction' in name:
+      arrays[name] = rng.standard_normal(arrays[name].shape).astype(np.float32)
+  return {name: arrays[name] for name in rng.permutation(list(arrays))}
+
+
+def _discriminator(config: ModelConfig) -> dict[str, np.ndarray]:
+  image = np.zeros((1, config.image_size, config.image_size, 3), np.float32)
+  return to_official(_drawn(Discriminator(config), image), config, 'discriminator')
+
+
+@pytest.mark.parametrize('network', MODELS)
+def test_a_file_comes_back_bit_by_bit(tmp_path, network):
+  config, stage = MODELS[network]
+  arrays = {'gen': _official(config, network), 'dis': _discriminator(config)}
+  torch_writer.write(tmp_path / 'in.pt', arrays)
+  done = importing.import_weights(tmp_path / 'in.pt', tmp_path / 'run')
+  assert done.config.run.stage == stage and done.config.model == config
+  dead = inert(network, config)
+  assert set(done.left_out[network]) == set(dead)
+  assert done.networks == {network: len(arrays['gen']) - len(dead),
+                           'discriminator': len(arrays['dis']) - len(inert('discriminator', config))}
+  exporting.export_weights(str(tmp_path / 'run'), tmp_path / 'out.pt')
+  back = files.contents(tmp_path / 'out.pt').groups
+  for group, state in arrays.items():
+    assert set(back[group]) == set(state)
+    for name, array in state.items():
+      if name in done.left_out[network] and not name.endswith('kernel'):
+        assert not np.any(back[group][name]), name  # dead, and written as zeros
+      else:
+        np.testing.assert_array_equal(np.asarray(back[group][name]), array, err_msg=name)
+
+
+def test_a_safetensors_export_imports_as_the_same_model(tmp_path):
+  torch_writer.write(tmp_path / 'in.pt', {'gen': _official(LIP_POSE, 'lip_pose')})
+  importing.import_weights(tmp_path / 'in.pt', tmp_path / 'run')
+  exporting.export_weights(str(tmp_path / 'run'), tmp_path / 'out.safetensors')
+  assert safetensors_file.read(tmp_path / 'out.safetensors')[1] == {'network': 'lip_pose'}
+  importing.import_weights(tmp_path / 'out.safetensors', tmp_path / 'again')
+  first, again = (hand_off.read_run(str(tmp_path / name)).params for name in ('run', 'again'))
+  assert jax.tree.all(jax.tree.map(np.array_equal, first, again))
+
+
+@pytest.fixture(scope='module')
+def imported(tmp_path_factory):
+  """An import by the command line: its state dict is not in a group, and DataParallel's, as some released ones are."""
+  folder = tmp_path_factory.mktemp('imported')
+  arrays = _official(CONFIG, 'edtalk')
+  np.savez(folder / 'in.npz', **{f'module.{name}': array for name, array in arrays.items()})
+  cli.dispatch(['import-weights', str(folder / 'in.npz'), '--out', str(folder / 'run')])
+  return folder / 'run', arrays
+
+
+def test_the_model_is_loaded_and_moves_as_the_official_file_says(imported):
+  folder, arrays = imported
+  model = edtalk_jax.load(str(folder))
+  assert model.banks == ('mouth', 'pose', 'expression') and model.step == 0
+  images = np.random.default_rng(1).integers(256, size=(2, 16, 16, 3), dtype=np.uint8)
+  motion, source = model.motion(images), model.encode(images[0])
+  assert {name: values.shape for name, values in motion.items()} == {'mouth': (2, 4), 'pose': (2, 3),
+                                                                     'expression': (2, 2)}
+  # The heads as the official code applies them, to our encoder's code.
+  linear = lambda x, name: x @ arrays[f'{name}.weight'].T / np.sqrt(x.shape[1]) + arrays[f'{name}.bias']
+  hidden = linear(linear(np.asarray(source.code), 'fc.0'), 'fc.1')
+  expected = linear(linear(hidden, 'exp_fc.0'), 'exp_fc.1')
+  np.testing.assert_allclose(source.motion['expression'], expected, rtol=1e-4, atol=1e-4)
+  assert model.generate(source, motion).shape == (2, 16, 16, 3)
+
+
+def test_the_run_says_where_it_is_from(imported):
+  folder, _ = imported
+  opened = hand_off.open_run(str(folder))
+  said = integrity.about(opened.path)['run']['imported']
+  assert said['file'] == 'in.npz' and said['networks'] == ['edtalk'] and len(said['sha256']) == 64
+  assert 'dec.to_rgb1.bias' in said['left_out']['edtalk']
+  assert all(path.startswith('model/') for path in opened.arrays)  # a later stage draws its discriminator
+
+
+def test_the_folder_of_a_run_is_not_overwritten(imported, tmp_path):
+  folder, _ = imported
+  with pytest.raises(UserError, match='holds a run already; choose another --out'):
+    importing.import_weights(tmp_path / 'absent.pt', folder)
+
+
+def test_vgg19_becomes_a_file_for_the_perceptual_loss(tmp_path, capsys):
+  shapes = jax.eval_shape(VGG19().init, jax.random.key(0), np.zeros((1, 16, 16, 3), np.float32))
+  variables = jax.tree.map(lambda s: np.arange(s.size, dtype=np.float32).reshape(s.shape) / s.size, shapes)
+  arrays = to_official(variables, PerceptualConfig(), 'vgg19')
+  arrays = {re.sub(r'vgg\.slice\d', 'features', name): array for name, array in arrays.items()}  # torchvision's names
+  torch_writer.write(tmp_path / 'vgg19.pth', {'state_dict': {**arrays, 'features.30.bias': np.zeros(2, np.float32)}})
+  cli.dispatch(['import-weights', str(tmp_path / 'vgg19.pth'), '--out', str(tmp_path / 'vgg')])
+  printed = capsys.readouterr().out
+  assert 'vgg19: 26 tensors placed, 1 left out' in printed
+  assert f'perceptual.weights={tmp_path}/vgg/vgg19.safetensors' in printed
+  loaded = load_vgg19(tmp_path / 'vgg/vgg19.safetensors')
+  assert jax.tree.all(jax.tree.map(np.array_equal, loaded, dict(variables)))
+
+
+def _without(arrays, name):
+  return {key: array for key, array in arrays.items() if key != name}
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+  (lambda a: {'gen': _without(a, 'direction_exp.weight')}, r'missing direction_exp\.weight; unknown nothing'),
+  (lambda a: {'gen': a | {'lip_fc.7.bias': np.zeros(3, np.float32)}}, r'missing nothing; unknown lip_fc\.7\.bias'),
+  (lambda a: {'gen': a | {'fc.0.bias': np.zeros(5, np.float32)}}, r'fc\.0\.bias \(5,\), expected \(12,\)'),
+  (lambda a: {'gen': a | {'fc.0.bias': np.full(12, np.nan, np.float32)}}, 'linear_0/bias holds numbers that are not'),
+  (lambda a: {'gen': a, 'other': a}, 'it holds two networks edtalk'),
+  (lambda a: {'dis': _discriminator(CONFIG)}, 'discriminator alone, which makes no run'),
+  (lambda a: {'gen': a, 'dis': _discriminator(dataclasses.replace(CONFIG, channel_max=8))}, 'do not belong together'),
+  (lambda a: {'g_ema': {'conv.weight': np.zeros(3, np.float32)}}, r'none of edtalk, .*first tensor is conv\.weight'),
+  (lambda a: {'state_dict': {'face_decoder_blocks.0.0.weight': np.zeros(3, np.float32)}}, "it is Wav2Lip's generator"),
+], ids=['missing', 'unknown', 'shape', 'nan', 'twice', 'alone', 'sizes', 'other', 'wav2lip'])  # fmt: skip
+def test_a_wrong_file_says_what_differs(tmp_path, change, message):
+  torch_writer.write(tmp_path / 'x.pt', change(_official(CONFIG, 'edtalk')))
+  with pytest.raises(UserError, match=message) as error:
+    importing.import_weights(tmp_path / 'x.pt', tmp_path / 'run')
+  assert str(error.value).startswith(f'{tmp_path}/x.pt: ') and '\n' not in str(error.value)
+  assert not (tmp_path / 'run').exists()
+
+
+def test_another_kind_than_the_file_is_an_error(tmp_path):
+  torch_writer.write(tmp_path / 'x.pt', {'gen': _official(LIP_POSE, 'lip_pose')})
+  with pytest.raises(UserError, match=r'this is no edtalk state dict: .*exp_fc'):
+    importing.import_weights(tmp_path / 'x.pt', tmp_path / 'run', kind='edtalk')
+
+
+def test_a_missing_file_is_one_line(tmp_path, capsys):
+  with pytest.raises(SystemExit) as stop:
+    cli.main(['import-weights', str(tmp_path / 'absent.pt'), '--out', str(tmp_path / 'run')])
+  assert stop.value.code == 2
+  assert capsys.readouterr().err == f'error: {tmp_path}/absent.pt: No such file or directory\n'
+
+
+def test_an_export_names_its_formats(tmp_path):
+  with pytest.raises(UserError, match=r'expected a file that ends in \.pt, \.pth, \.safetensors'):
+    exporting.export_weights(str(tmp_path), tmp_path / 'x.onnx')
