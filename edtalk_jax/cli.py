@@ -376,7 +376,7 @@ def import_weights(file: PositionalFile, out: Folder, kind: OptionalKind = None)
     print(f'next: edtalk animate --model {done.path} --source portrait.png --driver talk.mp4 --out x.mp4')
 
 
-def export_weights(model: PositionalFolder, out: File, which: Which = 'latest') -> None:
+def export_weights(model: PositionalFolder, out: File, which: Which = 'latest', raw: bool = False) -> None:
   """Writes a run's model as a weights file that the official PyTorch code loads.
 
   Example: edtalk export-weights runs/mouth_pose --out EDTalk_lip_pose.pt
@@ -385,10 +385,11 @@ def export_weights(model: PositionalFolder, out: File, which: Which = 'latest') 
     model: Folder of the run.
     out: EDTalk.pt, with the discriminator as the official trainers save it, or EDTalk.safetensors without.
     which: The newest checkpoint, or the one of the lowest validation loss.
+    raw: Take the parameters themselves, not the average that a run with optimizer.ema keeps.
   """
   from edtalk_jax.exchange import exporting
 
-  done = exporting.export_weights(model, out, which)
+  done = exporting.export_weights(model, out, which, raw=raw)
   networks = ', '.join(f'{network} ({count} tensors)' for network, count in done.networks.items())
   print(f'wrote {done.path}: {networks} at step {done.step}')
 

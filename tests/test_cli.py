@@ -89,7 +89,7 @@ def test_animate_passes_drivers_and_says_what_it_wrote(monkeypatch, capsys):
     seen.update(options, source=source, drivers=drivers)
     return animation.Animated(out, 50, 2.0, True)
 
-  monkeypatch.setattr(model, 'load', lambda path, which, batch_size: (path, which, batch_size))
+  monkeypatch.setattr(model, 'load', lambda path, which, **options: (path, which))
   monkeypatch.setattr(animation, 'animate', animate)
   cli.dispatch(['animate', '--model', 'm', '--source', 's.png', '--mouth', 'a.mp4', '--pose', 'b.mp4', '--out', 'x.mp4',
                 '--extend', 'loop', '--no-crop'])

@@ -33,7 +33,7 @@ class Exported:
   step: int
 
 
-def export_weights(workdir: str, out: str | pathlib.Path, which: Which = 'latest') -> Exported:
+def export_weights(workdir: str, out: str | pathlib.Path, which: Which = 'latest', *, raw: bool = False) -> Exported:
   """Writes a run's model in the official layout.
 
   `.pt` and `.pth` hold {'gen': state dict}, and 'dis' where the run has a discriminator, as the official trainers save
@@ -43,6 +43,7 @@ def export_weights(workdir: str, out: str | pathlib.Path, which: Which = 'latest
     workdir: of the run.
     out: the file; its ending says the format.
     which: checkpoint.
+    raw: take the generator's parameters themselves even if the run keeps an average of them.
 
   Raises:
     UserError: in one line, if there is no such run, or the official code cannot hold its model.
@@ -55,12 +56,13 @@ def export_weights(workdir: str, out: str | pathlib.Path, which: Which = 'latest
   if stage not in STAGES:
     raise UserError(f'{workdir}: a run of stage {stage}, of which there is no official network; '
                     f'there is of {", ".join(STAGES)}')
-  network, found = STAGES[stage], hand_off.read_networks(opened)
+  network, params = STAGES[stage], hand_off.read_run(workdir, which, raw=raw).params
+  discriminator = hand_off.read_part(opened, 'discriminator')
   signs = integrity.about(opened.path)['run'].get('imported', {}).get('bank_signs')
   try:
-    groups = {'gen': to_official({'params': _host(found['model'])}, model, network, signs)}
-    if 'discriminator' in found:
-      groups['dis'] = to_official({'params': _host(found['discriminator'])}, model, 'discriminator')
+    groups = {'gen': to_official({'params': _host(params)}, model, network, signs)}
+    if discriminator:
+      groups['dis'] = to_official({'params': _host(discriminator)}, model, 'discriminator')
   except ValueError as error:
     raise UserError(f'{workdir}: {error}') from None
   written = {network: len(groups['gen'])}

@@ -99,20 +99,16 @@ def read_run(workdir: str, which: Which = 'latest', *, raw: bool = False) -> Res
   """
   opened = open_run(workdir, which, parts=('model', checkpoint.EMA))
   averaged = not raw and any(path.startswith(f'{checkpoint.EMA}/') for path in opened.arrays)
-  part = checkpoint.EMA if averaged else 'model'
-  sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-  wanted = {path: _struct(text, sharding) for path, text in opened.arrays.items() if path.startswith(f'{part}/')}
-  params = checkpoint.read_parts(opened.path, trees.unflatten(wanted))[part]
+  params = read_part(opened, checkpoint.EMA if averaged else 'model')
   config = dataclasses.replace(opened.config, model=stages.model_config(opened.config))
   return Restored(config=config, params=params, step=opened.step, path=opened.path, averaged=averaged)
 
 
-def read_networks(opened: Opened) -> dict[str, Any]:
-  """Reads the parameters of all networks that a checkpoint holds, by the names of `checkpoint.NETWORKS`."""
+def read_part(opened: Opened, part: str) -> dict[str, Any]:
+  """Reads one part of a checkpoint, one of `checkpoint.PARTS`, onto the first device; {} if it has none."""
   sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-  prefixes = tuple(f'{name}/' for name in checkpoint.NETWORKS)
-  wanted = {path: _struct(text, sharding) for path, text in opened.arrays.items() if path.startswith(prefixes)}
-  return checkpoint.read_parts(opened.path, trees.unflatten(wanted))
+  wanted = {path: _struct(text, sharding) for path, text in opened.arrays.items() if path.startswith(f'{part}/')}
+  return checkpoint.read_parts(opened.path, trees.unflatten(wanted))[part] if wanted else {}
 
 
 @dataclasses.dataclass(frozen=True)
