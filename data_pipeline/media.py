@@ -23,6 +23,7 @@ AUDIO_RATE = 16_000  # Hz
 # Audio that drifts from its timestamps by less than this is jitter of the container, not a gap.
 _GAP_SECONDS = 0.04
 _LONGEST_HOLD_SECONDS = 10.0  # a frame shown longer than this is a broken timestamp, not a still picture
+_LARGEST_PICTURE = 100_000_000  # pixels: three times 8K; a header that claims more is damaged, or an attack
 _LONGEST_SILENCE_SECONDS = 600.0  # sound that claims to come after a longer silence has a broken timestamp
 
 
@@ -66,6 +67,12 @@ def probe(path: str | os.PathLike) -> VideoInfo:
     stored = (frame.width, frame.height) if round(frame.rotation / 90) % 2 == 0 else (frame.height, frame.width)
     return VideoInfo(width, height, float(stream.average_rate or 0), seconds, bool(container.streams.audio),
                      (width / stored[0], height / stored[1]))
+
+
+def tracks(path: str | os.PathLike) -> tuple[bool, bool]:
+  """Returns whether a file says that it has (video, sound). Raises MediaError if it cannot be opened."""
+  with _open(path) as container:
+    return bool(_videos(container)), bool(container.streams.audio)
 
 
 def read_frames(path: str | os.PathLike, fps: float | None = FPS) -> Iterator[np.ndarray]:
@@ -219,21 +226,22 @@ def _shift(samples: np.ndarray, gap: int) -> tuple[np.ndarray, int]:
 
 def _first_frame_time(path) -> float:
   with _open(path) as container:
-    if not container.streams.video:
+    if not (streams := _videos(container)):
       return 0.0
-    frame = next(_decode(container, container.streams.video[0], path), None)
+    frame = next(_decode(container, streams[0], path), None)
     return frame.time or 0.0 if frame is not None else 0.0
 
 
 def write_video(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: float = FPS,
-                audio: np.ndarray | None = None, audio_rate: int = AUDIO_RATE, crf: int = 16) -> int:
+                audio: np.ndarray | AudioReader | None = None, audio_rate: int = AUDIO_RATE, crf: int = 16) -> int:
   """Encodes frames (and sound) as MP4, H.264 yuv420p and AAC; the file appears only when it is whole.
 
   Args:
     path: where to write; the folder is made.
     frames: uint8[height, width, 3] RGB, all of one even size; consumed one at a time.
     fps: frames per second.
-    audio: float32[samples] in [-1, 1], mono; cut to the length of the video.
+    audio: float32[samples] in [-1, 1], mono, or a reader of it, which is read as frames are written; cut to the length
+      of the video.
     audio_rate: samples per second of `audio`.
     crf: x264's quality, lower is better.
 
@@ -266,25 +274,54 @@ def _encode(container, frames, fps, audio, audio_rate, crf) -> int:
   rate = fractions.Fraction(fps).limit_denominator(1001)
   video = container.add_stream('libx264', rate=rate, options={'crf': str(crf), 'preset': 'medium'})
   video.width, video.height, video.pix_fmt = width, height, 'yuv420p'
-  sound = container.add_stream('aac', rate=audio_rate, layout='mono') if audio is not None else None
+  sound = _Sound(container, audio, audio_rate) if audio is not None else None
   count = 0
   for count, image in enumerate(_chain(first, iterator), start=1):
     if image.shape != (height, width, 3) or image.dtype != np.uint8:
       raise ValueError(f'frame {count - 1} must be uint8 {(height, width, 3)}, got {image.dtype} {image.shape}')
     container.mux(video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format='rgb24')))
+    if sound is not None:
+      sound.encode(round(count / fps * audio_rate))
   container.mux(video.encode(None))
   if sound is not None:
-    _encode_audio(container, sound, audio[:round(count / fps * audio_rate)], audio_rate)
+    sound.end(round(count / fps * audio_rate))
   return count
 
 
-def _encode_audio(container, stream, audio: np.ndarray, rate: int) -> None:
-  for begin in range(0, len(audio), 1024):
-    block = np.ascontiguousarray(audio[begin:begin + 1024], np.float32)[None]
-    frame = av.AudioFrame.from_ndarray(block, format='fltp', layout='mono')
-    frame.sample_rate, frame.pts = rate, begin
-    container.mux(stream.encode(frame))
-  container.mux(stream.encode(None))
+class _Sound:
+  """The AAC track of a file that is being written, fed as its pictures are: neither waits for the other in memory."""
+
+  _BLOCK = 1024  # samples of an AAC frame
+
+  def __init__(self, container, audio: np.ndarray | AudioReader, rate: int):
+    self._container, self._rate = container, rate
+    self._stream = container.add_stream('aac', rate=rate, layout='mono')
+    self._take = audio.take if isinstance(audio, AudioReader) else lambda start, stop: audio[start:stop]
+    self._position = 0  # samples encoded
+
+  def encode(self, until: int) -> None:
+    """Encodes whole AAC frames of the samples before `until`."""
+    while self._position + self._BLOCK <= until and self._write(self._position + self._BLOCK):
+      pass
+
+  def end(self, until: int) -> None:
+    """Encodes the rest of the samples before `until`."""
+    self.encode(until)
+    self._write(until)
+    self._container.mux(self._stream.encode(None))
+
+  def _write(self, stop: int) -> bool:
+    """Encodes samples up to `stop`; False if the sound ended before."""
+    samples = self._take(self._position, stop)
+    if not len(samples):
+      return False
+    if samples.dtype == np.int16:
+      samples = samples.astype(np.float32) / 32768
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples, np.float32)[None], format='fltp', layout='mono')
+    frame.sample_rate, frame.pts = self._rate, self._position
+    self._container.mux(self._stream.encode(frame))
+    self._position += len(samples)
+    return self._position == stop
 
 
 def _chain(first, rest):
@@ -301,10 +338,19 @@ def _open(path):
     raise _translated(error, path, 'opened') from None
 
 
+def _videos(container) -> list[Any]:
+  """The video streams that are not the picture on a record's cover."""
+  return [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+
+
 def _video_stream(container, path):
-  if not container.streams.video:
+  streams = _videos(container)
+  if not streams:
     raise MediaError(f'{path}: holds no video stream')
-  return container.streams.video[0]
+  width, height = streams[0].codec_context.width, streams[0].codec_context.height
+  if width * height > _LARGEST_PICTURE:
+    raise MediaError(f'{path}: claims {width}x{height} pixels, at most {_LARGEST_PICTURE} can be read')
+  return streams[0]
 
 
 def _decode(container, stream, path) -> Iterator[Any]:

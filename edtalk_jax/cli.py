@@ -20,6 +20,7 @@ OptionalFile = Annotated[str | None, tyro.conf.arg(metavar='FILE', help_behavior
 OptionalFolder = Annotated[str | None, tyro.conf.arg(metavar='DIR', help_behavior_hint='(optional)')]
 Videos = Annotated[tuple[str, ...], tyro.conf.Positional,
                    tyro.conf.arg(metavar='VIDEO_OR_DIR [...]', help_behavior_hint='(at least one)')]
+Sources = Annotated[tuple[str, ...], tyro.conf.arg(metavar='FILE [...]', help_behavior_hint='(at least one)')]
 Expression = Annotated[str | None, tyro.conf.arg(metavar='FILE_OR_PRESETS', help_behavior_hint='(optional)')]
 Steps = Annotated[int | None, tyro.conf.arg(metavar='N', help_behavior_hint="(default: the config's)")]
 Window = Annotated[str | None, tyro.conf.arg(metavar='FIRST:LAST', help_behavior_hint='(optional)')]
@@ -213,39 +214,57 @@ def evaluate(
 
 def animate(
   model: Folder,
-  source: File,
+  source: Sources,
   out: File,
   mouth: OptionalFile = None,
   pose: OptionalFile = None,
   expression: Expression = None,
   driver: OptionalFile = None,
-  extend: Literal['hold', 'pingpong', 'loop'] = 'hold',
+  audio: OptionalFile = None,
+  audio_model: OptionalFolder = None,
+  save_motion: OptionalFile = None,
+  fps: float = 25,
+  extend: Literal['hold', 'pingpong', 'loop', 'stop'] = 'hold',
+  smooth: float = 0,
   crop: bool = True,
+  face: str = 'largest',
+  paste: bool = False,
+  longest: int = 1920,
   which: Which = 'latest',
   raw: bool = False,
   batch: int = 8,
 ) -> None:
-  """Animates a portrait with the motion of videos; the result has the mouth driver's sound.
+  """Animates a portrait with the motion of videos, sound and motion files; the result has the mouth driver's sound.
 
   Example: edtalk animate --model runs/mouth_pose --source portrait.png --mouth talk.mp4 --pose nod.mp4 --out x.mp4
 
-  The mouth driver sets the length. Motion that nothing drives stays as in the portrait.
+  The mouth driver sets the length. Motion that nothing drives stays as in the source. docs/animation.md explains all.
 
   Args:
     model: Folder of the run, as train.py wrote it.
-    source: Portrait image.
-    out: The MP4 to write.
-    mouth: Video or image whose mouth the portrait takes.
-    pose: Video or image whose head pose it takes.
-    expression: Video or image whose expression it takes, or presets such as happy:0.7+surprised:0.3, strengths above
-      neutral (extract-presets makes them).
-    driver: Video or image for every motion space that is not given its own.
-    extend: How a driver goes on that is shorter than the mouth's: hold its last frame, back and forth, or again.
+    source: Portrait image, or a video whose face is painted anew in every frame; or several.
+    out: The MP4 to write; of several sources, the folder for one each.
+    mouth: Video, image, sound or motion file (.npz) whose mouth the portrait takes.
+    pose: Video, image or motion file whose head pose it takes.
+    expression: Video, image or motion file whose expression it takes, or presets such as happy:0.7+surprised:0.3,
+      strengths above neutral (extract-presets makes them).
+    driver: The same for every motion space that is not given its own.
+    audio: Sound of the result, in place of the driver's; drives the mouth too where --mouth is not given.
+    audio_model: Folder of a run of stage audio_to_mouth, where --model is of another stage.
+    save_motion: Motion file to write, which --mouth, --pose, --expression and --driver replay.
+    fps: Frames per second of the result.
+    extend: How a driver goes on that is shorter than the result: hold its last frame, back and forth, or again; or stop
+      with the shortest.
+    smooth: Smooth all motion in time by a Gaussian of so many frames.
     crop: Find the face in every input and frame it as in training; needs the extra [faces].
+    face: Which face of a portrait: largest, only (several are an error), or 1, 2, ... from left to right.
+    paste: Put the painted face back into the whole picture.
+    longest: With --paste, scale larger pictures down to so many pixels.
     which: The newest checkpoint, or the one of the lowest validation loss.
     raw: Take the parameters themselves, not the average that a run with optimizer.ema keeps.
-    batch: Frames per device call.
+    batch: Frames per call, shared by the devices.
   """
+  import jax
   import rich.console
   import rich.progress
 
@@ -254,7 +273,16 @@ def animate(
   from edtalk_jax.animation import presets
 
   drivers = {name: path for name, path in (('mouth', mouth), ('pose', pose), ('expression', expression)) if path}
-  loaded = model_lib.load(model, which, raw=raw, batch_size=batch)
+  if not source:
+    raise UserError('edtalk animate: give at least one --source')
+  options = animation.Options(fps=fps, extend=extend, smooth=smooth, crop=crop, face=face, paste=paste, longest=longest)
+  devices = jax.local_devices()
+  if batch < 1:
+    raise UserError(f'--batch must be at least 1, got {batch}')
+  batch = -(-batch // len(devices)) * len(devices)
+  loaded = model_lib.load(model, which, raw=raw, batch_size=batch, devices=devices)
+  if audio_model is not None:
+    loaded = loaded.hearing_with(model_lib.load(audio_model, which, raw=raw))
   weights = {}
   if expression and presets.is_mixture(expression) and not os.path.exists(expression):
     weights['expression'] = presets.read(model, loaded).mix(drivers.pop('expression'))
@@ -262,10 +290,12 @@ def animate(
   with rich.progress.Progress(console=console, transient=True) as bar:
     task = bar.add_task('animating', total=None)
     done = animation.animate(
-      loaded, source, drivers, out, driver=driver, weights=weights, extend=extend, crop=crop, say=bar.console.print,
+      loaded, source[0] if len(source) == 1 else source, drivers, out, driver=driver, audio=audio, weights=weights,
+      save_motion=save_motion, options=options, say=bar.console.print,
       progress=lambda count, total: bar.update(task, completed=count, total=total))
-  sound = 'with the driver\'s sound' if done.sound else 'silent, as the driver is'
-  print(f'wrote {done.path}: {done.frames} frames, {done.seconds:.2f} s at 25 frames/s, {sound}')
+  for one in done:
+    sound = 'with sound' if one.sound else 'silent, as the driver is'
+    print(f'wrote {one.path}: {one.frames} frames, {one.seconds:.2f} s at {fps:g} frames/s, {sound}')
 
 
 def extract_presets(

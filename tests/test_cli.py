@@ -87,14 +87,15 @@ def test_animate_passes_drivers_and_says_what_it_wrote(monkeypatch, capsys):
 
   def animate(loaded, source, drivers, out, **options):
     seen.update(options, source=source, drivers=drivers)
-    return animation.Animated(out, 50, 2.0, True)
+    return [animation.Animated(out, 50, 2.0, True)]
 
   monkeypatch.setattr(model, 'load', lambda path, which, **options: (path, which))
   monkeypatch.setattr(animation, 'animate', animate)
   cli.dispatch(['animate', '--model', 'm', '--source', 's.png', '--mouth', 'a.mp4', '--pose', 'b.mp4', '--out', 'x.mp4',
                 '--extend', 'loop', '--no-crop'])
   assert seen['drivers'] == {'mouth': 'a.mp4', 'pose': 'b.mp4'}
-  assert (seen['source'], seen['extend'], seen['crop'], seen['driver']) == ('s.png', 'loop', False, None)
+  assert (seen['source'], seen['driver']) == ('s.png', None)
+  assert seen['options'] == animation.Options(extend='loop', crop=False)
   assert 'wrote x.mp4: 50 frames, 2.00 s' in capsys.readouterr().out
 
 
@@ -104,7 +105,7 @@ def test_animate_takes_presets_for_an_expression(monkeypatch):
 
   def animate(loaded, source, drivers, out, **options):
     seen.update(options, drivers=drivers)
-    return animation.Animated(out, 50, 2.0, True)
+    return [animation.Animated(out, 50, 2.0, True)]
 
   monkeypatch.setattr(model, 'load', lambda *args, **options: 'loaded')
   monkeypatch.setattr(presets, 'read', lambda folder, loaded: presets.Presets(7, 'digest', 'train', made))

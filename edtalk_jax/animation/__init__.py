@@ -1,5 +1,6 @@
-"""From a portrait and driving videos to a video of the portrait, streamed."""
+"""From a portrait and its drivers to a video of the portrait, streamed."""
 
 from edtalk_jax.animation.driving import Animated, animate
+from edtalk_jax.animation.options import Options
 
-__all__ = ['Animated', 'animate']
+__all__ = ['Animated', 'Options', 'animate']

@@ -1,17 +1,24 @@
-"""`animate`: a portrait, driven by videos or images, written as a video."""
+"""`animate`: a portrait, driven by videos, images, sound or motion files, written as a video."""
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from data_pipeline import media
-from edtalk_jax.animation import framing, timeline
+from data_pipeline import media, tracking
+from edtalk_jax.animation import drivers as drivers_lib
+from edtalk_jax.animation import framing, motion_file, sources, timeline
+from edtalk_jax.animation.ahead import ahead
+from edtalk_jax.animation.options import Options
 from edtalk_jax.config import UserError
-from edtalk_jax.model import Model, Motion, Source
+from edtalk_jax.model import Model, Motion
 
 AUDIO_RATE = 48_000  # Hz of the written sound
+
+Say = Callable[[str], None]
+Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,113 +28,112 @@ class Animated:
   path: str
   frames: int
   seconds: float
-  sound: bool  # whether the driver's audio was muxed in
+  sound: bool  # whether there was any to mux in
 
 
 def animate(
   model: Model,
-  source: str,
+  source: str | Sequence[str],
   drivers: Mapping[str, str],
   out: str,
   *,
   driver: str | None = None,
+  audio: str | None = None,
   weights: Motion | None = None,
-  extend: timeline.Extend = 'hold',
-  crop: bool = True,
-  say: Callable[[str], None] = lambda line: None,
-  progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Animated:
-  """Animates a portrait.
+  save_motion: str | None = None,
+  options: Options | None = None,
+  say: Say = lambda line: None,
+  progress: Progress = lambda done, total: None,
+) -> list[Animated]:
+  """Animates portraits.
 
-  The portrait is encoded once. Drivers are resampled to 25 frames/s and read in batches, of which only the motion
-  weights are kept; frames are written as they are made: memory does not grow with the length of a video, but for its
-  sound and a few numbers a frame.
+  A portrait is encoded once. Drivers are read in batches, of which only the motion weights are kept; frames are painted
+  in one thread while those before them are written in another: memory does not grow with the length of a video, but for
+  a few numbers a frame.
 
   Args:
     model: that paints.
-    source: portrait image (the first frame of a video).
-    drivers: bank name -> video or image whose motion that bank takes.
-    out: the MP4 to write.
-    driver: video or image for every bank that `drivers` does not name; without it those keep the portrait's own motion.
+    source: portrait image, or a video whose face is painted anew in every frame; or several of them.
+    drivers: bank name -> video, image or motion file whose motion that bank takes; of 'mouth', also sound.
+    out: the MP4 to write; of several sources, the folder for one MP4 each, named as they are.
+    driver: the same for every bank that `drivers` does not name; without it those keep the source's own motion.
+    audio: the sound to write, which also drives the mouth if no driver was named for it.
     weights: bank name -> weights float32[frames, size] that drive it instead, such as a preset (one frame).
-    extend: how drivers shorter than the output go on.
-    crop: find the face in the portrait and in every driver and frame it as in training (needs the extra `faces`);
-      False: the largest centred square of each.
+    save_motion: motion file to write, as long as the video.
+    options: how; its defaults without.
     say: told in words what is being done.
-    progress: called with (frames written, frames in all).
+    progress: called with (frames written, frames in all) of each video.
 
   Returns:
-    What was written. The sound is the mouth driver's (else the common driver's), cut to the video's length.
+    What was written, for each source. The sound is `audio`, else the mouth driver's, else the common driver's, cut to
+    the video's length.
 
   Raises:
     UserError: in one line, on a bank that the model lacks, no driver at all, or a file that is not there.
     data_pipeline.errors.DataError: on a file that cannot be read or shows no face.
   """
-  weights = weights or {}
-  paths = assign(model, drivers, driver, tuple(weights))
-  for path in (source, *paths.values()):  # before minutes are spent on the first of them
-    if not os.path.exists(path):
-      raise UserError(f'{path}: no such file')
-  detector = framing.find_faces() if crop else None
-  portrait = model.encode(framing.portrait(source, model.image_size, detector))
-  motions = {}
-  for path in sorted(set(paths.values())):  # one pass, however many banks a video drives
-    say(f'reading the motion of {path}')
-    motions[path] = read_motion(model, framing.driver_frames(path, model.image_size, detector))
-  parts = {**{bank: motions[path][bank] for bank, path in paths.items()}, **weights}
-  count = timeline.common_length({bank: len(values) for bank, values in parts.items()})
-  motion = {bank: values[timeline.extended(len(values), count, extend)] for bank, values in parts.items()}
-  leader = paths.get('mouth', driver)
-  audio = media.read_audio(leader, AUDIO_RATE) if leader is not None else None
-  if audio is not None and not len(audio):
-    audio = None
-  say(f'painting {count} frames')
-  written = media.write_video(out, paint(model, portrait, motion, progress), media.FPS, audio, AUDIO_RATE)
-  return Animated(os.fspath(out), written, written / media.FPS, audio is not None)
-
-
-def assign(model: Model, drivers: Mapping[str, str], driver: str | None, given: Sequence[str] = ()) -> dict[str, str]:
-  """Returns bank name -> path of what drives it, of the driven banks only, without those `given` weights.
-
-  Raises UserError as `animate` does.
-  """
-  if unknown := [bank for bank in (*drivers, *given) if bank not in model.banks]:
-    options = ', '.join(f'--{bank}' for bank in unknown)
-    if model.banks == ('motion',):
-      raise UserError(f'{options}: this model (stage {model.config.run.stage}) has one undivided motion space; '
-                      'give --driver VIDEO, or a model of stage mouth_pose')
-    raise UserError(f'{options}: the model has no such motion space, only {", ".join(model.banks)}')
-  paths = {bank: drivers.get(bank, driver) for bank in model.banks}
-  paths = {bank: path for bank, path in paths.items() if path is not None and bank not in given}
-  if not paths and not given:
-    raise UserError(f'nothing drives the portrait: give --driver VIDEO or one for any of {", ".join(model.banks)}')
-  return paths
-
-
-def read_motion(model: Model, frames: Iterator[np.ndarray]) -> Motion:
-  """Returns the motion weights of frames, which are held `model.batch_size` at a time."""
-  parts = [model.motion(np.stack(batch)) for batch in _batches(frames, model.batch_size)]
-  if not parts:
-    raise UserError('a driver must show at least one frame, got none')
-  return {bank: np.concatenate([part[bank] for part in parts]) for bank in model.banks}
-
-
-def paint(model: Model, portrait: Source, motion: Motion,
-          progress: Callable[[int, int], None] = lambda done, total: None) -> Iterator[np.ndarray]:
-  """Yields the frames uint8[size, size, 3] of motion weights, painted `model.batch_size` at a time."""
+  weights, options = weights or {}, options or Options()
+  paths = [source] if isinstance(source, str) else list(source)
+  outs = _outputs(paths, out, several=not isinstance(source, str))
+  named = dict(drivers) if audio is None else {'mouth': audio, **drivers}
+  assigned = drivers_lib.assign(model, named, driver, tuple(weights))
+  drivers_lib.missing([*paths, *assigned.values(), *([audio] if audio else [])])
+  detector = framing.find_faces() if options.crop else None
+  opened = [sources.read(model, path, detector, options) for path in paths]
+  motion = read_motion(model, assigned, named, detector, options, say)
+  motion = _aligned({**motion, **weights}, [each.frames for each in opened if each.frames], options)
   count = len(next(iter(motion.values())))
-  for first in range(0, count, model.batch_size):
-    chunk = {bank: values[first:first + model.batch_size] for bank, values in motion.items()}
-    yield from model.generate(portrait, chunk)
-    progress(min(count, first + model.batch_size), count)
+  if save_motion is not None:
+    motion_file.write(save_motion, motion, model, options.fps)
+  done = []
+  for each, target in zip(opened, outs, strict=True):
+    say(f'painting {count} frames of {each.path}')
+    sound = _sound(audio, assigned.get('mouth'), driver)
+    frames = ahead(each.painted(motion), 2 * model.batch_size)
+    written = media.write_video(target, _counted(frames, count, progress), options.fps, sound, AUDIO_RATE)
+    done.append(Animated(target, written, written / options.fps, sound is not None))
+  return done
 
 
-def _batches(frames: Iterator[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-  batch = []
-  for frame in frames:
-    batch.append(frame)
-    if len(batch) == size:
-      yield batch
-      batch = []
-  if batch:
-    yield batch
+def read_motion(model: Model, assigned: Mapping[str, str], named: Mapping[str, str],
+                detector: tracking.Detector | None, options: Options, say: Say) -> Motion:
+  """Returns bank name -> float32[frames, size], each as long as its driver; one pass, however many banks it drives."""
+  motion = {}
+  for path in sorted(set(assigned.values())):
+    say(f'reading the motion of {path}')
+    banks = {bank: bank in named for bank in assigned if assigned[bank] == path}
+    motion.update(drivers_lib.read(model, path, banks, detector, options.fps))
+  return motion
+
+
+def _aligned(motion: Motion, source_lengths: Sequence[int], options: Options) -> Motion:
+  """Brings all banks to one length, and smooths them."""
+  lengths = {bank: len(values) for bank, values in motion.items()}
+  count = timeline.common_length(lengths, options.extend, source_lengths)
+  motion = {bank: values[timeline.extended(len(values), count, options.extend)] for bank, values in motion.items()}
+  return timeline.smoothed(motion, options.smooth)
+
+
+def _outputs(paths: Sequence[str], out: str, several: bool) -> list[str]:
+  """Returns where each source's video goes."""
+  if not several:
+    return [os.fspath(out)]
+  names = [pathlib.Path(path).stem for path in paths]
+  if twice := {name for name in names if names.count(name) > 1}:
+    raise UserError(f'--source: {min(twice)} is the name of two files, whose videos would be one')
+  return [str(pathlib.Path(out) / f'{name}.mp4') for name in names]
+
+
+def _sound(*choices: str | None) -> media.AudioReader | None:
+  """Returns a reader of the sound of the first file that is named, if it has any."""
+  path = next((path for path in choices if path is not None), None)
+  if path is None or drivers_lib.kind(path) not in ('video', 'sound'):
+    return None
+  reader = media.AudioReader(path, AUDIO_RATE)
+  return reader if reader.found and len(reader.take(0, 1)) else None
+
+
+def _counted(frames: Iterator[np.ndarray], total: int, progress: Progress) -> Iterator[np.ndarray]:
+  for number, frame in enumerate(frames, start=1):
+    yield frame
+    progress(number, total)
