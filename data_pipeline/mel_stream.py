@@ -65,7 +65,10 @@ class MelStream:
 
   def _windows(self, stop: int, count: int) -> np.ndarray:
     start = self._start(self._frame)
-    mel = audio_features.mel_spectrogram(self._samples[start - self._begin:stop - self._begin])
+    samples = self._samples[start - self._begin:stop - self._begin]
+    if len(samples) < N_FFT:  # one frame is all there is: too little to be reflected, so silence follows
+      samples = np.pad(samples, (0, _PER_FRAME))
+    mel = audio_features.mel_spectrogram(samples)
     first = start // HOP  # number of the piece's first column
     starts = np.array([audio_features.window_start(self._frame + k) for k in range(count)])
     columns = np.clip(starts[:, None] + np.arange(WINDOW_COLUMNS) - first, 0, len(mel) - 1)

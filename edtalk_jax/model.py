@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 
 from edtalk_jax.config import Config, ModelConfig, UserError
 from edtalk_jax.listening import Listener
-from edtalk_jax.networks.audio import AudioToMouth
+from edtalk_jax.networks.audio import ENCODER, AudioToMouth
 from edtalk_jax.networks.edtalk import EDTalk
 from edtalk_jax.networks.navigation import directions
 from edtalk_jax.stages.losses import to_unit_range
@@ -157,7 +157,7 @@ class Model:
                       'audio_to_mouth')
 
   def _weigh_sound(self, windows: np.ndarray) -> np.ndarray:
-    return np.asarray(_weigh(self.config.audio.width, self._audio, self._put(windows)))
+    return np.asarray(_weigh(self._audio, self._put(windows)))
 
   def hearing_with(self, other: 'Model') -> 'Model':
     """Returns this model with the ears of another one.
@@ -169,8 +169,7 @@ class Model:
     if self.spaces.get('mouth') != other.spaces['mouth']:
       raise UserError('the two models have different mouth spaces; train audio_to_mouth from the run that is animated, '
                       'or from the one that it began with')
-    config = dataclasses.replace(self.config, audio=other.config.audio)
-    return Model(config, {**self._params, 'audio': other._audio}, step=self.step, batch_size=self.batch_size,
+    return Model(self.config, {**self._params, 'audio': other._audio}, step=self.step, batch_size=self.batch_size,
                  devices=list(self._split.mesh.devices.flat))
 
   def generate(self, source: Source, motion: Mapping[str, ArrayLike]) -> np.ndarray:
@@ -312,10 +311,10 @@ def _motion(config: ModelConfig, params, images):
   return _encode(config, params, images)[2]
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _weigh(width: float, variables, windows):
-  size = variables['params']['mapping']['bias'].shape[0]
-  return AudioToMouth(size, width).apply(variables, windows)
+@jax.jit
+def _weigh(variables, windows):
+  features, size = variables['params']['mapping']['kernel'].shape
+  return AudioToMouth(size, width=features / ENCODER[-1].channels).apply(variables, windows)
 
 
 @functools.partial(jax.jit, static_argnums=0)

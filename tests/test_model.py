@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import edtalk_jax
-from edtalk_jax.config import Config, ModelConfig, PerceptualConfig
+from edtalk_jax.config import Config, ModelConfig, PerceptualConfig, UserError
 from edtalk_jax.model import Model, load
+from edtalk_jax.networks.audio import AudioToMouth
 from edtalk_jax.networks.edtalk import EDTalk
 
 SIZE = 16
@@ -99,3 +100,68 @@ def test_wrong_motion_is_named(model, motion, message):
 def test_wrong_images_are_named(model, images):
   with pytest.raises(ValueError, match='images must be'):
     model.motion(images)
+
+
+def test_repainting_is_generating_with_each_image_as_its_own_portrait(model):
+  images, mouth = _images(3), model.motion(_images(3, seed=1))['mouth']
+  found = model.repaint(images, {'mouth': mouth})
+  for k, image in enumerate(images):
+    alone = model.generate(model.encode(image), {'mouth': mouth[k:k + 1]})[0]
+    np.testing.assert_allclose(found[k].astype(int), alone.astype(int), atol=1)  # float32 in another batch position
+  with pytest.raises(ValueError, match='one weight for each of 3 images, got 2'):
+    model.repaint(images, {'mouth': mouth[:2]})
+
+
+def test_devices_share_the_frames_and_change_nothing(params, model):
+  several = Model(CONFIG, params, batch_size=8, devices=jax.local_devices()[:4])
+  images = _images(10)
+  for bank, weights in several.motion(images).items():
+    np.testing.assert_allclose(weights, model.motion(images)[bank], rtol=1e-4, atol=1e-5)
+  motion = model.motion(images)
+  painted = several.generate(several.encode(images[0]), motion)
+  np.testing.assert_allclose(painted.astype(int), model.generate(model.encode(images[0]), motion).astype(int), atol=1)
+  with pytest.raises(ValueError, match='multiple of 4'):
+    Model(CONFIG, params, batch_size=6, devices=jax.local_devices()[:4])
+
+
+def test_a_batch_on_the_grid_is_bit_equal_alone(model):
+  source, motion = model.encode(_images(1)[0]), model.motion(_images(6, seed=1))
+  whole = model.generate(source, motion)
+  for first in (0, 2, 4):
+    part = {bank: weights[first:first + 2] for bank, weights in motion.items()}
+    np.testing.assert_array_equal(model.generate(source, part), whole[first:first + 2])
+
+
+def test_spaces_name_their_bank_and_those_before_it(params, model):
+  changed = jax.tree.map(lambda x: x, params)
+  changed['navigation']['banks']['pose'] = changed['navigation']['banks']['pose'] + 1
+  other = Model(CONFIG, changed, batch_size=2)
+  assert other.spaces['mouth'] == model.spaces['mouth'] and other.spaces['pose'] != model.spaces['pose']
+
+
+@pytest.fixture(scope='module')
+def hearing(params):
+  audio = jax.jit(AudioToMouth(4, 0.0625).init)(jax.random.key(1), jnp.zeros((1, 80, 16)))
+  return Model(CONFIG, {**params, 'audio': audio}, batch_size=2)
+
+
+def test_sound_is_heard_in_pieces_as_in_one(hearing):
+  wave = (0.1 * np.random.default_rng(0).standard_normal(16_000)).astype(np.float32)
+  whole = hearing.motion_from_audio(wave, 16_000)['mouth']
+  assert whole.shape == (25, 4) and np.ptp(whole, axis=0).min() > 0
+  listener = hearing.listener(16_000)
+  parts = [listener.feed(wave[first:first + 999]) for first in range(0, len(wave), 999)]
+  pieces = np.concatenate([part for part in (*parts, listener.finish()) if part is not None])
+  np.testing.assert_array_equal(pieces, whole)
+  assert hearing.motion_from_audio(wave[:500], 16_000)['mouth'].shape == (0, 4)
+
+
+def test_a_deaf_model_can_borrow_ears_that_fit_its_mouth(model, hearing, params):
+  with pytest.raises(UserError, match='does not hear; sound needs one of stage audio_to_mouth'):
+    model.motion_from_audio(np.zeros(16_000), 16_000)
+  wave = np.zeros(1_600)
+  borrowed = model.hearing_with(hearing).motion_from_audio(wave, 16_000)
+  np.testing.assert_array_equal(borrowed['mouth'], hearing.motion_from_audio(wave, 16_000)['mouth'])
+  other = Model(CONFIG, {**params, 'navigation': jax.tree.map(lambda x: x + 1, params['navigation'])}, batch_size=2)
+  with pytest.raises(UserError, match='different mouth spaces'):
+    other.hearing_with(hearing)
