@@ -1,5 +1,6 @@
 """A trained model in the hand: images to motion weights, motion weights to frames."""
 
+import copy
 import dataclasses
 import functools
 import hashlib
@@ -169,8 +170,9 @@ class Model:
     if self.spaces.get('mouth') != other.spaces['mouth']:
       raise UserError('the two models have different mouth spaces; train audio_to_mouth from the run that is animated, '
                       'or from the one that it began with')
-    return Model(self.config, {**self._params, 'audio': other._audio}, step=self.step, batch_size=self.batch_size,
-                 devices=list(self._split.mesh.devices.flat))
+    heard = copy.copy(self)
+    heard._audio = jax.device_put(other._audio, self._shared)
+    return heard
 
   def generate(self, source: Source, motion: Mapping[str, ArrayLike]) -> np.ndarray:
     """Paints the portrait in the given motion.
