@@ -8,14 +8,11 @@ from typing import Annotated, Literal
 
 import tyro
 
+from edtalk_jax.arguments import File, Folder, Which
+from edtalk_jax.cli_weights import download_weights, export_weights, import_weights
 from edtalk_jax.config import UserError
 from edtalk_jax.terminal import run_main
 
-Folder = Annotated[str, tyro.conf.arg(metavar='DIR')]
-File = Annotated[str, tyro.conf.arg(metavar='FILE')]
-PositionalFolder = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='DIR')]
-PositionalFile = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='FILE')]
-OptionalKind = Annotated[str | None, tyro.conf.arg(metavar='NETWORK', help_behavior_hint='(optional)')]
 OptionalFile = Annotated[str | None, tyro.conf.arg(metavar='FILE', help_behavior_hint='(optional)')]
 OptionalFolder = Annotated[str | None, tyro.conf.arg(metavar='DIR', help_behavior_hint='(optional)')]
 Videos = Annotated[tuple[str, ...], tyro.conf.Positional,
@@ -31,7 +28,6 @@ Overrides = Annotated[tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]],
 Machine = Annotated[str, tyro.conf.arg(metavar='CHIP:SHAPE')]
 Batches = Annotated[tuple[int, ...], tyro.conf.arg(metavar='N [...]', help_behavior_hint="(default: the config's)")]
 MeshText = Annotated[str | None, tyro.conf.arg(metavar='AXIS=N,...', help_behavior_hint="(default: the config's)")]
-Which = Literal['latest', 'best']
 
 
 def make_synthetic(
@@ -376,59 +372,11 @@ def compile_report(
   run.write(config, [*itertools.chain(*settings)], mesh, batch_size, machine, table, out=out, hlo=hlo)
 
 
-def import_weights(file: PositionalFile, out: Folder, kind: OptionalKind = None) -> None:
-  """Turns an official PyTorch weights file into the folder of a run, for animate, eval and train --from.
-
-  Example: edtalk import-weights EDTalk.pt --out runs/official
-
-  Reads EDTalk's, the lip-pose model's and LIA's generators and VGG19, without PyTorch and without running anything
-  that is in the file. docs/weights.md lists the files.
-
-  Args:
-    file: .pt, .pth, .safetensors or .npz.
-    out: Folder of the run to make.
-    kind: The official network, if the names of its tensors shall not tell it.
-  """
-  from edtalk_jax.exchange import importing
-
-  done = importing.import_weights(file, out, kind)
-  for network, count in done.networks.items():
-    unplaced = done.left_out[network]
-    more = f', {len(unplaced)} left out that no output depends on' if unplaced else ''
-    print(f'{network}: {count} tensors placed{more}')
-  if done.others:
-    print(f'not read: {", ".join(done.others)}')
-  if done.config is None:
-    print(f'wrote {done.path}')
-    print(f'next: edtalk train ... --set perceptual.weights={done.path}')
-  else:
-    print(f'wrote {done.path}: stage {done.config.run.stage}, {done.config.model.image_size} pixels')
-    print(f'next: edtalk animate --model {done.path} --source portrait.png --driver talk.mp4 --out x.mp4')
-
-
-def export_weights(model: PositionalFolder, out: File, which: Which = 'latest', raw: bool = False) -> None:
-  """Writes a run's model as a weights file that the official PyTorch code loads.
-
-  Example: edtalk export-weights runs/mouth_pose --out EDTalk_lip_pose.pt
-
-  Args:
-    model: Folder of the run.
-    out: EDTalk.pt, with the discriminator as the official trainers save it, or EDTalk.safetensors without.
-    which: The newest checkpoint, or the one of the lowest validation loss.
-    raw: Take the parameters themselves, not the average that a run with optimizer.ema keeps.
-  """
-  from edtalk_jax.exchange import exporting
-
-  done = exporting.export_weights(model, out, which, raw=raw)
-  networks = ', '.join(f'{network} ({count} tensors)' for network, count in done.networks.items())
-  print(f'wrote {done.path}: {networks} at step {done.step}')
-
-
 # In the order in which they are used.
 COMMANDS = {
   'make-synthetic': make_synthetic, 'prepare': prepare, 'compile-report': compile_report, 'train': train,
-  'eval': evaluate, 'extract-presets': extract_presets, 'animate': animate, 'import-weights': import_weights,
-  'export-weights': export_weights,
+  'eval': evaluate, 'extract-presets': extract_presets, 'animate': animate, 'download-weights': download_weights,
+  'import-weights': import_weights, 'export-weights': export_weights,
 }  # fmt: skip
 
 

@@ -53,13 +53,18 @@ def import_weights(file: str | pathlib.Path, out: str | pathlib.Path, kind: str 
       holds a run.
   """
   path, folder = pathlib.Path(file), pathlib.Path(out)
-  if (folder / record.FILE).exists() or (folder / FOLDER).exists():
-    raise UserError(f'{out} holds a run already; choose another --out')
+  check_free(out)
   try:
     found = recognise.networks(files.contents(path), kind)
     return _import(path, folder, found)
   except ValueError as error:
     raise UserError(f'{path}: {error}') from None
+
+
+def check_free(out: str | pathlib.Path) -> None:
+  """Raises UserError if the folder holds a run."""
+  if any((pathlib.Path(out) / name).exists() for name in (record.FILE, FOLDER, VGG19_FILE)):
+    raise UserError(f'{out} holds a run or weights already; choose another --out')
 
 
 def _import(path: pathlib.Path, folder: pathlib.Path, found: recognise.Found) -> Imported:

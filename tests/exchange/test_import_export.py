@@ -23,7 +23,7 @@ LIA = dataclasses.replace(LIP_POSE, banks=(('motion', 20),), style_dim=24, head_
 MODELS = {'edtalk': (CONFIG, 'expression'), 'lip_pose': (LIP_POSE, 'mouth_pose'), 'lia': (LIA, 'reconstruction')}
 
 
-def _official(config: ModelConfig, network: str, seed: int = 0) -> dict[str, np.ndarray]:
+def official(config: ModelConfig, network: str, seed: int = 0) -> dict[str, np.ndarray]:
   """A state dict of official names that did not come from our export: its banks have Householder's signs at random."""
   arrays, rng = to_official(_edtalk(config, seed), config, network), np.random.default_rng(seed)
   for name in arrays:
@@ -40,7 +40,7 @@ def _discriminator(config: ModelConfig) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize('network', MODELS)
 def test_a_file_comes_back_bit_by_bit(tmp_path, network):
   config, stage = MODELS[network]
-  arrays = {'gen': _official(config, network), 'dis': _discriminator(config)}
+  arrays = {'gen': official(config, network), 'dis': _discriminator(config)}
   torch_writer.write(tmp_path / 'in.pt', arrays)
   done = importing.import_weights(tmp_path / 'in.pt', tmp_path / 'run')
   assert done.config.run.stage == stage and done.config.model == config
@@ -60,7 +60,7 @@ def test_a_file_comes_back_bit_by_bit(tmp_path, network):
 
 
 def test_a_safetensors_export_imports_as_the_same_model(tmp_path):
-  torch_writer.write(tmp_path / 'in.pt', {'gen': _official(LIP_POSE, 'lip_pose')})
+  torch_writer.write(tmp_path / 'in.pt', {'gen': official(LIP_POSE, 'lip_pose')})
   importing.import_weights(tmp_path / 'in.pt', tmp_path / 'run')
   exporting.export_weights(str(tmp_path / 'run'), tmp_path / 'out.safetensors')
   assert safetensors_file.read(tmp_path / 'out.safetensors')[1] == {'network': 'lip_pose'}
@@ -73,7 +73,7 @@ def test_a_safetensors_export_imports_as_the_same_model(tmp_path):
 def imported(tmp_path_factory):
   """An import by the command line: its state dict is not in a group, and DataParallel's, as some released ones are."""
   folder = tmp_path_factory.mktemp('imported')
-  arrays = _official(CONFIG, 'edtalk')
+  arrays = official(CONFIG, 'edtalk')
   np.savez(folder / 'in.npz', **{f'module.{name}': array for name, array in arrays.items()})
   cli.dispatch(['import-weights', str(folder / 'in.npz'), '--out', str(folder / 'run')])
   return folder / 'run', arrays
@@ -106,7 +106,7 @@ def test_the_run_says_where_it_is_from(imported):
 
 def test_the_folder_of_a_run_is_not_overwritten(imported, tmp_path):
   folder, _ = imported
-  with pytest.raises(UserError, match='holds a run already; choose another --out'):
+  with pytest.raises(UserError, match='holds a run or weights already; choose another --out'):
     importing.import_weights(tmp_path / 'absent.pt', folder)
 
 
@@ -140,7 +140,7 @@ def _without(arrays, name):
   (lambda a: {'state_dict': {'face_decoder_blocks.0.0.weight': np.zeros(3, np.float32)}}, "it is Wav2Lip's generator"),
 ], ids=['missing', 'unknown', 'shape', 'nan', 'twice', 'alone', 'sizes', 'other', 'wav2lip'])  # fmt: skip
 def test_a_wrong_file_says_what_differs(tmp_path, change, message):
-  torch_writer.write(tmp_path / 'x.pt', change(_official(CONFIG, 'edtalk')))
+  torch_writer.write(tmp_path / 'x.pt', change(official(CONFIG, 'edtalk')))
   with pytest.raises(UserError, match=message) as error:
     importing.import_weights(tmp_path / 'x.pt', tmp_path / 'run')
   assert str(error.value).startswith(f'{tmp_path}/x.pt: ') and '\n' not in str(error.value)
@@ -148,7 +148,7 @@ def test_a_wrong_file_says_what_differs(tmp_path, change, message):
 
 
 def test_another_kind_than_the_file_is_an_error(tmp_path):
-  torch_writer.write(tmp_path / 'x.pt', {'gen': _official(LIP_POSE, 'lip_pose')})
+  torch_writer.write(tmp_path / 'x.pt', {'gen': official(LIP_POSE, 'lip_pose')})
   with pytest.raises(UserError, match=r'this is no edtalk state dict: .*exp_fc'):
     importing.import_weights(tmp_path / 'x.pt', tmp_path / 'run', kind='edtalk')
 

@@ -1,0 +1,89 @@
+"""The commands by which models come from elsewhere and go there; see `cli`."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from edtalk_jax.arguments import File, Folder, Which
+
+if TYPE_CHECKING:
+  from edtalk_jax.exchange.importing import Imported
+
+RunFolder = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='DIR')]
+WeightsFile = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='FILE')]
+OptionalKind = Annotated[str | None, tyro.conf.arg(metavar='NETWORK', help_behavior_hint='(optional)')]
+OptionalDigest = Annotated[str | None, tyro.conf.arg(metavar='HEX', help_behavior_hint='(optional)')]
+
+
+def import_weights(file: WeightsFile, out: Folder, kind: OptionalKind = None) -> None:
+  """Turns an official PyTorch weights file into the folder of a run, for animate, eval and train --from.
+
+  Example: edtalk import-weights EDTalk.pt --out runs/official
+
+  Reads EDTalk's, the lip-pose model's and LIA's generators and VGG19, without PyTorch and without running anything
+  that is in the file. docs/weights.md lists the files.
+
+  Args:
+    file: .pt, .pth, .safetensors or .npz.
+    out: Folder of the run to make.
+    kind: The official network, if the names of its tensors shall not tell it.
+  """
+  from edtalk_jax.exchange import importing
+
+  _say_imported(importing.import_weights(file, out, kind))
+
+
+def download_weights(
+  out: Folder,
+  network: Literal['edtalk', 'lip_pose'] = 'edtalk',
+  repository: str = 'tanhshuai0219/EDTalk',
+  revision: str = 'main',
+  sha256: OptionalDigest = None,
+) -> None:
+  """Downloads the released weights from the Hugging Face hub and imports them; needs the extra [hub].
+
+  Example: edtalk download-weights --out runs/official
+
+  Args:
+    out: Folder of the run to make.
+    network: EDTalk.pt, or EDTalk_lip_pose.pt without expressions.
+    repository: On the hub.
+    revision: Branch, tag or commit of the repository.
+    sha256: What the file's digest shall be; it is compared with the hub's in any case.
+  """
+  from edtalk_jax.exchange import hub
+
+  _say_imported(hub.download(network, out, repository=repository, revision=revision, sha256=sha256))
+
+
+def _say_imported(done: 'Imported') -> None:
+  for network, count in done.networks.items():
+    unplaced = done.left_out[network]
+    more = f', {len(unplaced)} left out that no output depends on' if unplaced else ''
+    print(f'{network}: {count} tensors placed{more}')
+  if done.others:
+    print(f'not read: {", ".join(done.others)}')
+  if done.config is None:
+    print(f'wrote {done.path}')
+    print(f'next: edtalk train ... --set perceptual.weights={done.path}')
+  else:
+    print(f'wrote {done.path}: stage {done.config.run.stage}, {done.config.model.image_size} pixels')
+    print(f'next: edtalk animate --model {done.path} --source portrait.png --driver talk.mp4 --out x.mp4')
+
+
+def export_weights(model: RunFolder, out: File, which: Which = 'latest', raw: bool = False) -> None:
+  """Writes a run's model as a weights file that the official PyTorch code loads.
+
+  Example: edtalk export-weights runs/mouth_pose --out EDTalk_lip_pose.pt
+
+  Args:
+    model: Folder of the run.
+    out: EDTalk.pt, with the discriminator as the official trainers save it, or EDTalk.safetensors without.
+    which: The newest checkpoint, or the one of the lowest validation loss.
+    raw: Take the parameters themselves, not the average that a run with optimizer.ema keeps.
+  """
+  from edtalk_jax.exchange import exporting
+
+  done = exporting.export_weights(model, out, which, raw=raw)
+  networks = ', '.join(f'{network} ({count} tensors)' for network, count in done.networks.items())
+  print(f'wrote {done.path}: {networks} at step {done.step}')
