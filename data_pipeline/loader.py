@@ -38,7 +38,7 @@ class Batches:
 
   def __init__(self, records_dir: str | os.PathLike, *, split: str, sampler: str, image_size: int, batch_size: int,
                seed: int, start_step: int = 0, process_index: int = 0, process_count: int = 1, mouth_canvas: int = 0,
-               cache_bytes: int = _CACHE_BYTES, skip_corrupt: bool = False):
+               cache_bytes: int = _CACHE_BYTES, skip_corrupt: bool = False, motion: str = ''):
     if batch_size < 1 or batch_size % process_count:
       raise ValueError(f'batch_size must be a positive multiple of process_count = {process_count}, got {batch_size}')
     if not 0 <= process_index < process_count:
@@ -49,7 +49,7 @@ class Batches:
       raise ValueError(f'image_size must be positive, got {image_size}')
     self._records_dir, self._split = os.fspath(records_dir), split
     self._sampler = sampling.get(sampler)
-    self._options = sampling.Options(image_size, mouth_canvas, skip_corrupt)
+    self._options = sampling.Options(image_size, mouth_canvas, skip_corrupt, motion)
     self._batch_size, self._seed, self._start_step = batch_size, seed, start_step
     self._process_index, self._process_count = process_index, process_count
     self._cache_bytes = cache_bytes
@@ -80,7 +80,7 @@ class Batches:
     """Opens the records; called early to find a user's mistakes before any worker starts."""
     if self._population is None:
       clips, note = Clips(self._records_dir, self._split), None if self.notes is None else self.notes.add
-      self._population = sampling.Population(clips, self._sampler, self._cache_bytes, note)
+      self._population = sampling.Population(clips, self._sampler, self._cache_bytes, note, self._options.motion)
     return self._population
 
   def __getstate__(self):
@@ -193,7 +193,7 @@ def _lost(message: str, doing: list[str]) -> WorkerLost:
 
 def make_loader(records_dir: str | os.PathLike, *, split: str, sampler: str, image_size: int, batch_size: int,
                 seed: int, start_step: int = 0, process_index: int = 0, process_count: int = 1, workers: int = 2,
-                mouth_canvas: int = 0, skip_corrupt: bool = False) -> Loader:
+                mouth_canvas: int = 0, skip_corrupt: bool = False, motion: str = '') -> Loader:
   """Returns the endless batches of one process.
 
   Args:
@@ -209,6 +209,7 @@ def make_loader(records_dir: str | os.PathLike, *, split: str, sampler: str, ima
       `if __name__ == '__main__'`.
     mouth_canvas: see `transforms.swap_mouth`.
     skip_corrupt: whether other draws take the place of those that meet corrupt records; else they are errors.
+    motion: folder of motion weights (`motion.folder_of`), for samplers that hold them.
 
   Raises:
     DataError: here for missing records or an empty split, and from `next` for a corrupt record, naming it.
@@ -219,5 +220,5 @@ def make_loader(records_dir: str | os.PathLike, *, split: str, sampler: str, ima
     raise ValueError(f'workers must be at least 0, got {workers}')
   batches = Batches(records_dir, split=split, sampler=sampler, image_size=image_size, batch_size=batch_size, seed=seed,
                     start_step=start_step, process_index=process_index, process_count=process_count,
-                    mouth_canvas=mouth_canvas, skip_corrupt=skip_corrupt)
+                    mouth_canvas=mouth_canvas, skip_corrupt=skip_corrupt, motion=motion)
   return Loader(batches, workers)

@@ -14,6 +14,7 @@ import numpy as np
 
 from data_pipeline import transforms
 from data_pipeline.errors import CorruptRecord, DataError
+from data_pipeline.motion import Motion
 from data_pipeline.records import Clip, ClipInfo, Clips
 
 _MASK = (1 << 64) - 1
@@ -29,11 +30,13 @@ class Options:
     size: side of the images in pixels.
     mouth_canvas: see `transforms.swap_mouth`.
     skip_corrupt: whether another draw takes the place of one that meets a corrupt record.
+    motion: folder of motion weights (`motion.folder_of`), '' for none.
   """
 
   size: int
   mouth_canvas: int = 0
   skip_corrupt: bool = False
+  motion: str = ''
 
 
 class Draw(NamedTuple):
@@ -60,12 +63,14 @@ class Sampler:
       corrupt records whose place it takes, '' where there are none.
     usable: whether a clip can begin an example.
     example: makes the fields from (population, draw, options).
+    motion: banks whose weights examples hold, from `Population.motion`.
   """
 
   name: str
   fields: tuple[str, ...]
   usable: Callable[[ClipInfo], bool]
   example: Callable[['Population', Draw, Options], dict[str, np.ndarray]]
+  motion: tuple[str, ...] = ()
 
 
 class Population:
@@ -74,14 +79,16 @@ class Population:
   The first clips that fit `cache_bytes` stay in memory. An epoch visits each clip once, so that least-recently-used
   would throw out each clip just before it comes again; keeping a fixed part hits as often as its share of the data.
 
-  `note` is told each clip before it is read.
+  `note` is told each clip before it is read. `motion` is the folder of motion weights, for samplers that hold them.
 
   Raises:
-    DataError: if the split has none.
+    DataError: if the split has none, or the sampler needs motion weights that are not there.
   """
 
-  def __init__(self, clips: Clips, sampler: Sampler, cache_bytes: int = 0, note: Callable[[str], None] | None = None):
+  def __init__(self, clips: Clips, sampler: Sampler, cache_bytes: int = 0, note: Callable[[str], None] | None = None,
+               motion: str = ''):
     self.clips, self._note = clips, note
+    self._motion = _open_motion(motion, clips.split, sampler)
     self._cache: dict[int, Clip] = {}
     self._cache_left = cache_bytes
     self.infos: Sequence[ClipInfo] = clips.infos
@@ -102,6 +109,12 @@ class Population:
       self._cache_left -= clip.nbytes
     return clip
 
+  @property
+  def motion(self) -> Motion:
+    """The motion weights of the split's clips, for samplers that name banks."""
+    assert self._motion is not None, 'the sampler names no banks'
+    return self._motion
+
   @functools.cached_property
   def neutral(self) -> dict[str, list[int]]:
     """Neutral clips of each identity that has other emotions too."""
@@ -120,6 +133,18 @@ class Population:
     """Usable clips of identities that are (True) and are not (False) in `neutral`."""
     return {kind: [k for k in self.usable if (self.infos[k].identity in self.neutral) == kind]
             for kind in (True, False)}
+
+
+def _open_motion(folder: str, split: str, sampler: Sampler) -> Motion | None:
+  if not sampler.motion:
+    return None
+  if not folder:
+    raise DataError(f'the sampler {sampler.name!r} needs motion weights: data.motion names the run that reads them')
+  motion = Motion(folder, split)
+  if missing := [bank for bank in sampler.motion if bank not in motion.sizes]:
+    raise DataError(f'{folder}: no weights of {", ".join(missing)}, only of {", ".join(motion.sizes)}; data.motion '
+                    'must name a run of a later stage')
+  return motion
 
 
 def make_example(population: Population, sampler: Sampler, seed: int, position: int,

@@ -331,6 +331,37 @@ def extract_presets(
         '--out x.mp4')
 
 
+def extract_motion(
+  model: Folder,
+  data: Folder,
+  split: str = 'all',
+  which: Which = 'latest',
+  batch: int = 32,
+  workers: int = 2,
+) -> None:
+  """Reads the motion weights of every frame of a data set, which later stages learn from.
+
+  Example: edtalk extract-motion --model runs/mouth_pose --data records
+
+  Writes DATA/motion/FINGERPRINT/SPLIT. Training with data.motion does the same where they are missing.
+
+  Args:
+    model: Folder of a run, as train.py wrote it.
+    data: Folder of records, as `edtalk prepare` wrote it.
+    split: Split of the records, or all.
+    which: The newest checkpoint, or the one of the lowest validation loss.
+    batch: Frames per device call.
+    workers: Threads that decode pictures.
+  """
+  from data_pipeline import records
+  from edtalk_jax.training import extraction, hand_off
+
+  source = hand_off.open_run(model, which, parts=('model',))
+  splits = records.splits(data) if split == 'all' else (split,)
+  folder = extraction.ensure(source, data, splits, batch=batch, workers=workers)
+  print(f'{folder} has the motion weights of {", ".join(splits)}, by {model} at step {source.step}')
+
+
 def compile_report(
   config: File,
   topology: Machine,
@@ -375,6 +406,7 @@ def compile_report(
 # In the order in which they are used.
 COMMANDS = {
   'make-synthetic': make_synthetic, 'prepare': prepare, 'compile-report': compile_report, 'train': train,
+  'extract-motion': extract_motion,
   'eval': evaluate, 'extract-presets': extract_presets, 'animate': animate, 'download-weights': download_weights,
   'import-weights': import_weights, 'export-weights': export_weights,
 }  # fmt: skip

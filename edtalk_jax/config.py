@@ -176,6 +176,7 @@ class DataConfig:
   workers: int = 2  # worker processes per host; 0 decodes in the training process
   mouth_canvas: int = 0  # pixels at 256; 0: whole frame; 224: the official code's quirk (docs/stages.md)
   synthetic_batch: bool = False  # one batch of noise again and again, no records: how fast is a run without its input?
+  motion: str = ''  # run whose model reads the motion weights that examples hold (docs/stages.md#motion-weights)
   on_corrupt: Literal['stop', 'skip'] = 'stop'  # at a corrupt record; skip: others take its place (docs/reliability.md)
 
   def __post_init__(self):

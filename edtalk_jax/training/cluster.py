@@ -31,6 +31,7 @@ SIGN_EVERY = 1.0  # seconds
 GRACE = 3.0  # seconds in which a process may end in its own words, after another has ended
 ENDED, SIGNS, DONE = 'edtalk/ended', 'edtalk/signs/', 'done'
 START_TIMEOUT = 600.0  # seconds that the first process waits for the last
+WORK_TIMEOUT = 86_400.0  # seconds that the others wait for work that the first does alone
 AGAIN = 'run the same command again to go on'
 
 
@@ -92,6 +93,12 @@ def meet(mesh: Mesh) -> None:
     return [jax.lax.psum(x, axes) for axes in (*mesh.axis_names, mesh.axis_names)]
 
   jax.block_until_ready(jax.jit(jax.shard_map(sums, mesh=mesh, in_specs=P(), out_specs=P()))(np.float32(0)))
+
+
+def wait_for_first(what: str) -> None:
+  """Returns on all processes when process 0 has come here; it may take its time with work that it does alone."""
+  if jax.process_count() > 1:
+    distributed.global_state.client.wait_at_barrier(f'edtalk/{what}', int(1000 * WORK_TIMEOUT))
 
 
 class Watch:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from edtalk_jax import stages
 from edtalk_jax.config import Config, UserError
-from edtalk_jax.training import checkpoint, record, trees
+from edtalk_jax.training import checkpoint, integrity, record, trees
 from edtalk_jax.training.shelf import FOLDER, Say, Shelf, Which
 
 
@@ -25,6 +25,7 @@ class Opened:
     path: the checkpoint.
     config: the run's, as the checkpoint has it.
     arrays: what it holds, see `checkpoint.describe`.
+    fingerprint: of all its bytes; hexadecimal, 64 digits.
   """
 
   workdir: str
@@ -32,6 +33,7 @@ class Opened:
   path: pathlib.Path
   config: Config
   arrays: dict[str, str]
+  fingerprint: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +85,8 @@ def open_run(
     raise UserError(f'{workdir}: the run has no {"whole " if shelf.steps() else ""}checkpoint')
   about = shelf.about(step)
   config = record.config_of(about['run'], str(shelf.path(step)))
-  return Opened(workdir=workdir, step=step, path=shelf.path(step), config=config, arrays=about['arrays'])
+  return Opened(workdir=workdir, step=step, path=shelf.path(step), config=config, arrays=about['arrays'],
+                fingerprint=integrity.fingerprint(shelf.path(step)))  # fmt: skip
 
 
 def read_run(workdir: str, which: Which = 'latest', *, raw: bool = False) -> Restored:
@@ -97,7 +100,11 @@ def read_run(workdir: str, which: Which = 'latest', *, raw: bool = False) -> Res
   Raises:
     UserError: if the folder is no run or holds no whole checkpoint.
   """
-  opened = open_run(workdir, which, parts=('model', checkpoint.EMA))
+  return read_opened(open_run(workdir, which, parts=('model', checkpoint.EMA)), raw=raw)
+
+
+def read_opened(opened: Opened, *, raw: bool = False) -> Restored:
+  """`read_run` of a checkpoint that has been found."""
   averaged = not raw and any(path.startswith(f'{checkpoint.EMA}/') for path in opened.arrays)
   params = read_part(opened, checkpoint.EMA if averaged else 'model')
   config = dataclasses.replace(opened.config, model=stages.model_config(opened.config))

@@ -44,6 +44,11 @@ def about(folder: pathlib.Path) -> dict[str, Any]:
   return _read(folder)['about']
 
 
+def fingerprint(folder: pathlib.Path) -> str:
+  """Returns the digest of the manifest, and so of every byte that it names. Raises Damaged like `about`."""
+  return _content_digest(_read(folder))
+
+
 def verify(folder: pathlib.Path, parts: Iterable[str] | None = None) -> dict[str, Any]:
   """Reads every file once and compares it with the manifest.
 

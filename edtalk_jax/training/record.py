@@ -20,7 +20,8 @@ from edtalk_jax.config import Config, UserError
 FILE = 'config.json'
 # Changing these between two starts of a run changes neither the mathematics of a step nor the examples, but for those
 # that meet a corrupt record: a run that stopped there may go on without it.
-FREE = ('run.steps', 'log.', 'checkpoint.', 'data.workers', 'data.on_corrupt', 'mesh.', 'guard.',
+# `data.motion` names a folder; what counts is the fingerprint of the weights, which is compared.
+FREE = ('run.steps', 'log.', 'checkpoint.', 'data.workers', 'data.on_corrupt', 'data.motion', 'mesh.', 'guard.',
         'optimizer.accumulate')
 
 
@@ -81,6 +82,7 @@ def check_same(workdir: pathlib.Path, old: Mapping[str, Any], content: Mapping[s
   for name, get in (
     ('data set', lambda record: record['data']['fingerprint']),
     ('perceptual features', lambda record: record['perceptual_features']),
+    ('motion weights', lambda record: record.get('motion')),
   ):
     if get(old) != get(content):
       differing.append(f'{name}: {get(old)} there, {get(content)} here')

@@ -12,15 +12,16 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from data_pipeline import loader, records
+from data_pipeline import loader, records, sampling
 from edtalk_jax import stages
 from edtalk_jax.config import Config, UserError
 from edtalk_jax.stages.stage import Stage
-from edtalk_jax.training import checkpoint, cluster, feed, lock, record, sharding, trees
+from edtalk_jax.training import checkpoint, cluster, extraction, feed, lock, record, sharding, trees
 from edtalk_jax.training import hand_off as hand_off_lib
 from edtalk_jax.training import programs as programs_lib
 from edtalk_jax.training.checkpoint import Checkpoints
 from edtalk_jax.training.feed import HostBatch
+from edtalk_jax.training.hand_off import Opened
 from edtalk_jax.training.loop import Loop
 from edtalk_jax.training.observe import NOTHING, Observe
 from edtalk_jax.training.programs import Programs
@@ -60,7 +61,8 @@ def train(
   sharding.check_batch(config.data.batch_size, mesh, jax.process_count())
   stage = stages.build(config)
   programs = programs_lib.build(config, stage, mesh)
-  content = record.describe(config, _origin(config, stage, data, start_from))
+  motion = _motion_source(config, stage, say)
+  content = record.describe(config, _origin(config, stage, data, start_from, motion))
   cluster.meet(mesh)  # nothing is written before every process has found its arguments right
   with jax.set_mesh(mesh), lock.held(folder):
     latest = checkpoint.resume_step(folder, say)
@@ -70,14 +72,15 @@ def train(
       say(f'{workdir}: the run is finished ({latest} steps); raise run.steps (--steps) to train longer')
       return
     frozen = programs.place_frozen(stage.init_frozen())
+    weights = _motion_weights(config, data, motion, say)
     if latest is not None:
       say(f'resuming at step {latest}')
       state = checkpoint.restore(folder, latest, programs.shapes)
     else:
-      state = _first_state(config, stage, programs, mesh, data, start_from, say)
-    held_out = _held_out(config, stage, data, say)
+      state = _first_state(config, stage, programs, mesh, data, weights, start_from, say)
+    held_out = _held_out(config, stage, data, weights, say)
     batches = _batches(
-      config, stage, data, split='train', workers=config.data.workers, start_step=int(state.step)
+      config, stage, data, weights, split='train', workers=config.data.workers, start_step=int(state.step)
     )
     _write_record(folder, content)  # from here on the folder holds a run
     say(f'stage {stage.name}, {_count(state)}, mesh {dict(mesh.shape)}{_perceptual(config, stage)}')
@@ -96,8 +99,29 @@ def _silence(line: str) -> None:
   """Where the progress lines of processes other than 0 go."""
 
 
-def _origin(config: Config, stage: Stage, data: str, start_from: str | None) -> dict[str, Any]:
-  """What config.json says besides the configuration: stage, origin, perceptual features, data set."""
+def _motion_source(config: Config, stage: Stage, say: Say) -> Opened | None:
+  """The checkpoint that reads the motion weights which the stage's examples hold; None for stages without."""
+  if config.data.synthetic_batch or not sampling.get(stage.sampler).motion:
+    return None
+  if not config.data.motion:
+    raise UserError(f'stage {stage.name} learns from motion weights; give --set data.motion=RUN, the run that reads '
+                    'them, of stage mouth_pose or a later one')  # fmt: skip
+  return hand_off_lib.open_run(config.data.motion, parts=('model',), say=say)
+
+
+def _motion_weights(config: Config, data: str | None, source: Opened | None, say: Say) -> str:
+  """The folder of motion weights, which are read now if need be; '' for stages without."""
+  if source is None:
+    return ''
+  splits = ['train', *(['val'] if _validates(config, data) else [])]
+  skip = config.data.on_corrupt == 'skip'
+  return str(extraction.ensure(source, data, splits, workers=config.data.workers, skip_corrupt=skip, say=say))
+
+
+def _origin(
+  config: Config, stage: Stage, data: str | None, start_from: str | None, motion: Opened | None
+) -> dict[str, Any]:
+  """What config.json says besides the configuration: stage, origin, perceptual features, motion weights, data set."""
   features = 'seeded random VGG19' if stage.perceptual else None
   if stage.perceptual and config.perceptual.weights:
     try:
@@ -115,6 +139,7 @@ def _origin(config: Config, stage: Stage, data: str, start_from: str | None) -> 
     'stage': stage.name,
     'start_from': start_from,
     'perceptual_features': features,
+    'motion': None if motion is None else {'fingerprint': motion.fingerprint},
     'data': origin,
     'began': time.time(),  # of the first start, in seconds since 1970
   }
@@ -156,6 +181,7 @@ def _first_state(
   programs: Programs,
   mesh: Mesh,
   data: str | None,
+  motion: str,
   start_from: str | None,
   say: Say,
 ) -> TrainState:
@@ -173,7 +199,7 @@ def _first_state(
     _check_frozen(stage, set(report.new) - by_data, f'--from {start_from} lacks them')
     say(report.summary())
     state, by_data = state.replace(**params), by_data - set(report.restored)
-  state = state.replace(model=_started(config, stage, programs, mesh, data, state.model, by_data))
+  state = state.replace(model=_started(config, stage, programs, mesh, data, motion, state.model, by_data))
   return state.replace(ema=jax.tree.map(jnp.copy, state.model)) if state.ema else state
 
 
@@ -187,12 +213,19 @@ def _set_by_data(config: Config, stage: Stage, programs: Programs) -> set[str]:
 
 
 def _started(
-  config: Config, stage: Stage, programs: Programs, mesh: Mesh, data: str | None, model: Any, paths: set[str]
+  config: Config,
+  stage: Stage,
+  programs: Programs,
+  mesh: Mesh,
+  data: str | None,
+  motion: str,
+  model: Any,
+  paths: set[str],
 ) -> Any:
   """The generator side's parameters with those of `paths` as `Stage.start` sets them by the run's first batch."""
   if not paths:
     return model
-  with contextlib.closing(_batches(config, stage, data, split='train', workers=0, start_step=0)) as batches:
+  with contextlib.closing(_batches(config, stage, data, motion, split='train', workers=0, start_step=0)) as batches:
     first = feed.to_device(next(batches), sharding.batch_sharding(mesh))
   old, new = trees.flatten(model), trees.flatten(programs.start(model, first))
   return trees.unflatten({path: (new if f'model/{path}' in paths else old)[path] for path in old})
@@ -206,11 +239,15 @@ def _check_frozen(stage: Stage, drawn: Iterable[str], why: str) -> None:
                     f'give --from a run of {stage.starts_from or stage.name}')
 
 
-def _held_out(config: Config, stage: Stage, data: str | None, say: Say) -> list[HostBatch]:
+def _validates(config: Config, data: str | None) -> bool:
+  return bool(config.log.validate_batches and not config.data.synthetic_batch and 'val' in records.splits(data))
+
+
+def _held_out(config: Config, stage: Stage, data: str | None, motion: str, say: Say) -> list[HostBatch]:
   """The first batches of the validation split, if there is one: the same at every checkpoint, kept on the host."""
-  if not config.log.validate_batches or config.data.synthetic_batch or 'val' not in records.splits(data):
+  if not _validates(config, data):
     return []
-  with contextlib.closing(_batches(config, stage, data, split='val', workers=0, start_step=0)) as batches:
+  with contextlib.closing(_batches(config, stage, data, motion, split='val', workers=0, start_step=0)) as batches:
     found = [next(batches) for _ in range(config.log.validate_batches)]
   for text in sorted({str(text) for batch in found for text in batch.get('corrupt', ()) if text}):
     say(f'validation: {text}; other clips take its place (data.on_corrupt=skip)')
@@ -218,7 +255,7 @@ def _held_out(config: Config, stage: Stage, data: str | None, say: Say) -> list[
 
 
 def _batches(
-  config: Config, stage: Stage, data: str | None, *, split: str, workers: int, start_step: int
+  config: Config, stage: Stage, data: str | None, motion: str, *, split: str, workers: int, start_step: int
 ) -> Iterator[HostBatch]:
   if config.data.synthetic_batch:
     return feed.noise(config, stage, start_step)
@@ -235,4 +272,5 @@ def _batches(
     workers=workers,
     mouth_canvas=config.data.mouth_canvas,
     skip_corrupt=config.data.on_corrupt == 'skip',
+    motion=motion,
   )
