@@ -99,9 +99,9 @@ def test_what_another_run_has_handed_over_stays(train, tmp_path):
   assert set(report.restored) == {'model/layer/scale', 'model/layer/bias'}
   noise = dataclasses.replace(CONFIG, data=dataclasses.replace(CONFIG.data, synthetic_batch=True))
   mesh = sharding.make_mesh(CONFIG.mesh, jax.devices()[:1])
-  begun = run._started(noise, stage(), built, mesh, None, params['model'], set())
+  begun = run._started(noise, stage(), built, mesh, None, '', params['model'], set())
   assert begun['layer']['bias'] is params['model']['layer']['bias']
-  moved = run._started(noise, stage(), built, mesh, None, params['model'], {'model/layer/bias'})
+  moved = run._started(noise, stage(), built, mesh, None, '', params['model'], {'model/layer/bias'})
   assert moved['layer']['scale'] is params['model']['layer']['scale']
   assert not np.array_equal(moved['layer']['bias'], params['model']['layer']['bias'])
 
