@@ -25,6 +25,7 @@ From = Annotated[str | None, tyro.conf.arg(name='from', metavar='DIR', help_beha
 # Each --set takes one or more values, and may be given again.
 Overrides = Annotated[tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]],
                      tyro.conf.arg(name='set', metavar='NAME=VALUE [...]', help_behavior_hint='(optional)')]
+Stages = Annotated[tuple[str, ...], tyro.conf.arg(metavar='STAGE [...]', help_behavior_hint='(default: all)')]
 Machine = Annotated[str, tyro.conf.arg(metavar='CHIP:SHAPE')]
 Batches = Annotated[tuple[int, ...], tyro.conf.arg(metavar='N [...]', help_behavior_hint="(default: the config's)")]
 MeshText = Annotated[str | None, tyro.conf.arg(metavar='AXIS=N,...', help_behavior_hint="(default: the config's)")]
@@ -166,6 +167,47 @@ def train(
   watch = observe.Observe(profile=None if profile is None else observe.window(profile), hlo=dump_hlo)
   with cluster.joined(detect=distributed):
     run.train(chosen, workdir, data, start_from=start_from, observe=watch)
+
+
+def train_all(
+  config: File,
+  data: Folder,
+  out: Folder,
+  only: Stages = (),
+  until: str = '',
+  settings: Overrides = (),
+  measure: bool = True,
+  split: str = 'test',
+  clips: int = 100,
+  held_out: OptionalFolder = None,
+  distributed: bool = False,
+) -> None:
+  """Trains every stage in order, each from those before it, and measures each; a combined report is written.
+
+  Example: edtalk train-all --config configs/tiny_chain.py --data records --out runs/tiny
+
+  Run the same command again to go on where it was stopped; finished stages are skipped. docs/chain.md says more.
+
+  Args:
+    config: Python file whose get_config() returns a Chain; configs/chain.py is the whole of it.
+    data: Folder of records, as `edtalk prepare` wrote it.
+    out: Folder of the runs, each in a folder with its stage's name, and of report.html and chain.json.
+    only: Stages to run; those that they need must have been run.
+    until: Last stage to run.
+    settings: Fields to replace in every config, e.g. data.workers=8, or in one: mouth_pose:run.steps=8000.
+    measure: Evaluate each stage when it is trained.
+    split: Split of the records that stages are measured on.
+    clips: Clips of each evaluation, people in turn; 0 takes all.
+    held_out: Other records to measure on.
+    distributed: Join the processes of this TPU pod or SLURM job, as in edtalk train.
+  """
+  from edtalk_jax.chain import plan, run
+  from edtalk_jax.training import cluster
+
+  chain = plan.load(config, [*itertools.chain(*settings)])
+  chosen = run.Measure(split=split, clips=clips, data=held_out) if measure else None
+  with cluster.joined(detect=distributed):
+    run.run(chain, data, out, only=only, until=until or None, measure=chosen)
 
 
 def evaluate(
@@ -406,7 +448,7 @@ def compile_report(
 # In the order in which they are used.
 COMMANDS = {
   'make-synthetic': make_synthetic, 'prepare': prepare, 'compile-report': compile_report, 'train': train,
-  'extract-motion': extract_motion,
+  'extract-motion': extract_motion, 'train-all': train_all,
   'eval': evaluate, 'extract-presets': extract_presets, 'animate': animate, 'download-weights': download_weights,
   'import-weights': import_weights, 'export-weights': export_weights,
 }  # fmt: skip

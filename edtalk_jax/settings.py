@@ -7,9 +7,11 @@ import pathlib
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from edtalk_jax.config import Config, UserError
+
+Kind = TypeVar('Kind')
 
 
 def override(config, name: str, text: str):
@@ -89,6 +91,11 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
   Raises:
     UserError: with one line that names the file or option, its value and what was expected.
   """
+  return apply_overrides(read_file(path, Config), overrides)
+
+
+def read_file(path: str, kind: type[Kind]) -> Kind:
+  """Returns what `get_config()` of a Python file returns. Raises UserError in one line if it is no `kind`."""
   file = pathlib.Path(path)
   if not file.is_file():
     raise UserError(f'--config {path}: no such file; configs/ holds the shipped ones')
@@ -101,9 +108,9 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
     config = module.get_config()
   except Exception as error:  # the file is the user's: whatever it raises is theirs to mend
     raise UserError(f'--config {path}: {type(error).__name__}: {error}') from None
-  if not isinstance(config, Config):
-    raise UserError(f'--config {path}: get_config() must return a Config, got {type(config).__name__}')
-  return apply_overrides(config, overrides)
+  if not isinstance(config, kind):
+    raise UserError(f'--config {path}: get_config() must return a {kind.__name__}, got {type(config).__name__}')
+  return config
 
 
 def apply_overrides(config: Config, overrides: Sequence[str]) -> Config:

@@ -6,6 +6,7 @@ looks whose signs stopped, and a process that ends on an error says why. The oth
 """
 
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -33,6 +34,7 @@ ENDED, SIGNS, DONE = 'edtalk/ended', 'edtalk/signs/', 'done'
 START_TIMEOUT = 600.0  # seconds that the first process waits for the last
 WORK_TIMEOUT = 86_400.0  # seconds that the others wait for work that the first does alone
 AGAIN = 'run the same command again to go on'
+_meetings = itertools.count()
 
 
 @contextlib.contextmanager
@@ -87,7 +89,8 @@ def meet(mesh: Mesh) -> None:
   """
   if jax.process_count() == 1:
     return
-  distributed.global_state.client.wait_at_barrier('edtalk/meet', int(1000 * START_TIMEOUT))
+  # A process may train several times, always as often as the others; a barrier's name is used once.
+  distributed.global_state.client.wait_at_barrier(f'edtalk/meet/{next(_meetings)}', int(1000 * START_TIMEOUT))
 
   def sums(x):
     return [jax.lax.psum(x, axes) for axes in (*mesh.axis_names, mesh.axis_names)]

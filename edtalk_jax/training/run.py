@@ -77,7 +77,9 @@ def train(
       say(f'resuming at step {latest}')
       state = checkpoint.restore(folder, latest, programs.shapes)
     else:
-      state = _first_state(config, stage, programs, mesh, data, weights, start_from, say)
+      source = None if start_from is None else hand_off_lib.open_run(start_from, say=say)
+      content['start_fingerprint'] = None if source is None else source.fingerprint
+      state = _first_state(config, stage, programs, mesh, data, weights, source, say)
     held_out = _held_out(config, stage, data, weights, say)
     batches = _batches(
       config, stage, data, weights, split='train', workers=config.data.workers, start_step=int(state.step)
@@ -138,6 +140,7 @@ def _origin(
   return {
     'stage': stage.name,
     'start_from': start_from,
+    'start_fingerprint': None,  # of the checkpoint there, known once it is opened
     'perceptual_features': features,
     'motion': None if motion is None else {'fingerprint': motion.fingerprint},
     'data': origin,
@@ -171,6 +174,7 @@ def _check_resumed(folder: pathlib.Path, step: int, content: dict[str, Any], say
   old = Shelf(folder).about(step)['run']
   record.check_same(folder, old, content)
   content['start_from'], content['began'] = old['start_from'], old.get('began', content['began'])
+  content['start_fingerprint'] = old.get('start_fingerprint')
   if changed := record.other_versions(old, content):
     say(f'other versions than before ({changed}): from here on, numbers may differ in their last bits')
 
@@ -182,11 +186,10 @@ def _first_state(
   mesh: Mesh,
   data: str | None,
   motion: str,
-  start_from: str | None,
+  source: Opened | None,
   say: Say,
 ) -> TrainState:
   """Draws a fresh state, filled from another run if one is given, and made ready by the first batch if need be."""
-  source = None if start_from is None else hand_off_lib.open_run(start_from, say=say)
   state = programs.init(jax.random.key(config.run.seed))
   by_data = _set_by_data(config, stage, programs)
   if source is None:
@@ -196,7 +199,7 @@ def _first_state(
       say(f'starting from scratch; stage {stage.name} usually starts from a run of {stage.starts_from} (--from)')
   else:
     params, report = hand_off_lib.hand_off({'model': state.model, 'discriminator': state.discriminator}, source)
-    _check_frozen(stage, set(report.new) - by_data, f'--from {start_from} lacks them')
+    _check_frozen(stage, set(report.new) - by_data, f'--from {source.workdir} lacks them')
     say(report.summary())
     state, by_data = state.replace(**params), by_data - set(report.restored)
   state = state.replace(model=_started(config, stage, programs, mesh, data, motion, state.model, by_data))

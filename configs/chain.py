@@ -1,0 +1,11 @@
+"""The whole chain at full size: 256 pixels, the reference's numbers; each stage as in its own file."""
+
+from configs import expression, mouth_pose, reconstruction
+from edtalk_jax.chain import Chain
+
+STAGES = (reconstruction, mouth_pose, expression)
+
+
+def get_config() -> Chain:
+  """One model for all stages: what a stage does not have yet, it leaves out."""
+  return Chain(tuple(stage.get_config() for stage in STAGES))
