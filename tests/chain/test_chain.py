@@ -11,7 +11,7 @@ import pytest
 from edtalk_jax import settings
 from edtalk_jax.chain import Chain, figures, plan
 from edtalk_jax.chain import run as chain_run
-from edtalk_jax.config import LogConfig, RunConfig, UserError
+from edtalk_jax.config import Config, LogConfig, RunConfig, UserError
 from edtalk_jax.terminal import Preempted
 from edtalk_jax.training import run
 from tests.faults import toy
@@ -149,6 +149,8 @@ def test_shipped_chains_are_whole(name):
   chain = plan.load(str(CONFIGS / f'{name}.py'))
   assert [stage for stage in plan.NEEDS if stage in chain.stages] == [*chain.stages]
   assert all(set(plan.NEEDS[stage].stages) <= set(chain.stages) for stage in chain.stages)
+  for run_config in chain.runs:
+    assert settings.from_dict(Config, json.loads(json.dumps(dataclasses.asdict(run_config)))) == run_config
   assert len({(c.model.image_size, c.model.style_dim) for c in chain.runs}) == 1
 
 
