@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from edtalk_jax.arguments import File, Folder, Which
-from edtalk_jax.cli_weights import download_weights, export_weights, import_weights
+from edtalk_jax.cli_weights import download_weights, export_model, export_weights, import_weights
 from edtalk_jax.config import UserError
 from edtalk_jax.terminal import run_main
 
@@ -450,7 +450,7 @@ COMMANDS = {
   'make-synthetic': make_synthetic, 'prepare': prepare, 'compile-report': compile_report, 'train': train,
   'extract-motion': extract_motion, 'train-all': train_all,
   'eval': evaluate, 'extract-presets': extract_presets, 'animate': animate, 'download-weights': download_weights,
-  'import-weights': import_weights, 'export-weights': export_weights,
+  'import-weights': import_weights, 'export-weights': export_weights, 'export-model': export_model,
 }  # fmt: skip
 
 

@@ -1,10 +1,12 @@
 """The commands by which models come from elsewhere and go there; see `cli`."""
 
+import os
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from edtalk_jax.arguments import File, Folder, Which
+from edtalk_jax.config import UserError
 
 if TYPE_CHECKING:
   from edtalk_jax.exchange.importing import Imported
@@ -87,3 +89,34 @@ def export_weights(model: RunFolder, out: File, which: Which = 'latest', raw: bo
   done = exporting.export_weights(model, out, which, raw=raw)
   networks = ', '.join(f'{network} ({count} tensors)' for network, count in done.networks.items())
   print(f'wrote {done.path}: {networks} at step {done.step}')
+
+
+def export_model(
+  model: RunFolder,
+  out: File,
+  which: Which = 'latest',
+  raw: bool = False,
+  platforms: tuple[Literal['cpu', 'cuda', 'tpu'], ...] = ('cpu', 'cuda', 'tpu'),
+  batch: int = 8,
+) -> None:
+  """Writes a run's model as StableHLO programs with their parameters, to be served without this project's code.
+
+  Example: edtalk export-model runs/mouth_pose --out model.edtalk
+
+  edtalk_jax/exchange/portable.py runs the file; it needs JAX and NumPy only. docs/weights.md says what is in it.
+
+  Args:
+    model: Folder of the run.
+    out: The file to write.
+    which: The newest checkpoint, or the one of the lowest validation loss.
+    raw: Take the parameters themselves, not the average that a run with optimizer.ema keeps.
+    platforms: On which it shall run; this machine needs to be none of them.
+    batch: Frames per call, fixed in the file.
+  """
+  from edtalk_jax import model as model_lib
+  from edtalk_jax.exchange import stablehlo
+
+  if batch < 1:
+    raise UserError(f'--batch must be at least 1, got {batch}')
+  path = stablehlo.export_model(model_lib.load(model, which, raw=raw, batch_size=batch), out, platforms)
+  print(f'wrote {path}: {os.path.getsize(path) / 1e6:.1f} MB for {", ".join(platforms)}, {batch} frames per call')

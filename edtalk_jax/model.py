@@ -8,16 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from edtalk_jax.config import Config, ModelConfig, UserError
+from edtalk_jax import inference
+from edtalk_jax.config import Config, UserError
 from edtalk_jax.listening import Listener
-from edtalk_jax.networks.audio import ENCODER, AudioToMouth
-from edtalk_jax.networks.edtalk import EDTalk
-from edtalk_jax.networks.navigation import directions
-from edtalk_jax.stages.losses import to_unit_range
 
 Motion = dict[str, np.ndarray]  # bank name -> weights float32[frames, size]
 
@@ -66,7 +62,7 @@ class Model:
     self._split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec('data'))  # frames
     self._audio = jax.device_put(params['audio'], self._shared) if 'audio' in params else None
     self._params = jax.device_put({name: part for name, part in params.items() if name != 'audio'}, self._shared)
-    self._basis = _basis(config.model, self._params)
+    self._basis = inference.basis(config.model, self._params)
 
   @property
   def image_size(self) -> int:
@@ -103,7 +99,7 @@ class Model:
       ValueError: on another shape or type.
     """
     images = self._images(np.asarray(image)[None])
-    code, features, motion = _encode(self.config.model, self._params, images)
+    code, features, motion = inference.encode(self.config.model, self._params, images)
     return Source(code, features, jax.device_get(motion))
 
   def motion(self, images: ArrayLike) -> Motion:
@@ -117,7 +113,7 @@ class Model:
     """
     images = self._images(np.asarray(images))
     parts = [
-      jax.device_get(_motion(self.config.model, self._params, self._put(_padded(chunk, self.batch_size))))
+      jax.device_get(inference.motion(self.config.model, self._params, self._put(_padded(chunk, self.batch_size))))
       for chunk in _chunks(images, self.batch_size)
     ]
     empty = {name: np.zeros((0, size), np.float32) for name, size in self.config.model.banks}
@@ -158,7 +154,7 @@ class Model:
                       'audio_to_mouth')
 
   def _weigh_sound(self, windows: np.ndarray) -> np.ndarray:
-    return np.asarray(_weigh(self._audio, self._put(windows)))
+    return np.asarray(inference.hear(self._audio, self._put(windows)))
 
   def hearing_with(self, other: 'Model') -> 'Model':
     """Returns this model with the ears of another one.
@@ -213,7 +209,7 @@ class Model:
       raise ValueError(f'motion must hold one weight for each of {len(images)} images, got {count}')
     def paint(part):
       part = self._put(part)
-      return _repaint(self.config.model, self._params, self._basis, part['images'], part['weights'])
+      return inference.repaint(self.config.model, self._params, self._basis, part['images'], part['weights'])
 
     return self._in_batches(paint, {'images': images, 'weights': weights}, count)
 
@@ -245,7 +241,13 @@ class Model:
       uint8[frames, size, size, 3] on the device, which may still be at work.
     """
     motion = self._put(dict(motion))
-    return _generate(self.config.model, self._params, self._basis, source.code, source.features, motion)
+    return inference.generate(self.config.model, self._params, self._basis, source.code, source.features, motion)
+
+  @property
+  def parameters(self) -> dict[str, Any]:
+    """What the functions of `inference` take: 'model', 'basis', and 'audio' if the model hears."""
+    found = {'model': self._params, 'basis': self._basis}
+    return found | ({'audio': self._audio} if self.hears else {})
 
   def _put(self, rows: Any) -> Any:
     """Shares the rows of each array in a tree out to the devices."""
@@ -291,45 +293,3 @@ def _chunks(array: np.ndarray, size: int) -> list[np.ndarray]:
 def _padded(array: np.ndarray, size: int) -> np.ndarray:
   """Repeats the last row up to `size` rows, so that every call has the shape that was compiled."""
   return np.concatenate([array, np.repeat(array[-1:], size - len(array), axis=0)])
-
-
-def _signal(images: jax.Array) -> jax.Array:
-  return to_unit_range(images) if images.dtype == jnp.uint8 else images
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _basis(config: ModelConfig, params):
-  return EDTalk(config).apply({'params': params}, method='basis')
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _encode(config: ModelConfig, params, images):
-  code, features = EDTalk(config).apply({'params': params}, _signal(images), method='encode')
-  return code, features, EDTalk(config).apply({'params': params}, code, method='motion')
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _motion(config: ModelConfig, params, images):
-  return _encode(config, params, images)[2]
-
-
-@jax.jit
-def _weigh(variables, windows):
-  features, size = variables['params']['mapping']['kernel'].shape
-  return AudioToMouth(size, width=features / ENCODER[-1].channels).apply(variables, windows)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _repaint(config: ModelConfig, params, basis, images, weights):
-  code, features, own = _encode(config, params, images)
-  return _generate(config, params, basis, code, features, {**own, **weights})
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _generate(config: ModelConfig, params, basis, code, features, weights):
-  shifts = directions(weights, basis, config)
-  latent = code + sum(shifts.values())
-  features = tuple(jnp.broadcast_to(f, (len(latent), *f.shape[1:])) for f in features)
-  expression = shifts['expression'] if config.expression_module else None
-  images = EDTalk(config).apply({'params': params}, latent, features, expression, method='decode')
-  return jnp.clip(jnp.round((images + 1) * 127.5), 0, 255).astype(jnp.uint8)
