@@ -229,10 +229,12 @@ class CheckpointConfig:
 
   every: int = 1000
   keep: int = 3  # newest ones; the best by validation loss is kept besides
+  patience: int = 0  # checkpoints without a lower validation loss after which the run ends; 0: it goes on to the end
 
   def __post_init__(self):
     _check(self.every > 0, 'checkpoint.every', self.every, 'positive')
     _check(self.keep > 0, 'checkpoint.keep', self.keep, 'positive')
+    _check(self.patience >= 0, 'checkpoint.patience', self.patience, 'at least 0')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from edtalk_jax.chain.figures import Figure
 from edtalk_jax.chain.plan import Chain
 from edtalk_jax.evaluation import page
 from edtalk_jax.evaluation import report as files
+from edtalk_jax.training.patience import Patience
 from edtalk_jax.training.shelf import Shelf
 
 PAGE, FILE = 'report.html', 'chain.json'
@@ -23,7 +24,8 @@ class Row:
   Attributes:
     stage: its name, and that of its folder.
     step: of its newest checkpoint; None without any.
-    steps: that it shall have.
+    steps: that it shall have at most.
+    ended: whether it made them all, or ended before because its validation loss no longer fell.
     minutes: that the device has worked on it; NaN if unknown.
     figures: of its evaluation at that step; none if it was not measured.
   """
@@ -31,6 +33,7 @@ class Row:
   stage: str
   step: int | None
   steps: int
+  ended: bool
   minutes: float
   figures: tuple[Figure, ...]
 
@@ -39,7 +42,7 @@ class Row:
     """In words."""
     if self.step is None:
       return 'not begun'
-    return 'done' if self.step >= self.steps else 'under way'
+    return 'done' if self.ended else 'under way'
 
 
 def metrics_file(workdir: pathlib.Path, split: str) -> pathlib.Path:
@@ -54,7 +57,10 @@ def rows(chain: Chain, folder: pathlib.Path, split: str | None) -> list[Row]:
     workdir = folder / config.run.stage
     steps = Shelf(workdir).steps()
     step = steps[-1] if steps else None
-    found.append(Row(config.run.stage, step, config.run.steps, _minutes(workdir), _figures(workdir, split, step)))
+    ended = step is not None and (step >= config.run.steps or bool(Patience(config.checkpoint, workdir).spent(step)))
+    found.append(
+      Row(config.run.stage, step, config.run.steps, ended, _minutes(workdir), _figures(workdir, split, step))
+    )
   return found
 
 

@@ -20,6 +20,7 @@ from edtalk_jax.training.events import EventLog
 from edtalk_jax.training.feed import HostBatch, Prefetch, to_device
 from edtalk_jax.training.metrics import MetricLog
 from edtalk_jax.training.observe import Observe, Profile, write_hlo
+from edtalk_jax.training.patience import Patience
 from edtalk_jax.training.preemption import Preemption
 from edtalk_jax.training.programs import Programs
 from edtalk_jax.training.reader import Made, StepReader
@@ -62,7 +63,10 @@ class Loop:
     self._began, self._observe = began, observe
 
   def run(self, state: TrainState, batches: Iterator[HostBatch]) -> TrainState:
-    """Trains from `state.step` to `config.run.steps` on `batches`, whose first is that of the next step."""
+    """Trains from `state.step` to `config.run.steps` on `batches`, whose first is that of the next step.
+
+    It ends sooner if the validation loss has not fallen for `config.checkpoint.patience` checkpoints.
+    """
     config, first, last, process = self._config, int(state.step), self._config.run.steps, jax.process_index()
     guard, shows = config.guard, config.log.samples_every and self._stage.samples
     with (
@@ -79,12 +83,13 @@ class Loop:
       reader = StepReader(config, self._workdir, log, events, timing, self._say)
       if first == last:  # a run of no steps: what training begins with
         self._save(first, state, log)
+      patience = Patience(config.checkpoint, self._workdir)
       for number in range(first + 1, last + 1):
-        patience = FIRST_STEP_PATIENCE if number == first + 1 else 1.0
-        watchdog.begins(f'reading the batch of step {number}', patience)
+        slow = FIRST_STEP_PATIENCE if number == first + 1 else 1.0
+        watchdog.begins(f'reading the batch of step {number}', slow)
         with timing.during('data_wait'):
           host_batch, batch = next(ahead)
-        watchdog.begins(f'step {number}', patience)
+        watchdog.begins(f'step {number}', slow)
         started = time.monotonic()
         with profile.step(number):
           state, metrics = self._programs.train(state, self._frozen, batch)
@@ -107,7 +112,10 @@ class Loop:
             self._write_samples(number, state, self._held_out[0] if self._held_out else host_batch)
           if save:
             watchdog.begins(f'validation and checkpoint after step {number}', FIRST_STEP_PATIENCE)
-            self._save(number, state, log)
+            patience.sees(number, self._save(number, state, log))
+        if save and (why := patience.spent(number)):
+          self._say(f'step {number}: {why}; the run ends here')
+          break
         if preemption.reached(number) and number < last:
           reader.read_all()
           if not save:
@@ -132,14 +140,18 @@ class Loop:
       paths = write_hlo(self._observe.hlo, self._programs.train, state, self._frozen, batch)
       self._say(f'wrote {" and ".join(map(str, paths))}')
 
-  def _save(self, number: int, state: TrainState, log: MetricLog, validate: bool = True) -> None:
-    """Validates and starts saving. Raises RunStopped if the state is not finite: no run could go on from it."""
+  def _save(self, number: int, state: TrainState, log: MetricLog, validate: bool = True) -> float:
+    """Validates and starts saving; returns the validation loss, infinite if it is unknown.
+
+    Raises RunStopped if the state is not finite: no run could go on from it.
+    """
     if not self._programs.finite(state):
       raise RunStopped(f'step {number}: a parameter or moment is not finite; it is not saved, checkpoints of earlier '
                        'steps are kept')  # fmt: skip
     loss = self._validate(number, state, log) if validate else math.inf
     log.sync()
     self._checkpoints.save(state, loss)
+    return loss
 
   def _validate(self, number: int, state: TrainState, log: MetricLog) -> float:
     """Returns the mean loss over the held-out batches (infinite without any), and writes its terms."""

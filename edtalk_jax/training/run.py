@@ -24,6 +24,7 @@ from edtalk_jax.training.feed import HostBatch
 from edtalk_jax.training.hand_off import Opened
 from edtalk_jax.training.loop import Loop
 from edtalk_jax.training.observe import NOTHING, Observe
+from edtalk_jax.training.patience import Patience
 from edtalk_jax.training.programs import Programs
 from edtalk_jax.training.shelf import Shelf
 from edtalk_jax.training.state import TrainState
@@ -71,6 +72,9 @@ def train(
     if latest is not None and latest >= config.run.steps:
       say(f'{workdir}: the run is finished ({latest} steps); raise run.steps (--steps) to train longer')
       return
+    if latest is not None and (why := Patience(config.checkpoint, folder).spent(latest)):
+      say(f'{workdir}: the run is finished ({latest} steps): {why}')
+      return
     frozen = programs.place_frozen(stage.init_frozen())
     weights = _motion_weights(config, data, motion, say)
     if latest is not None:
@@ -92,8 +96,7 @@ def train(
         began=content['began'], observe=observe, say=say
       )  # fmt: skip
       with cluster.collectives():
-        loop.run(state, batches)
-  steps = config.run.steps
+        steps = int(loop.run(state, batches).step)
   say(f'finished {steps} steps of stage {stage.name}; next: python eval.py --workdir {workdir} --data {data}')
 
 

@@ -118,6 +118,10 @@ class Shelf:
     """Where the checkpoint of `step` is written."""
     return self.folder / f'{step}{PART}'
 
+  def best(self) -> int | None:
+    """The step of the lowest validation loss, whole or not; None if no checkpoint has one."""
+    return next(iter(self._candidates('best', say=lambda line: None)), None)
+
   def _candidates(self, which: Which, say: Say) -> list[int]:
     """Steps in the order of preference; says which are out of the question."""
     steps = self.steps()[::-1]
