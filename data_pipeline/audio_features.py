@@ -5,10 +5,9 @@ Official code, audio.py and hparams.py; the windows are `get_mel` of its demos.
 
 import functools
 
-import librosa
 import numpy as np
 
-from data_pipeline.media import AUDIO_RATE, FPS
+from data_pipeline.rates import AUDIO_RATE, FPS
 
 N_FFT, HOP, WINDOW = 800, 200, 800  # samples
 BANDS, LOWEST, HIGHEST = 80, 55.0, 7600.0  # mel bands; Hz
@@ -29,6 +28,8 @@ def mel_spectrogram(waveform: np.ndarray, padding: str = 'reflect') -> np.ndarra
       0.10 changed its default to 'constant' (silence), which the golden numbers were computed with. Only the two
       columns at either end differ.
   """
+  import librosa  # which takes a second; readers of records need the windows alone
+
   per_frame = AUDIO_RATE // FPS
   samples = np.asarray(waveform, np.float32)[:len(waveform) // per_frame * per_frame]
   if not len(samples):
@@ -45,6 +46,8 @@ def mel_spectrogram(waveform: np.ndarray, padding: str = 'reflect') -> np.ndarra
 @functools.cache
 def mel_basis() -> np.ndarray:
   """Returns the filter bank, float32[80, 401] (Slaney's scale and area normalisation)."""
+  import librosa
+
   return librosa.filters.mel(sr=AUDIO_RATE, n_fft=N_FFT, n_mels=BANDS, fmin=LOWEST, fmax=HIGHEST)
 
 

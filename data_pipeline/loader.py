@@ -38,7 +38,8 @@ class Batches:
 
   def __init__(self, records_dir: str | os.PathLike, *, split: str, sampler: str, image_size: int, batch_size: int,
                seed: int, start_step: int = 0, process_index: int = 0, process_count: int = 1, mouth_canvas: int = 0,
-               cache_bytes: int = _CACHE_BYTES, skip_corrupt: bool = False, motion: str = ''):
+               cache_bytes: int = _CACHE_BYTES, skip_corrupt: bool = False, motion: str = '',
+               **options):
     if batch_size < 1 or batch_size % process_count:
       raise ValueError(f'batch_size must be a positive multiple of process_count = {process_count}, got {batch_size}')
     if not 0 <= process_index < process_count:
@@ -49,7 +50,7 @@ class Batches:
       raise ValueError(f'image_size must be positive, got {image_size}')
     self._records_dir, self._split = os.fspath(records_dir), split
     self._sampler = sampling.get(sampler)
-    self._options = sampling.Options(image_size, mouth_canvas, skip_corrupt, motion)
+    self._options = sampling.Options(image_size, mouth_canvas, skip_corrupt, motion, self._records_dir, **options)
     self._batch_size, self._seed, self._start_step = batch_size, seed, start_step
     self._process_index, self._process_count = process_index, process_count
     self._cache_bytes = cache_bytes
@@ -193,7 +194,7 @@ def _lost(message: str, doing: list[str]) -> WorkerLost:
 
 def make_loader(records_dir: str | os.PathLike, *, split: str, sampler: str, image_size: int, batch_size: int,
                 seed: int, start_step: int = 0, process_index: int = 0, process_count: int = 1, workers: int = 2,
-                mouth_canvas: int = 0, skip_corrupt: bool = False, motion: str = '') -> Loader:
+                mouth_canvas: int = 0, skip_corrupt: bool = False, motion: str = '', **options) -> Loader:
   """Returns the endless batches of one process.
 
   Args:
@@ -210,6 +211,7 @@ def make_loader(records_dir: str | os.PathLike, *, split: str, sampler: str, ima
     mouth_canvas: see `transforms.swap_mouth`.
     skip_corrupt: whether other draws take the place of those that meet corrupt records; else they are errors.
     motion: folder of motion weights (`motion.folder_of`), for samplers that hold them.
+    **options: further fields of `sampling.Options`, for samplers that look at them.
 
   Raises:
     DataError: here for missing records or an empty split, and from `next` for a corrupt record, naming it.
@@ -220,5 +222,5 @@ def make_loader(records_dir: str | os.PathLike, *, split: str, sampler: str, ima
     raise ValueError(f'workers must be at least 0, got {workers}')
   batches = Batches(records_dir, split=split, sampler=sampler, image_size=image_size, batch_size=batch_size, seed=seed,
                     start_step=start_step, process_index=process_index, process_count=process_count,
-                    mouth_canvas=mouth_canvas, skip_corrupt=skip_corrupt, motion=motion)
+                    mouth_canvas=mouth_canvas, skip_corrupt=skip_corrupt, motion=motion, **options)
   return Loader(batches, workers)

@@ -17,9 +17,8 @@ import av
 import numpy as np
 
 from data_pipeline.errors import DataError, is_shortage
+from data_pipeline.rates import AUDIO_RATE, FPS
 
-FPS = 25  # frames per second of every record (the rate that EDTalk's audio windows assume)
-AUDIO_RATE = 16_000  # Hz
 # Audio that drifts from its timestamps by less than this is jitter of the container, not a gap.
 _GAP_SECONDS = 0.04
 _LONGEST_HOLD_SECONDS = 10.0  # a frame shown longer than this is a broken timestamp, not a still picture

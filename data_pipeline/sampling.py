@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipeline import transforms
+from data_pipeline import semantics, sequences, transforms
 from data_pipeline.errors import CorruptRecord, DataError
 from data_pipeline.motion import Motion
 from data_pipeline.records import Clip, ClipInfo, Clips
@@ -31,12 +31,21 @@ class Options:
     mouth_canvas: see `transforms.swap_mouth`.
     skip_corrupt: whether another draw takes the place of one that meets a corrupt record.
     motion: folder of motion weights (`motion.folder_of`), '' for none.
+    home: folder of the records, beside which tables may lie.
+    frames: length of sequences.
+    audio_features, text_features: see `semantics`.
+    drop: probabilities of learning without sound, without words.
   """
 
   size: int
   mouth_canvas: int = 0
   skip_corrupt: bool = False
   motion: str = ''
+  home: str = ''
+  frames: int = 0
+  audio_features: str = ''
+  text_features: str = ''
+  drop: tuple[float, float] = (0.0, 0.0)
 
 
 class Draw(NamedTuple):
@@ -287,6 +296,8 @@ SAMPLERS = {sampler.name: sampler for sampler in (
             ('source_a', 'source_b', 'target_a', 'target_b', 'target_a_mouth_b', 'target_b_mouth_a'),
             _with_landmarks, _mouth_pose),
     Sampler('expression', ('source', 'target'), _any_clip, _expression),
+    Sampler('pose_sequence', (), sequences.with_sound, sequences.pose_sequence, ('pose',)),
+    Sampler('semantic_expression', (), semantics.any_clip, semantics.semantic_expression, ('expression',)),
 )}
 
 

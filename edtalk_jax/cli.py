@@ -18,6 +18,7 @@ OptionalFolder = Annotated[str | None, tyro.conf.arg(metavar='DIR', help_behavio
 Videos = Annotated[tuple[str, ...], tyro.conf.Positional,
                    tyro.conf.arg(metavar='VIDEO_OR_DIR [...]', help_behavior_hint='(at least one)')]
 Sources = Annotated[tuple[str, ...], tyro.conf.arg(metavar='FILE [...]', help_behavior_hint='(at least one)')]
+Network = Annotated[str | None, tyro.conf.arg(metavar='MODEL', help_behavior_hint='(optional)')]
 Expression = Annotated[str | None, tyro.conf.arg(metavar='FILE_OR_PRESETS', help_behavior_hint='(optional)')]
 Steps = Annotated[int | None, tyro.conf.arg(metavar='N', help_behavior_hint="(default: the config's)")]
 Window = Annotated[str | None, tyro.conf.arg(metavar='FIRST:LAST', help_behavior_hint='(optional)')]
@@ -40,6 +41,7 @@ def make_synthetic(
   frames: int = 75,
   framing: float = 1.0,
   articulation: float = 1.0,
+  prosody: float = 0.0,
   mp4: bool = False,
   workers: int = 2,
 ) -> None:
@@ -58,6 +60,7 @@ def make_synthetic(
     frames: Of each clip, 25 a second.
     framing: How large heads are, 0.5 to 1.5; 1 shows hair and shoulders, 1.4 fills the picture with the face.
     articulation: How wide mouths open when they speak, 0 to 3; 1 as in ordinary speech.
+    prosody: How much of an emotion is heard in the voice, 0 to 1.
     mp4: Also write OUT/videos, which edtalk prepare reads: videos, their landmarks and clips.csv.
     workers: Processes; 0 works in this one.
   """
@@ -69,7 +72,8 @@ def make_synthetic(
 
   try:
     plan = Plan(
-      clips=clips, size=size, seed=seed, people=identities, frames=frames, framing=framing, articulation=articulation
+      clips=clips, size=size, seed=seed, people=identities, frames=frames, framing=framing, articulation=articulation,
+      prosody=prosody
     )
   except ValueError as error:
     raise UserError(f'--{error}') from None
@@ -404,6 +408,41 @@ def extract_motion(
   print(f'{folder} has the motion weights of {", ".join(splits)}, by {model} at step {source.step}')
 
 
+def extract_features(
+  data: Folder,
+  out: Folder,
+  audio: Network = None,
+  text: Network = None,
+  transcripts: OptionalFile = None,
+) -> None:
+  """Reads sound and words of a data set with networks of Hugging Face, for stage semantic_expression.
+
+  Example: edtalk extract-features --data records --text tae898/emoberta-base --out records/features
+
+  Needs the extra [semantic]. Writes OUT/audio.npz and OUT/text.npz; docs/stages/semantic_expression.md says more.
+
+  Args:
+    data: Folder of records, as `edtalk prepare` wrote it.
+    out: Folder of the files.
+    audio: Speech network, such as facebook/hubert-large-ls960-ft, or its folder.
+    text: Text network, such as tae898/emoberta-base, or its folder.
+    transcripts: Table with the columns id and text, instead of DATA/transcripts.csv.
+  """
+  from data_pipeline import extractors
+
+  if not audio and not text:
+    raise UserError('edtalk extract-features: give --audio, --text or both')
+  made = {}
+  if audio:
+    made['audio'] = extractors.extract_audio(data, audio, out)
+  if text:
+    made['text'] = extractors.extract_text(data, text, out, transcripts or '')
+  for path, count in made.values():
+    print(f'wrote {path}: {count} vectors')
+  print('next: edtalk train --config configs/semantic_expression.py --set '
+        + ' '.join(f'semantic.{name}={path}' for name, (path, _) in made.items()) + ' ...')
+
+
 def compile_report(
   config: File,
   topology: Machine,
@@ -448,7 +487,7 @@ def compile_report(
 # In the order in which they are used.
 COMMANDS = {
   'make-synthetic': make_synthetic, 'prepare': prepare, 'compile-report': compile_report, 'train': train,
-  'extract-motion': extract_motion, 'train-all': train_all,
+  'extract-motion': extract_motion, 'extract-features': extract_features, 'train-all': train_all,
   'eval': evaluate, 'extract-presets': extract_presets, 'animate': animate, 'download-weights': download_weights,
   'import-weights': import_weights, 'export-weights': export_weights, 'export-model': export_model,
 }  # fmt: skip

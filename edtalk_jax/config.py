@@ -95,6 +95,45 @@ class AudioConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class FlowConfig:
+  """The normalising flow of stage audio_to_pose (docs/stages/audio_to_pose.md)."""
+
+  frames: int = 100  # of a training sequence: 4 s
+  steps: int = 8
+  hidden: int = 128  # width of the couplings' networks
+  layers: int = 4  # gated convolutions of each, 1, 2, 4, ... frames apart
+  condition: int = 128  # width of what is known of the sound, and of the first pose
+  dual: float = 0.5  # weight of the distance of a sample from the data; it costs diversity
+  temporal: float = 0.5  # weight of the same of frame-to-frame differences
+  temperature: float = 0.3  # standard deviation of the noise of that sample
+
+  def __post_init__(self):
+    for name in ('frames', 'steps', 'hidden', 'layers', 'condition'):
+      least = 2 if name == 'frames' else 1
+      _check(getattr(self, name) >= least, f'flow.{name}', getattr(self, name), f'at least {least}')
+    for name in ('dual', 'temporal', 'temperature'):
+      _check(getattr(self, name) >= 0, f'flow.{name}', getattr(self, name), 'at least 0')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SemanticConfig:
+  """Stage semantic_expression (docs/stages/semantic_expression.md)."""
+
+  audio: str = ''  # features of each clip's sound, .npz; '': statistics of the mel spectrogram
+  text: str = ''  # features of each clip's words, .npz, or a CSV of transcripts; '': RECORDS/transcripts.csv, if any
+  width: int = 512  # of the hidden layers
+  drop_audio: float = 0.25  # probability that an example which has both is learned from its words alone
+  drop_text: float = 0.25  # and from its sound alone
+
+  def __post_init__(self):
+    _check(self.width >= 2, 'semantic.width', self.width, 'at least 2')
+    for name in ('drop_audio', 'drop_text'):
+      _check(0 <= getattr(self, name) <= 1, f'semantic.{name}', getattr(self, name), 'in [0, 1]')
+    both = self.drop_audio + self.drop_text
+    _check(both <= 1, 'semantic.drop_audio + semantic.drop_text', both, 'at most 1')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LossConfig:
   """Weight of each loss term. All reference weights are 1; `latent_batch` is how often a mean stands in for its sum."""
 
@@ -150,7 +189,9 @@ class OptimizerConfig:
   base_batch: int = 0  # examples that the numbers above belong to; needed by a rule
   # Half-life in examples of an average of the generator side's parameters, which inference then uses; 0: none.
   ema: float = 0.0
-  generator_every: int = 4  # n of the generator; without its regulariser, only the rescaling remains
+  clip: float = 0.0  # largest norm of a network's gradient, longer ones are shortened to it; 0: any, as published
+  # n of the generator; without its regulariser, only the rescaling remains. 0: no rescaling, plain Adam.
+  generator_every: int = 4
   discriminator_every: int = 16
   accumulate: int = 1  # parts in which the batch is worked off, for its memory; the result is that of the whole
 
@@ -164,7 +205,9 @@ class OptimizerConfig:
     _check(self.ema >= 0, 'optimizer.ema', self.ema, 'at least 0')
     _check(0 <= self.beta1 < 1, 'optimizer.beta1', self.beta1, 'in [0, 1)')
     _check(0 <= self.beta2 < 1, 'optimizer.beta2', self.beta2, 'in [0, 1)')
-    for name in ('generator_every', 'discriminator_every', 'accumulate'):
+    _check(self.generator_every >= 0, 'optimizer.generator_every', self.generator_every, 'at least 0')
+    _check(self.clip >= 0, 'optimizer.clip', self.clip, 'at least 0')
+    for name in ('discriminator_every', 'accumulate'):
       _check(getattr(self, name) > 0, f'optimizer.{name}', getattr(self, name), 'positive')
 
 
@@ -201,7 +244,9 @@ class MeshConfig:
 class RunConfig:
   """What is trained, how long, from which seed."""
 
-  stage: Literal['reconstruction', 'mouth_pose', 'expression'] = 'reconstruction'
+  stage: Literal[
+    'reconstruction', 'mouth_pose', 'expression', 'audio_to_pose', 'semantic_expression',
+  ] = 'reconstruction'  # fmt: skip
   train: Literal['everything', 'navigation'] = 'everything'  # of the generator side; the discriminator always trains
   seed: int = 0
   steps: int = 100_000  # 0 saves the state as it was drawn
@@ -264,6 +309,8 @@ class Config:
   perceptual: PerceptualConfig = PerceptualConfig()
   features: FeaturesConfig = FeaturesConfig()
   loss: LossConfig = LossConfig()
+  flow: FlowConfig = FlowConfig()
+  semantic: SemanticConfig = SemanticConfig()
   optimizer: OptimizerConfig = OptimizerConfig()
   data: DataConfig = DataConfig()
   mesh: MeshConfig = MeshConfig()
@@ -272,6 +319,8 @@ class Config:
   guard: GuardConfig = GuardConfig()
 
   def __post_init__(self):
+    _check(not self.loss.path_length or self.optimizer.generator_every > 0, 'optimizer.generator_every', 0,
+           'positive with loss.path_length')
     smallest = self.model.image_size * min(self.perceptual.scales, default=1.0)
     # Four poolings precede relu5_1; below 16 pixels nothing is left of the image.
     _check(smallest >= 16, 'perceptual.scales', self.perceptual.scales,

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_pipeline import media, records
+from data_pipeline import media, records, transcripts
 from data_pipeline.datasets import folder, schema
 from data_pipeline.errors import DataError
 from data_pipeline.synthetic import clip
@@ -62,10 +62,12 @@ def make(plan: clip.Plan, out: str | os.PathLike, *, mp4: bool = False, workers:
   splits = plan.splits()
   order = [number for numbers in splits.values() for number in numbers]
   with contextlib.closing(_in_order(functools.partial(_make_clip, plan, videos), order, workers)) as finished:
-    counted = _counted(finished, done)
+    texts: list[tuple[str, str]] = []
+    counted = _counted(_transcribed(finished, plan, order, texts), done)
     # The builder writes one split after the other, in this order, and asks for each once.
     sources = {split: functools.partial(itertools.islice, counted, len(numbers)) for split, numbers in splits.items()}
     records.write_index(folder.write(out, sources, Synthetic))
+  transcripts.write(out, texts)
   if videos:
     (videos / 'clips.csv').write_text(_table(plan, splits), encoding='utf-8')
   return {split: len(numbers) for split, numbers in splits.items()}
@@ -115,6 +117,14 @@ def _in_order(work: Callable[[int], schema.Record], numbers: Sequence[int], work
 def _counted(items: Iterator[schema.Record], done: Callable[[int], None]) -> Iterator[schema.Record]:
   for count, item in enumerate(items, start=1):
     done(count)
+    yield item
+
+
+def _transcribed(items: Iterator[schema.Record], plan: clip.Plan, numbers: Sequence[int],
+                 texts: list[tuple[str, str]]) -> Iterator[schema.Record]:
+  """Appends the id and the words of each clip to `texts`."""
+  for number, item in zip(numbers, items, strict=True):
+    texts.append((item.video_id, clip.transcript(plan, number)))
     yield item
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from data_pipeline import cropping, identities
 from data_pipeline.audio_features import mel_spectrogram
 from data_pipeline.datasets import schema
-from data_pipeline.synthetic import exact, factors, identity, motion, render, speech
+from data_pipeline.synthetic import exact, factors, identity, manner, motion, render, speech
 
 JPEG_QUALITY = 92  # as prepared clips
 _MEL_STEP = 1 / 1024  # absorbs the last bits of the Fourier transform, which differ between machines
@@ -29,6 +29,7 @@ class Plan:
     frames: of each clip.
     framing: how large heads are; 1 shows hair and shoulders, 1.4 fills the picture with the face.
     articulation: how wide mouths open when they speak; 1 as in ordinary speech. No jaw opens further than it can.
+    prosody: how much of an emotion is heard in the voice, from 0 to 1 (`manner`).
   """
 
   clips: int
@@ -38,12 +39,13 @@ class Plan:
   frames: int = 75
   framing: float = 1.0
   articulation: float = 1.0
+  prosody: float = 0.0
 
   def __post_init__(self):
     for name, least in (('clips', 1), ('size', 32), ('people', 1), ('frames', 5)):
       if getattr(self, name) < least:
         raise ValueError(f'{name} must be at least {least}, got {getattr(self, name)}')
-    for name, (least, most) in {'framing': (0.5, 1.5), 'articulation': (0.0, 3.0)}.items():
+    for name, (least, most) in {'framing': (0.5, 1.5), 'articulation': (0.0, 3.0), 'prosody': (0.0, 1.0)}.items():
       if not least <= getattr(self, name) <= most:
         raise ValueError(f'{name} must be between {least} and {most}, got {getattr(self, name)}')
     if self.people > self.clips:
@@ -97,24 +99,34 @@ def person_name(number: int) -> str:
 
 
 def take(plan: Plan, number: int) -> Take:
-  """Returns clip `number` of a plan, not yet drawn; it does not depend on `plan.clips` or `plan.size`.
-
-  A person's first clip is neutral; the others go through all emotions, beginning at a random one.
-  """
+  """Returns clip `number` of a plan, not yet drawn; it does not depend on `plan.clips` or `plan.size`."""
   if not 0 <= number < plan.clips:
     raise ValueError(f'number must be in [0, {plan.clips}), got {number}')
   who, turn = number % plan.people, number // plan.people
   person = identity.draw(plan.seed, who)
-  first = exact.Stream(plan.seed, 'emotions', who).integer(len(factors.EMOTIONS))
-  emotion = 'neutral' if turn == 0 else factors.EMOTIONS[(first + turn) % len(factors.EMOTIONS)]
+  emotion = _emotion(plan, number)
   stream = exact.Stream(plan.seed, 'clip', who, turn)
   strength = stream.uniform(_WEAKEST, _STRONGEST)
-  said = speech.speak(stream, plan.frames, *person.voice)
+  how = manner.voice(emotion, plan.prosody * strength) if plan.prosody else None
+  said = speech.speak(stream, plan.frames, *person.voice, how)
   track = motion.track(stream, said, emotion, strength)
   track[:, factors.COLUMN['zoom']] *= plan.framing
   opening = track[:, factors.COLUMN['opening']]
   opening[:] = np.minimum(plan.articulation * opening, 1)
   return Take(number, person, emotion, strength, said, track)
+
+
+def transcript(plan: Plan, number: int) -> str:
+  """Returns words for a clip, see `manner.transcript`; they do not change what is heard."""
+  who, turn = number % plan.people, number // plan.people
+  return manner.transcript(exact.Stream(plan.seed, 'transcript', who, turn), _emotion(plan, number))
+
+
+def _emotion(plan: Plan, number: int) -> str:
+  """A person's first clip is neutral; the others go through all emotions, beginning at a random one."""
+  who, turn = number % plan.people, number // plan.people
+  first = exact.Stream(plan.seed, 'emotions', who).integer(len(factors.EMOTIONS))
+  return 'neutral' if turn == 0 else factors.EMOTIONS[(first + turn) % len(factors.EMOTIONS)]
 
 
 def draw(shot: Take, size: int) -> list[render.Frame]:

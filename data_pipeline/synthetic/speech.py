@@ -11,6 +11,7 @@ import numpy as np
 
 from data_pipeline.media import AUDIO_RATE, FPS
 from data_pipeline.synthetic import exact
+from data_pipeline.synthetic.manner import Voice
 
 CONTROL_RATE = 200  # articulation values per second
 _HARMONICS = 40
@@ -55,7 +56,7 @@ class Speech:
   stress: np.ndarray
 
 
-def speak(stream: exact.Stream, frames: int, pitch: float, tract: float) -> Speech:
+def speak(stream: exact.Stream, frames: int, pitch: float, tract: float, manner: Voice | None = None) -> Speech:
   """Makes up an utterance.
 
   Args:
@@ -63,14 +64,26 @@ def speak(stream: exact.Stream, frames: int, pitch: float, tract: float) -> Spee
     frames: length in video frames.
     pitch: of the voice in Hz.
     tract: length of the vocal tract; formants are divided by it.
+    manner: how the voice differs from an even one. It changes nothing that is seen, and nothing of what is said.
   """
   track = _articulation(stream, frames / FPS)
   middles = (np.arange(frames) + 0.5) / FPS
   knots = np.arange(len(track)) / CONTROL_RATE
   sampled = {name: exact.interpolate(middles, knots, track[:, k]) for k, name in enumerate(_FIELDS)}
+  if manner is not None:
+    track, pitch, tract = _voiced(track, manner), pitch * manner.pitch, tract * manner.tract
   waveform = _synthesise(stream, track, frames * AUDIO_RATE // FPS, pitch, tract)
   mouth = np.stack([sampled['opening'], sampled['width'], sampled['rounding']], -1)
   return Speech(waveform, mouth, sampled['stress'])
+
+
+def _voiced(track: np.ndarray, manner: Voice) -> np.ndarray:
+  """The articulation with another melody and strength."""
+  track, column = track.copy(), {name: k for k, name in enumerate(_FIELDS)}
+  track[:, column['pitch']] = 1 + manner.range * (track[:, column['pitch']] - 1)
+  for name in ('voice', 'hiss'):
+    track[:, column[name]] *= manner.loudness
+  return track
 
 
 def _articulation(stream: exact.Stream, seconds: float) -> np.ndarray:

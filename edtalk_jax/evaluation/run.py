@@ -18,11 +18,25 @@ from data_pipeline import faces, records
 from data_pipeline.errors import DataError
 from edtalk_jax import __version__
 from edtalk_jax.config import UserError
-from edtalk_jax.evaluation import metrics, page, pictures, report, spaces, spaces_table, true_frames
+from edtalk_jax.evaluation import (
+  audio_to_pose,
+  metrics,
+  page,
+  pictures,
+  report,
+  semantic_expression,
+  spaces,
+  spaces_table,
+  true_frames,
+)
 from edtalk_jax.evaluation.evaluate import GENERATED, Settings, choose, evaluate
+from edtalk_jax.evaluation.stage_report import Request
 from edtalk_jax.evaluation.summary import ProtocolSummary, summarise, to_json
 from edtalk_jax.model import load
 from edtalk_jax.training import record
+
+# Stages whose runs generate no pictures have evaluations of their own.
+OWN = {'audio_to_pose': audio_to_pose.run, 'semantic_expression': semantic_expression.run}
 
 
 def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest', 'best'] = 'latest', raw: bool = False,
@@ -49,6 +63,8 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
   """
   settings = settings or Settings()
   folder = pathlib.Path(workdir)
+  if own := OWN.get(record.read(folder)['stage']):
+    return own(Request(workdir, data, split, which, out, settings.clips, settings.seed))
   metrics_file = (pathlib.Path(out) if out else folder / 'eval' / split) / 'metrics.json'
   report_file = (pathlib.Path(out) if out else folder) / 'report.html'
   console = rich.console.Console(highlight=False)

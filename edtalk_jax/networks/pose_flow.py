@@ -72,11 +72,15 @@ class PoseFlow(nn.Module):
 
   def __call__(self, x: Array, sound: Array, first: Array, valid: Array) -> tuple[Array, Array]:
     """Maps x[batch, frames, channels] to (z of that shape, log |det dz/dx| of each frame, [batch, frames])."""
-    return self.stacked.forward(x, self.known(sound, first, valid), valid)
+    return self.forward(x, self.known(sound, first, valid), valid)
 
-  def inverse(self, z: Array, sound: Array, first: Array, valid: Array) -> Array:
-    """Maps z back to x."""
-    return self.stacked.inverse(z, self.known(sound, first, valid), valid)
+  def forward(self, x: Array, known: Array, valid: Array) -> tuple[Array, Array]:
+    """The same, of what `known` gives."""
+    return self.stacked.forward(x, known, valid)
+
+  def inverse(self, z: Array, known: Array, valid: Array) -> Array:
+    """Maps z back to x, given what `known` gives."""
+    return self.stacked.inverse(z, known, valid)
 
   def start(self, weights: Array, sound: Array, valid: Array) -> dict[str, Array]:
     """The parameters that depend on data, by path: standardisation, and every actnorm, from the first batch."""

@@ -3,10 +3,16 @@
 from collections.abc import Callable
 
 from edtalk_jax.config import Config, ModelConfig
-from edtalk_jax.stages import expression, mouth_pose, reconstruction
+from edtalk_jax.stages import audio_to_pose, expression, mouth_pose, reconstruction, semantic_expression
 from edtalk_jax.stages.stage import Stage
 
-_STAGES = {'reconstruction': reconstruction, 'mouth_pose': mouth_pose, 'expression': expression}
+_STAGES = {
+  'reconstruction': reconstruction,
+  'mouth_pose': mouth_pose,
+  'expression': expression,
+  'audio_to_pose': audio_to_pose,
+  'semantic_expression': semantic_expression,
+}
 
 
 def build(config: Config) -> Stage:

@@ -35,6 +35,7 @@ class Stage:
       pictures move along a random direction of theirs as the latent code does (`losses.path_lengths`); None: none.
     perceptual: whether a term compares VGG19's features.
     arrays: shape and dtype of each field of one example that is no picture (mel windows, weights, boxes), by name.
+    sampling: fields of `data_pipeline.sampling.Options` that the stage sets.
     start: (parameters of the generator side, first batch of the run) -> {path: value} of those that depend on data,
       such as statistics. Called once where a fresh run begins; what another run has handed over stays as it is. It must
       average over the batch, so that the result is the same on every mesh.
@@ -55,4 +56,5 @@ class Stage:
   path_lengths: Callable[[Params, dict[str, jax.Array], jax.Array], jax.Array] | None = None
   perceptual: bool = False
   arrays: Mapping[str, jax.ShapeDtypeStruct] = dataclasses.field(default_factory=dict)
+  sampling: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   start: Callable[[Params, dict[str, jax.Array]], dict[str, jax.Array]] | None = None

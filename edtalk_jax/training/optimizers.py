@@ -36,18 +36,19 @@ def adam(
   discriminator (n = 16). See `scaled` for larger batches and `schedule` for what changes from step to step.
 
   Args:
-    config: learning rate, betas, epsilon, scale rule, warm-up and decay.
-    regularise_every: n.
+    config: learning rate, betas, epsilon, scale rule, warm-up, decay and the clipping of gradients.
+    regularise_every: n; 0 leaves the numbers as they are.
     growth: of the batch, see `batch_growth`.
     regularised: whether a regulariser makes an update of its own every n steps.
   """
-  ratio = regularise_every / (regularise_every + 1)
+  ratio = regularise_every / (regularise_every + 1) if regularise_every else 1.0
   rate, *betas, epsilon = scaled(
     config.scale_rule, growth, config.learning_rate * ratio, config.beta1**ratio, config.beta2**ratio, config.epsilon
   )
   if config.warmup_steps or config.decay_steps:
     rate = schedule(rate, config.warmup_steps, config.decay_steps, regularise_every if regularised else 0)
-  return optax.adam(rate, b1=betas[0], b2=betas[1], eps=epsilon)
+  plain = optax.adam(rate, b1=betas[0], b2=betas[1], eps=epsilon)
+  return optax.chain(optax.clip_by_global_norm(config.clip), plain) if config.clip else plain
 
 
 def scaled(

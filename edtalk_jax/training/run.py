@@ -279,4 +279,5 @@ def _batches(
     mouth_canvas=config.data.mouth_canvas,
     skip_corrupt=config.data.on_corrupt == 'skip',
     motion=motion,
+    **stage.sampling,
   )

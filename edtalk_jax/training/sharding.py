@@ -19,6 +19,7 @@ RULES: tuple[tuple[str, P], ...] = (
   (r'/heads/\w+/linear_\d+/(kernel|bias)$', P()),
   (r'/banks/\w+$', P()),  # QR needs a bank whole
   (r'/constant$', P()),
+  (r'/(flow|semantic)/', P()),  # a million numbers each
   (r'/(bias|scale)$', P()),
   (r'^frozen/(emotion|identity)(/|$)', P()),  # the user's networks, whatever is in them
   (r'^(step|skipped|skipped_in_row)$|/count$|^regularisers/', P()),

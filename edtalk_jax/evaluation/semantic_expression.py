@@ -1,0 +1,148 @@
+"""Evaluation of stage semantic_expression: is the emotion found in the voice, in the words, in both?
+
+docs/stages/semantic_expression.md defines the numbers.
+"""
+
+import functools
+import pathlib
+
+import jax
+import numpy as np
+
+from data_pipeline import records, semantics
+from data_pipeline.errors import DataError
+from data_pipeline.index import ClipInfo
+from data_pipeline.motion import Motion
+from edtalk_jax.config import UserError
+from edtalk_jax.evaluation import page, stage_report
+from edtalk_jax.evaluation.stage_report import Request, Row
+from edtalk_jax.evaluation.statistics import by_identity
+from edtalk_jax.networks.semantic import SemanticExpression
+from edtalk_jax.stages import semantic_expression
+from edtalk_jax.stages.expression import BANK
+from edtalk_jax.training import extraction, hand_off, record
+
+MODES = {'sound and words': (1, 1), 'sound alone': (1, 0), 'words alone': (0, 1)}
+TRUE = 'true weights'
+INTRODUCTION = (
+  'Expression weights of held-out clips are predicted from their sound and words. The label is that of the emotion '
+  'whose mean weights, over the people trained on, are nearest. Every emotion counts alike: guessing is right one time '
+  'in as many as there are emotions.'
+)
+
+
+def run(request: Request) -> dict:
+  """Evaluates a run of stage semantic_expression; see `evaluation.run.run`."""
+  restored = hand_off.read_run(request.workdir, request.which)
+  config, params = restored.config, restored.params['semantic']
+  source = hand_off.open_run(config.data.motion, parts=('model',))
+  motion = Motion(extraction.ensure(source, request.data, [request.split]), request.split)
+  clips = records.Clips(request.data, request.split)
+  numbers = stage_report.chosen(clips.infos, request.clips, request.seed, semantics.any_clip)
+  infos = [clips.infos[number] for number in numbers]
+  presets, notes = _presets(request, source)
+  labels = [name for name in presets if any(info.emotion == name for info in infos)]
+  if len(labels) < 2:
+    raise UserError(f'{request.data}: split {request.split} has clips of {len(labels)} of the emotions trained on; 2 '
+                    'or more are needed to tell them apart')  # fmt: skip
+  module = semantic_expression.network(config)
+  inputs, there = _features(config, module, clips, numbers, request.data)
+  predicted = {}
+  for mode, used in MODES.items():
+    known = there * np.array(used, np.float32)
+    if known.any(1).mean() < 0.5:
+      notes.append(f'{mode}: most clips have none, so it was not measured.')
+      continue
+    predicted[mode] = np.asarray(_predict(module, params, *inputs, known))
+  predicted[TRUE] = np.stack([motion.weights(info.clip_id)[BANK].mean(0) for info in infos])
+  return _report(request, clips, restored.step, infos, predicted, presets, labels, params, notes)
+
+
+def _presets(request: Request, source: hand_off.Opened) -> tuple[dict[str, np.ndarray], list[str]]:
+  """Emotion -> mean expression weights over the people trained on, and notes."""
+  home, split, notes = record.read(pathlib.Path(request.workdir))['data']['path'], 'train', []
+  try:
+    clips = records.Clips(home, split)
+  except (DataError, TypeError):
+    home, split = request.data, request.split
+    clips = records.Clips(home, split)
+    notes.append('The training records are gone: mean weights of the emotions are those of the people evaluated, which '
+                 'flatters every accuracy a little.')
+  motion = Motion(extraction.ensure(source, home, [split]), split)
+  return means_by_emotion(clips.infos, motion), notes
+
+
+def means_by_emotion(infos: list[ClipInfo], motion: Motion) -> dict[str, np.ndarray]:
+  """Emotion -> mean expression weights: frames into clips, clips into people, people into the emotion."""
+  found: dict[str, dict[str, list[np.ndarray]]] = {}
+  for info in infos:
+    if info.emotion and info.clip_id in motion:
+      people = found.setdefault(info.emotion, {})
+      people.setdefault(info.identity, []).append(motion.weights(info.clip_id)[BANK].mean(0))
+  mean_of = lambda people: np.mean([np.mean(own, 0) for own in people.values()], 0)
+  return {emotion: mean_of(people) for emotion, people in sorted(found.items())}
+
+
+def _features(config, module: SemanticExpression, clips, numbers, data: str) -> tuple[tuple, np.ndarray]:
+  """(sound, words) of every clip, float32[clips, sizes], and which of them are there, float32[clips, 2]."""
+  settings, vectors, there = config.semantic, ([], []), []
+  for number in numbers:
+    clip = clips[number]
+    found = (semantics.audio_features(clip, settings.audio), semantics.text_features(clip.clip_id, settings.text, data))
+    there.append([vector is not None for vector in found])
+    for vector, size, kept in zip(found, (module.audio, module.text), vectors, strict=True):
+      kept.append(np.zeros(size, np.float32) if vector is None else vector)
+  return tuple(np.stack(kept) for kept in vectors), np.array(there, np.float32)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _predict(module: SemanticExpression, params, audio, text, known) -> jax.Array:
+  return module.apply({'params': params}, module.apply({'params': params}, audio, text, known), method='restore')
+
+
+def nearest(weights: np.ndarray, presets: dict[str, np.ndarray], labels: list[str], deviation: np.ndarray) -> list[str]:
+  """The label whose preset is nearest to each of weights[clips, size], in units of `deviation`[size]."""
+  means = np.stack([presets[label] for label in labels])
+  distance = np.linalg.norm((weights[:, None] - means) / deviation, axis=-1)
+  return [labels[k] for k in distance.argmin(1)]
+
+
+def balanced(right: np.ndarray, wanted: list[str], labels: list[str]) -> np.ndarray:
+  """Values whose mean is the accuracy in which every label counts alike: right[clips] weighed; NaN of other labels."""
+  counts = {label: wanted.count(label) for label in labels}
+  known = sum(counts.values())
+  return np.array([value * known / (len(labels) * counts[label]) if label in counts else np.nan
+                   for value, label in zip(right.astype(float), wanted, strict=True)])
+
+
+def _report(request, clips, step, infos, predicted, presets, labels, params, notes) -> dict:
+  people, wanted = [info.identity for info in infos], [info.emotion for info in infos]
+  deviation, true = np.asarray(params['target_deviation']), predicted[TRUE]
+  rows, numbers = [], {'labels': labels, 'confusion': {}}
+  for mode, weights in predicted.items():
+    found = nearest(weights, presets, labels, deviation)
+    right = balanced(np.array([one == other for one, other in zip(found, wanted, strict=True)]), wanted, labels)
+    note = ('of the nearest mean when the weights are not predicted but seen: no prediction can do better'
+            if mode == TRUE else f'accuracy of the nearest of {len(labels)} emotions; 1 in {len(labels)} by chance')
+    rows.append(Row(f'label from {mode}', note, by_identity([right[k:k + 1] for k in range(len(right))], people)))
+    numbers['confusion'][mode] = [[sum(w == a and f == b for w, f in zip(wanted, found, strict=True)) for b in labels]
+                                  for a in labels]
+  distance = lambda weights: by_identity(list((np.abs(weights - true) / deviation).mean(1, keepdims=True)), people)
+  rows += [Row(f'distance from {mode}', 'mean absolute difference from the true weights, in standard deviations',
+               distance(weights)) for mode, weights in predicted.items() if mode != TRUE]
+  constant = np.broadcast_to(np.asarray(params['target_mean']), true.shape)
+  rows.append(Row('distance of the mean', 'the same of one answer for all clips', distance(constant)))
+  shown = next(iter(predicted))
+  return stage_report.finish(
+    request, clips, stage='semantic_expression', step=step, rows=rows, introduction=INTRODUCTION, notes=notes,
+    sections=[_confusion(shown, labels, numbers['confusion'][shown])], numbers=numbers,
+  )  # fmt: skip
+
+
+def _confusion(mode: str, labels: list[str], counts: list[list[int]]) -> str:
+  def cells(label, row):
+    total = max(1, sum(row))
+    return [page.text(label), *(page.heat(str(count), f'{count / total:.0%}', count / total) for count in row)]
+
+  table = page.table(['', *labels], [('', cells(label, row)) for label, row in zip(labels, counts, strict=True)])
+  return f'<h2>What is taken for what</h2><p>Rows: the label. Columns: found in {page.text(mode)}.</p>' + table

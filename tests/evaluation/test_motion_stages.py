@@ -1,0 +1,110 @@
+"""Stages that learn from motion weights, from records to the report."""
+
+import dataclasses
+import json
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from data_pipeline import motion, records
+from data_pipeline.datasets import synthetic
+from data_pipeline.synthetic.clip import Plan
+from edtalk_jax.config import CheckpointConfig, FlowConfig, LogConfig, OptimizerConfig, SemanticConfig
+from edtalk_jax.evaluation import audio_to_pose
+from edtalk_jax.evaluation import run as evaluation
+from edtalk_jax.evaluation.evaluate import Settings
+from edtalk_jax.training import extraction, hand_off, run, sharding
+from tests import tiny
+
+READER = types.SimpleNamespace(fingerprint='ab' * 32, workdir='reader', step=1)  # the run that read the weights
+CONFIGS = {
+  'audio_to_pose': {'flow': FlowConfig(frames=6, steps=2, hidden=8, layers=1, condition=4)},
+  'semantic_expression': {'semantic': SemanticConfig(width=16)},
+}
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+  """Rendered heads, whose true factors stand for their motion weights."""
+  folder = tmp_path_factory.mktemp('records')
+  synthetic.make(Plan(clips=16, size=32, people=8, frames=8), folder, workers=0)
+  for split in records.splits(folder):
+    clips = list(records.Clips(folder, split))
+    factors = np.concatenate([clip.record.truth.factors for clip in clips])
+    weights = {'pose': factors[:, :3], 'expression': factors[:, 9:19]}
+    motion.write(motion.folder_of(folder, READER.fingerprint), split, [(c.clip_id, len(c)) for c in clips], weights, {})
+  return folder
+
+
+@pytest.fixture
+def trained(data, monkeypatch, tmp_path, request):
+  """A run of the stage of a few steps."""
+  stage = request.param
+  open_run = hand_off.open_run
+  monkeypatch.setattr(hand_off, 'open_run', lambda workdir, *a, **k: READER if workdir == 'reader' else open_run(
+    workdir, *a, **k))
+  monkeypatch.setattr(extraction, 'ensure', lambda source, folder, splits, **_: motion.folder_of(
+    folder, source.fingerprint))
+  make_mesh = sharding.make_mesh
+  monkeypatch.setattr(run.sharding, 'make_mesh', lambda config: make_mesh(config, jax.devices()[:1]))
+  config = dataclasses.replace(
+    tiny.config(stage), optimizer=OptimizerConfig(learning_rate=0.003, beta1=0.9, generator_every=0),
+    log=LogConfig(every=10, validate_batches=1), checkpoint=CheckpointConfig(every=20), **CONFIGS[stage],
+  )  # fmt: skip
+  config = dataclasses.replace(
+    config, data=dataclasses.replace(config.data, motion='reader'), run=dataclasses.replace(config.run, steps=20))
+  run.train(config, str(tmp_path), str(data), say=lambda line: None)
+  return tmp_path
+
+
+def evaluate(workdir, data):
+  evaluation.run(str(workdir), str(data), split='train', settings=Settings(clips=0))
+  assert '<h2>Measured</h2>' in (workdir / 'report.html').read_text()
+  return json.loads((workdir / 'eval' / 'train' / 'metrics.json').read_text())
+
+
+@pytest.mark.parametrize('trained', ['audio_to_pose'], indirect=True)
+def test_a_pose_flow_is_trained_and_measured(trained, data):
+  found = evaluate(trained, data)
+  table = {name: row['mean'] for name, row in found['table'].items()}
+  assert all(np.isfinite(value) for value in table.values())
+  assert table['likelihood (nats)'] < 0.5 + table['likelihood, no model']
+  assert found['largest_inverse_error'] < 1e-4
+  assert table['speed of usual samples'] < table['speed of samples']  # colder is calmer
+  assert 0 < table['diversity'] < 3
+
+
+@pytest.mark.parametrize('trained', ['semantic_expression'], indirect=True)
+def test_expression_from_semantics_is_trained_and_measured(trained, data):
+  found = evaluate(trained, data)
+  table = {name: row['mean'] for name, row in found['table'].items()}
+  modes = ('sound and words', 'sound alone', 'words alone', 'true weights')
+  assert set(found['confusion']) == set(modes)
+  # Weights that are the true factors tell emotions apart but for a trace of another one.
+  assert table['label from true weights'] > 0.7
+  assert all(0 <= table[f'label from {mode}'] <= 1.001 for mode in modes)
+  clips = len(records.Clips(data, 'train'))
+  assert all(np.sum(counts) == clips for counts in found['confusion'].values())
+
+
+def test_speed_by_hand():
+  x = np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 4.0]])
+  np.testing.assert_array_equal(audio_to_pose.speeds(x), [5, 0])
+
+
+def test_the_beat_is_found_where_it_is_and_not_where_it_is_not():
+  rng = np.random.default_rng(0)
+  loudness = rng.normal(size=(6, 200))
+  other = rng.normal(size=(6, 200, 2))
+  clips = [(np.stack([x[:, 0], 0.5 * s + x[:, 1]], -1), s) for x, s in zip(other, loudness, strict=True)]
+  direction = audio_to_pose.following(clips)
+  assert abs(direction[1]) > 5 * abs(direction[0])
+  # 0.5 / sqrt(1.25) by construction; a correlation of 200 frames has a standard deviation of 0.07.
+  own = np.mean([audio_to_pose.beat(x, sound, direction) for x, sound in clips])
+  assert own == pytest.approx(0.447, abs=0.1)
+  wrong = np.mean([audio_to_pose.beat(clips[k][0], clips[k - 1][1], direction) for k in range(6)])
+  assert abs(wrong) < 0.1
+  still = np.zeros((200, 2))
+  assert audio_to_pose.beat(still, loudness[0], direction) == 0

@@ -1,0 +1,119 @@
+"""The pose flow: exact inverse and density, what depends on what, and samples of any length."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from edtalk_jax.animation import pose_sampling
+from edtalk_jax.networks.pose_flow import PoseFlow
+from edtalk_jax.ops import flow
+
+FLOW = PoseFlow(channels=3, steps=3, hidden=8, layers=2, condition=4)
+FEATURES = 5
+
+
+@functools.cache
+def params(module=FLOW):
+  """Parameters as if trained: no coupling is the identity any more."""
+  inputs = jnp.zeros((1, 2, module.channels)), jnp.zeros((1, 2, FEATURES)), jnp.zeros((1, module.channels))
+  drawn = module.init(jax.random.key(0), *inputs, jnp.ones((1, 2), bool))['params']
+  leaves, tree = jax.tree.flatten(drawn)
+  keys = jax.random.split(jax.random.key(1), len(leaves))
+  return jax.tree.unflatten(tree, [x + 0.3 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)])
+
+
+def apply(*inputs, method=None, module=FLOW):
+  return module.apply({'params': params(module)}, *inputs, method=method)
+
+
+@functools.cache
+def inputs(frames=7, channels=3):
+  rng = np.random.default_rng(0)
+  draw = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)
+  return draw(2, frames, channels), draw(2, frames, FEATURES), draw(2, channels)
+
+
+def test_the_inverse_is_exact():
+  x, sound, first = inputs()
+  valid = jnp.ones(x.shape[:2], bool)
+  known = apply(sound, first, valid, method='known')
+  z, _ = apply(x, known, valid, method='forward')
+  assert float(jnp.max(jnp.abs(z - x))) > 0.5  # something happened
+  assert float(jnp.max(jnp.abs(apply(z, known, valid, method='inverse') - x))) < 1e-4
+
+
+@pytest.mark.parametrize('length', [7, 4])
+def test_the_change_of_volume_is_the_jacobians(length):
+  x, sound, first = inputs()
+  valid = jnp.broadcast_to(jnp.arange(7) < length, (2, 7))
+
+  def forward(frames):
+    return apply(x.at[1, :length].set(frames), sound, first, valid)[0][1, :length]
+
+  jacobian = jax.jacfwd(forward)(x[1, :length]).reshape(length * 3, length * 3)
+  change = apply(x, sound, first, valid)[1][1, :length]
+  assert float(jnp.abs(jnp.sum(change))) > 0.1
+  np.testing.assert_allclose(jnp.sum(change), np.linalg.slogdet(jacobian)[1], atol=1e-4)
+
+
+def test_the_density_integrates_to_one():
+  module = PoseFlow(channels=2, steps=2, hidden=8, layers=1, condition=4)
+  side = jnp.linspace(-25, 25, 401)  # of a density some units wide
+  grid = jnp.stack(jnp.meshgrid(side, side), -1).reshape(-1, 1, 2)
+  count, valid = len(grid), jnp.ones((len(grid), 1), bool)
+  _, sound, first = inputs(1, 2)
+  tell = lambda value: jnp.broadcast_to(value[:1], (count, *value.shape[1:]))
+  z, change = jax.jit(functools.partial(apply, module=module))(grid, tell(sound), tell(first), valid)
+  density = jnp.exp(flow.normal_log_density(z) + change)
+  assert float(jnp.sum(density)) * float(side[1] - side[0]) ** 2 == pytest.approx(1.0, abs=0.01)
+
+
+def test_frames_beyond_the_end_change_nothing():
+  x, sound, first = inputs()
+  whole = apply(x[:, :4], sound[:, :4], first, jnp.ones((2, 4), bool))
+  padded = apply(x, sound, first, jnp.broadcast_to(jnp.arange(7) < 4, (2, 7)))
+  for one, other in zip(whole, padded, strict=True):
+    np.testing.assert_allclose(one, other[:, :4], atol=1e-5)
+
+
+def test_it_begins_as_noise_of_variance_one():
+  x, sound, _ = inputs(40)
+  valid = jnp.broadcast_to(jnp.arange(40) < 30, (2, 40))
+  weights = jnp.where(valid[..., None], 5 + 0.1 * jnp.cumsum(x, 1), 1e6)
+  fresh = FLOW.init(jax.random.key(0), x, sound, x[:, 0], valid)['params']
+  found = FLOW.apply({'params': fresh}, weights, sound, valid, method='start')
+  begun = {**fresh, 'mean': found['mean'], 'deviation': found['deviation'],
+           'stacked': {**fresh['stacked'], 'log_scale': found['stacked/log_scale'], 'shift': found['stacked/shift']}}
+  standard = FLOW.apply({'params': begun}, weights, method='standardise')
+  z, _ = FLOW.apply({'params': begun}, standard, sound, standard[:, 0], valid)
+  seen = np.asarray(z)[np.asarray(valid)]
+  np.testing.assert_allclose(np.abs(np.linalg.eigvalsh(np.cov(seen.T, bias=True))).mean(), 1, atol=0.35)
+  np.testing.assert_allclose(np.asarray(standard)[np.asarray(valid)].std(0), 1, atol=1e-3)
+
+
+def samples(count=60, **options):
+  sound = np.random.default_rng(1).normal(size=(count, FEATURES)).astype(np.float32)
+  return pose_sampling.sample(FLOW, params(), sound, np.ones(3, np.float32), **{'blend': 0, **options})
+
+
+def test_a_sample_in_chunks_is_the_whole(monkeypatch):
+  whole = samples()
+  # The same sums in other orders: float32, of numbers of order 1 to 10.
+  np.testing.assert_allclose(samples(chunk=17), whole, atol=2e-5 * np.abs(whole).max())
+  monkeypatch.setattr(PoseFlow, 'reach', 2)
+  assert np.abs(samples(chunk=17) - whole).max() > 1e-2
+
+
+def test_samples_differ_by_seed_and_temperature_and_leave_the_given_pose():
+  one = samples()
+  assert np.abs(samples(seed=1) - one).mean() > 0.2
+  np.testing.assert_array_equal(samples(), one)
+  np.testing.assert_array_equal(samples(temperature=0.0), samples(seed=1, temperature=0.0))
+  blended = samples(blend=10)
+  np.testing.assert_array_equal(blended[0], 1)
+  np.testing.assert_allclose(blended[5], (1 + one[5]) / 2, atol=1e-5)
+  np.testing.assert_array_equal(blended[10:], one[10:])
+  assert len(samples(count=1)) == 1
