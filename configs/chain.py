@@ -1,9 +1,9 @@
 """The whole chain at full size: 256 pixels, the reference's numbers; each stage as in its own file."""
 
-from configs import expression, mouth_pose, reconstruction
+from configs import audio_to_pose, expression, mouth_pose, reconstruction, semantic_expression
 from edtalk_jax.chain import Chain
 
-STAGES = (reconstruction, mouth_pose, expression)
+STAGES = (reconstruction, mouth_pose, expression, audio_to_pose, semantic_expression)
 
 
 def get_config() -> Chain:
