@@ -6,4 +6,6 @@ import tyro
 
 Folder = Annotated[str, tyro.conf.arg(metavar='DIR')]
 File = Annotated[str, tyro.conf.arg(metavar='FILE')]
+OptionalFile = Annotated[str | None, tyro.conf.arg(metavar='FILE', help_behavior_hint='(optional)')]
+OptionalFolder = Annotated[str | None, tyro.conf.arg(metavar='DIR', help_behavior_hint='(optional)')]
 Which = Literal['latest', 'best']

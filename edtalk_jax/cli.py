@@ -8,17 +8,15 @@ from typing import Annotated, Literal
 
 import tyro
 
-from edtalk_jax.arguments import File, Folder, Which
+from edtalk_jax.arguments import File, Folder, OptionalFile, OptionalFolder, Which
+from edtalk_jax.cli_motion import extract_features, make_motion
 from edtalk_jax.cli_weights import download_weights, export_model, export_weights, import_weights
 from edtalk_jax.config import UserError
 from edtalk_jax.terminal import run_main
 
-OptionalFile = Annotated[str | None, tyro.conf.arg(metavar='FILE', help_behavior_hint='(optional)')]
-OptionalFolder = Annotated[str | None, tyro.conf.arg(metavar='DIR', help_behavior_hint='(optional)')]
 Videos = Annotated[tuple[str, ...], tyro.conf.Positional,
                    tyro.conf.arg(metavar='VIDEO_OR_DIR [...]', help_behavior_hint='(at least one)')]
 Sources = Annotated[tuple[str, ...], tyro.conf.arg(metavar='FILE [...]', help_behavior_hint='(at least one)')]
-Network = Annotated[str | None, tyro.conf.arg(metavar='MODEL', help_behavior_hint='(optional)')]
 Expression = Annotated[str | None, tyro.conf.arg(metavar='FILE_OR_PRESETS', help_behavior_hint='(optional)')]
 Steps = Annotated[int | None, tyro.conf.arg(metavar='N', help_behavior_hint="(default: the config's)")]
 Window = Annotated[str | None, tyro.conf.arg(metavar='FIRST:LAST', help_behavior_hint='(optional)')]
@@ -408,41 +406,6 @@ def extract_motion(
   print(f'{folder} has the motion weights of {", ".join(splits)}, by {model} at step {source.step}')
 
 
-def extract_features(
-  data: Folder,
-  out: Folder,
-  audio: Network = None,
-  text: Network = None,
-  transcripts: OptionalFile = None,
-) -> None:
-  """Reads sound and words of a data set with networks of Hugging Face, for stage semantic_expression.
-
-  Example: edtalk extract-features --data records --text tae898/emoberta-base --out records/features
-
-  Needs the extra [semantic]. Writes OUT/audio.npz and OUT/text.npz; docs/stages/semantic_expression.md says more.
-
-  Args:
-    data: Folder of records, as `edtalk prepare` wrote it.
-    out: Folder of the files.
-    audio: Speech network, such as facebook/hubert-large-ls960-ft, or its folder.
-    text: Text network, such as tae898/emoberta-base, or its folder.
-    transcripts: Table with the columns id and text, instead of DATA/transcripts.csv.
-  """
-  from data_pipeline import extractors
-
-  if not audio and not text:
-    raise UserError('edtalk extract-features: give --audio, --text or both')
-  made = {}
-  if audio:
-    made['audio'] = extractors.extract_audio(data, audio, out)
-  if text:
-    made['text'] = extractors.extract_text(data, text, out, transcripts or '')
-  for path, count in made.values():
-    print(f'wrote {path}: {count} vectors')
-  print('next: edtalk train --config configs/semantic_expression.py --set '
-        + ' '.join(f'semantic.{name}={path}' for name, (path, _) in made.items()) + ' ...')
-
-
 def compile_report(
   config: File,
   topology: Machine,
@@ -488,6 +451,7 @@ def compile_report(
 COMMANDS = {
   'make-synthetic': make_synthetic, 'prepare': prepare, 'compile-report': compile_report, 'train': train,
   'extract-motion': extract_motion, 'extract-features': extract_features, 'train-all': train_all,
+  'make-motion': make_motion,
   'eval': evaluate, 'extract-presets': extract_presets, 'animate': animate, 'download-weights': download_weights,
   'import-weights': import_weights, 'export-weights': export_weights, 'export-model': export_model,
 }  # fmt: skip

@@ -15,6 +15,7 @@ from edtalk_jax.networks.semantic import SemanticExpression
 from edtalk_jax.stages import expression
 from edtalk_jax.stages.stage import Images, Params, Stage, Terms
 
+BANK = expression.BANK
 TRAINABLE = {'everything': r'^semantic/(?!\w+_(mean|deviation)$)'}  # these are the first batch's
 
 
@@ -25,7 +26,7 @@ def model_config(model: ModelConfig) -> ModelConfig:
 
 def network(config: Config) -> SemanticExpression:
   """The network of `config`'s sizes. Raises DataError if a feature file cannot be read."""
-  size = dict(model_config(config.model).banks)[expression.BANK]
+  size = dict(model_config(config.model).banks)[BANK]
   settings = config.semantic
   return SemanticExpression(
     size, semantics.audio_size(settings.audio), semantics.text_size(settings.text), settings.width

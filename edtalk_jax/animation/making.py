@@ -1,0 +1,122 @@
+"""Motion made up for a sound, as a motion file: head pose by a pose flow, expression by what is said and how."""
+
+import dataclasses
+import os
+
+import numpy as np
+
+from data_pipeline import media, semantics
+from data_pipeline.audio_features import mel_spectrogram, mel_windows
+from edtalk_jax import model as model_lib
+from edtalk_jax.animation import framing, motion_file, pose_sampling
+from edtalk_jax.config import Config, UserError
+from edtalk_jax.model import Model, Motion
+from edtalk_jax.stages import audio_to_pose, semantic_expression
+from edtalk_jax.training import hand_off
+from edtalk_jax.training.hand_off import Restored
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+  """How motion is made.
+
+  Attributes:
+    source: portrait whose pose the head leaves; '': it begins at any.
+    crop: find its face and frame it as in training (needs the extra `faces`).
+    text: what is said, for the expression.
+    seed: of the head's motion.
+    temperature: of the head's motion, see `pose_sampling.sample`.
+  """
+
+  source: str = ''
+  crop: bool = True
+  text: str = ''
+  seed: int = 0
+  temperature: float = pose_sampling.TEMPERATURE
+
+  def __post_init__(self):
+    """Raises UserError on a value out of range."""
+    if not 0 <= self.temperature <= 2:
+      raise UserError(f'--temperature {self.temperature}: expected 0 to 2')
+
+
+def make(audio: str, out: str | os.PathLike, *, pose: str = '', expression: str = '', settings: Settings) -> Motion:
+  """Writes a motion file for a sound, 25 frames a second, and returns what is in it.
+
+  Args:
+    audio: sound file, or a video with sound.
+    out: ends in `.npz`.
+    pose: run of stage audio_to_pose.
+    expression: run of stage semantic_expression.
+    settings: how.
+
+  Raises:
+    UserError, data_pipeline.errors.DataError: in one line, on a run or file that is missing or of another kind.
+  """
+  waveform = media.read_audio(audio)
+  frames = 0 if waveform is None else len(waveform) * media.FPS // media.AUDIO_RATE
+  if not frames:
+    raise UserError(f'{audio}: holds no sound of 40 ms or more')
+  mel, motion, readers = mel_spectrogram(waveform), {}, {}
+  if pose:
+    flow = _open(pose, 'audio_to_pose')
+    readers[audio_to_pose.BANK] = _reader(flow.config)
+    motion[audio_to_pose.BANK] = _pose(flow, mel, frames, readers[audio_to_pose.BANK], settings)
+  if expression:
+    semantic = _open(expression, 'semantic_expression')
+    readers[semantic_expression.BANK] = _reader(semantic.config)
+    weights = predict(semantic, semantics.mel_statistics(mel), settings.text)
+    motion[semantic_expression.BANK] = np.repeat(weights[None], frames, axis=0)
+  _write(out, motion, readers)
+  return motion
+
+
+def predict(semantic: Restored, sound: np.ndarray, text: str) -> np.ndarray:
+  """Expression weights float32[size] of a sound's statistics and of words; '' if they are not known.
+
+  Raises:
+    UserError: if the run learned from the features of other networks.
+  """
+  settings = semantic.config.semantic
+  if settings.audio or settings.text.endswith('.npz'):
+    raise UserError('the run of semantic_expression learned from precomputed features; only runs on built-in features '
+                    'can be given a sound')  # fmt: skip
+  module = semantic_expression.network(semantic.config)
+  known = np.array([[1, bool(text.strip())]], np.float32)
+  bind = {'params': semantic.params['semantic']}
+  found = module.apply(bind, sound[None], semantics.hashed_text(text)[None], known)
+  return np.asarray(module.apply(bind, found, method='restore'))[0]
+
+
+def _pose(flow: Restored, mel: np.ndarray, frames: int, reader: Model, settings: Settings) -> np.ndarray:
+  module, params = audio_to_pose.network(flow.config), flow.params['flow']
+  sound = np.asarray(audio_to_pose.features(mel_windows(mel, np.arange(frames))))
+  first, blend = np.asarray(params['mean']), 0
+  if settings.source:
+    detector = framing.find_faces() if settings.crop else None
+    portrait = framing.portrait(settings.source, reader.image_size, detector).crop
+    first, blend = reader.motion(portrait[None])[audio_to_pose.BANK][0], pose_sampling.BLEND
+  return pose_sampling.sample(
+    module, params, sound, first, settings.seed, temperature=settings.temperature, blend=blend
+  )
+
+
+def _open(workdir: str, stage: str) -> Restored:
+  restored = hand_off.read_run(workdir)
+  if restored.config.run.stage != stage:
+    raise UserError(f'{workdir}: a run of stage {restored.config.run.stage}, expected {stage}')
+  return restored
+
+
+def _reader(config: Config) -> Model:
+  """The model whose weights the run has learned to make, which says what they mean."""
+  return model_lib.load(config.data.motion)
+
+
+def _write(out: str | os.PathLike, motion: Motion, readers: dict[str, Model]) -> None:
+  """Writes the file; all banks must be of one model's spaces."""
+  last = [*readers.values()][-1]  # of the latest stage, which has the earlier one's banks too
+  for bank, reader in readers.items():
+    if reader.spaces[bank] != last.spaces.get(bank):
+      raise UserError(f'the {bank} of both runs is not of the same model; train them with the same data.motion')
+  motion_file.write(out, motion, last, media.FPS)
