@@ -195,6 +195,7 @@ def _audio_blocks(path, rate: int) -> Iterator[np.ndarray]:
   gap = 0  # samples of silence to put before the next block or, if negative, samples still to be cut
   with _open(path) as container:
     stream = container.streams.audio[0]
+    _context(stream, path)
     resampler = av.AudioResampler(format='s16', layout='mono', rate=rate)
     expected = None  # time at which the next decoded block should begin
     for frame in _decode(container, stream, path):
@@ -205,14 +206,21 @@ def _audio_blocks(path, rate: int) -> Iterator[np.ndarray]:
           return  # nothing says where this and what follows belong
       expected = time + frame.samples / frame.sample_rate
       frame.pts = None  # the resampler would otherwise fill gaps by rules of its own
-      for block in resampler.resample(frame):
+      for block in _resample(resampler, frame, path):
         samples, gap = _shift(block.to_ndarray().reshape(-1), gap)
         position += len(samples)
         yield samples
-    for block in resampler.resample(None):
+    for block in _resample(resampler, None, path):
       samples = block.to_ndarray().reshape(-1)
       position += len(samples)
       yield samples
+
+
+def _resample(resampler, frame, path) -> list[Any]:
+  try:
+    return resampler.resample(frame)
+  except (av.FFmpegError, ValueError) as error:  # damaged sound changes its rate or layout to none that there is
+    raise _translated(error, path, 'resampled') from None
 
 
 def _shift(samples: np.ndarray, gap: int) -> tuple[np.ndarray, int]:
@@ -227,6 +235,7 @@ def _first_frame_time(path) -> float:
   with _open(path) as container:
     if not (streams := _videos(container)):
       return 0.0
+    _context(streams[0], path)
     frame = next(_decode(container, streams[0], path), None)
     return frame.time or 0.0 if frame is not None else 0.0
 
@@ -346,10 +355,17 @@ def _video_stream(container, path):
   streams = _videos(container)
   if not streams:
     raise MediaError(f'{path}: holds no video stream')
-  width, height = streams[0].codec_context.width, streams[0].codec_context.height
+  width, height = _context(streams[0], path).width, _context(streams[0], path).height
   if width * height > _LARGEST_PICTURE:
     raise MediaError(f'{path}: claims {width}x{height} pixels, at most {_LARGEST_PICTURE} can be read')
   return streams[0]
+
+
+def _context(stream, path):
+  """Returns what decodes a stream."""
+  if stream.codec_context is None:
+    raise MediaError(f'{path}: cannot be decoded (unknown codec)')
+  return stream.codec_context
 
 
 def _decode(container, stream, path) -> Iterator[Any]:

@@ -289,7 +289,7 @@ def animate(
     expression: Video, image or motion file whose expression it takes, or presets such as happy:0.7+surprised:0.3,
       strengths above neutral (extract-presets makes them).
     driver: The same for every motion space that is not given its own.
-    audio: Sound of the result, in place of the driver's; drives the mouth too where --mouth is not given.
+    audio: Sound of the result, in place of the driver's; drives the mouth too where nothing else does.
     audio_model: Folder of a run of stage audio_to_mouth, where --model is of another stage.
     save_motion: Motion file to write, which --mouth, --pose, --expression and --driver replay.
     fps: Frames per second of the result.
@@ -334,7 +334,7 @@ def animate(
       save_motion=save_motion, options=options, say=bar.console.print,
       progress=lambda count, total: bar.update(task, completed=count, total=total))
   for one in done:
-    sound = 'with sound' if one.sound else 'silent, as the driver is'
+    sound = 'with sound' if one.sound else 'silent'
     print(f'wrote {one.path}: {one.frames} frames, {one.seconds:.2f} s at {fps:g} frames/s, {sound}')
 
 

@@ -65,19 +65,26 @@ def read(model: Model, path: str, banks: Mapping[str, bool], detector: tracking.
     UserError: in one line, if the driver does not tell what it was named for.
     data_pipeline.errors.DataError: on a file that cannot be read or shows no face.
   """
-  match kind(path):
-    case 'motion':
-      motion = motion_file.read(path, model, fps)
-    case 'sound':
-      if named := [bank for bank, asked in banks.items() if asked and bank != 'mouth']:
-        raise UserError(f'--{named[0]} {path}: sound drives the mouth only')
-      motion = hear(model, path, fps)
-    case _:
-      motion = watch(model, framing.driver_frames(path, model.image_size, detector, fps))
+  try:
+    motion = _told(model, path, banks, detector, fps)
+  except MemoryError:
+    raise UserError(f'{path}: takes more memory than there is; a damaged file may ask for that') from None
   for bank, asked in banks.items():
     if asked and bank not in motion:
       raise UserError(f'--{bank} {path}: tells of {", ".join(motion)} only')
   return {bank: motion[bank] for bank in banks if bank in motion}
+
+
+def _told(model: Model, path: str, banks: Mapping[str, bool], detector: tracking.Detector | None, fps: float) -> Motion:
+  match kind(path):
+    case 'motion':
+      return motion_file.read(path, model, fps)
+    case 'sound':
+      if named := [bank for bank, asked in banks.items() if asked and bank != 'mouth']:
+        raise UserError(f'--{named[0]} {path}: sound drives the mouth only')
+      return hear(model, path, fps)
+    case _:
+      return watch(model, framing.driver_frames(path, model.image_size, detector, fps))
 
 
 def watch(model: Model, frames: Iterator[np.ndarray]) -> Motion:
@@ -91,6 +98,8 @@ def watch(model: Model, frames: Iterator[np.ndarray]) -> Motion:
 def hear(model: Model, path: str, fps: float) -> Motion:
   """Returns the mouth's weights of a file's sound, which is held a few seconds at a time."""
   listener, reader = model.listener(media.AUDIO_RATE), media.AudioReader(path)
+  if not reader.found:
+    raise UserError(f'{path}: holds no sound')
   parts, position, step = [], 0, _PIECE_SECONDS * media.AUDIO_RATE
   while len(samples := reader.take(position, position + step)):
     position += len(samples)

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def animate(
     drivers: bank name -> video, image or motion file whose motion that bank takes; of 'mouth', also sound.
     out: the MP4 to write; of several sources, the folder for one MP4 each, named as they are.
     driver: the same for every bank that `drivers` does not name; without it those keep the source's own motion.
-    audio: the sound to write, which also drives the mouth if no driver was named for it.
+    audio: sound, or a video's, to write; it also drives the mouth if nothing else does.
     weights: bank name -> weights float32[frames, size] that drive it instead, such as a preset (one frame).
     save_motion: motion file to write, as long as the video.
     options: how; its defaults without.
@@ -75,13 +75,15 @@ def animate(
   weights, options = weights or {}, options or Options()
   paths = [source] if isinstance(source, str) else list(source)
   outs = _outputs(paths, out, several=not isinstance(source, str))
-  named = dict(drivers) if audio is None else {'mouth': audio, **drivers}
-  assigned = drivers_lib.assign(model, named, driver, tuple(weights))
+  heard = audio is not None and driver is None and 'mouth' not in drivers and 'mouth' not in weights
+  assigned = drivers_lib.assign(model, drivers, driver, (*weights, 'mouth') if heard else tuple(weights))
   drivers_lib.missing([*paths, *assigned.values(), *([audio] if audio else [])])
   detector = framing.find_faces() if options.crop else None
   opened = [sources.read(model, path, detector, options) for path in paths]
-  motion = read_motion(model, assigned, named, detector, options, say)
-  motion = _aligned({**motion, **weights}, [each.frames for each in opened if each.frames], options)
+  motion = {**read_motion(model, assigned, set(drivers), detector, options, say), **weights}
+  if heard:
+    motion['mouth'] = drivers_lib.hear(model, audio, options.fps)
+  motion = _aligned(motion, [each.frames for each in opened if each.frames], options)
   count = len(next(iter(motion.values())))
   if save_motion is not None:
     motion_file.write(save_motion, motion, model, options.fps)
@@ -95,7 +97,7 @@ def animate(
   return done
 
 
-def read_motion(model: Model, assigned: Mapping[str, str], named: Mapping[str, str],
+def read_motion(model: Model, assigned: Mapping[str, str], named: Collection[str],
                 detector: tracking.Detector | None, options: Options, say: Say) -> Motion:
   """Returns bank name -> float32[frames, size], each as long as its driver; one pass, however many banks it drives."""
   motion = {}
