@@ -82,7 +82,7 @@ def animate(
   opened = [sources.read(model, path, detector, options) for path in paths]
   motion = {**read_motion(model, assigned, set(drivers), detector, options, say), **weights}
   if heard:
-    motion['mouth'] = drivers_lib.hear(model, audio, options.fps)
+    motion |= drivers_lib.hear(model, audio, options.fps)
   motion = _aligned(motion, [each.frames for each in opened if each.frames], options)
   count = len(next(iter(motion.values())))
   if save_motion is not None:

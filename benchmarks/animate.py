@@ -1,0 +1,118 @@
+"""Time and memory of a whole animation: sound on disk to MP4 on disk, by length.
+
+  python -m benchmarks.animate --seconds 10                               # 256 pixels, as trained models have
+  python -m benchmarks.animate --size 64 --tiny --seconds 60 3600         # does memory grow with length?
+
+Each length runs in a process of its own, whose largest memory is reported. `start` is the time from the start of that
+process to the first frame: imports, reading, compiling or loading what was compiled (JAX_COMPILATION_CACHE_DIR).
+Parameters are drawn at random; neither time nor memory depends on them.
+"""
+
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import wave
+
+import numpy as np
+import PIL.Image
+import tyro
+
+from edtalk_jax import terminal
+
+RATE = 16_000  # Hz
+
+
+def main(
+  seconds: tuple[float, ...] = (10.0,),
+  size: int = 256,
+  batch: int = 8,
+  tiny: bool = False,
+) -> None:
+  """Animates a noisy portrait with noise.
+
+  Args:
+    seconds: Lengths of the sound.
+    size: Pixels.
+    batch: Frames per call.
+    tiny: Few channels: to measure all but the network.
+  """
+  from benchmarks import harness
+
+  rows = []
+  with tempfile.TemporaryDirectory() as folder:
+    for length in seconds:
+      job = {'folder': folder, 'seconds': length, 'size': size, 'batch': batch, 'tiny': tiny, 'began': time.time()}
+      run = subprocess.run([sys.executable, '-m', 'benchmarks.animate', json.dumps(job)], stdout=subprocess.PIPE,
+                           check=True)
+      rows.append(json.loads(run.stdout.splitlines()[-1]))
+  harness.show(rows, size=size, batch=batch, tiny=tiny)
+
+
+def measure(folder: str, seconds: float, size: int, batch: int, tiny: bool, began: float) -> dict:
+  """One row; in a fresh process."""
+  from edtalk_jax import animation
+
+  portrait, sound, out = (str(pathlib.Path(folder) / name) for name in ('portrait.png', 'sound.wav', 'out.mp4'))
+  rng = np.random.default_rng(0)
+  patches = rng.integers(0, 256, (size // 8, size // 8, 3), np.uint8)
+  PIL.Image.fromarray(np.kron(patches, np.ones((8, 8, 1), np.uint8))).save(portrait)
+  write_noise(sound, seconds, rng)
+  model = fresh(size, batch, tiny)
+  first = []
+  begin = time.perf_counter()
+  [done] = animation.animate(model, portrait, {}, out, audio=sound, options=animation.Options(crop=False),
+                             progress=lambda count, total: first or first.append(time.time()))
+  wall = time.perf_counter() - begin
+  usage = resource.getrusage(resource.RUSAGE_SELF)
+  return {
+    'seconds': seconds,
+    'frames': done.frames,
+    'start': first[0] - began,
+    'wall': wall,
+    'frames/s': done.frames / wall,
+    'processor': (usage.ru_utime + usage.ru_stime) / done.frames,
+    'memory_mib': usage.ru_maxrss / 1024,
+    'mp4_mib': os.path.getsize(out) / 2**20,
+  }
+
+
+def fresh(size: int, batch: int, tiny: bool):
+  """A model that hears, drawn at random."""
+  import jax
+  import jax.numpy as jnp
+
+  from edtalk_jax.config import Config, ModelConfig, PerceptualConfig
+  from edtalk_jax.model import Model
+  from edtalk_jax.networks import EDTalk
+  from edtalk_jax.networks.audio import AudioToMouth
+
+  small = {'style_dim': 64, 'channel_base': 512, 'channel_max': 32} if tiny else {}
+  width = 0.125 if tiny else 1.0
+  config = Config(model=ModelConfig(image_size=size, **small), perceptual=PerceptualConfig(scales=()))
+  image = jnp.zeros((1, size, size, 3))
+  params = jax.jit(EDTalk(config.model).init)(jax.random.key(0), image, image)['params']
+  ears = AudioToMouth(dict(config.model.banks)['mouth'], width)
+  audio = jax.jit(ears.init)(jax.random.key(1), jnp.zeros((1, 80, 16)))
+  return Model(config, {**params, 'audio': audio}, batch_size=batch)
+
+
+def write_noise(path: str, seconds: float, rng: np.random.Generator) -> None:
+  """Writes noise as a WAV file, a second at a time."""
+  with wave.open(path, 'wb') as file:
+    file.setnchannels(1)
+    file.setsampwidth(2)
+    file.setframerate(RATE)
+    for _ in range(0, round(seconds * RATE), RATE):
+      file.writeframes((3000 * rng.standard_normal(RATE)).astype('<i2').tobytes())
+
+
+if __name__ == '__main__':
+  if len(sys.argv) == 2 and sys.argv[1].startswith('{'):
+    print(json.dumps(measure(**json.loads(sys.argv[1]))))
+  else:
+    terminal.run_main(lambda: tyro.cli(main, prog='python -m benchmarks.animate', description=__doc__))
