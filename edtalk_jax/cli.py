@@ -152,8 +152,8 @@ def train(
 
   Args:
     config: Python file with get_config(); configs/ holds those that are shipped.
-    workdir: Folder of the run; run the same command again to resume it.
-    data: Folder of records, as `edtalk prepare` wrote it; not needed with --set data.synthetic_batch=True.
+    workdir: Folder of the run, or its URL (gs://, s3://); run the same command again to resume it.
+    data: Folder of records, as `edtalk prepare` wrote it, or its URL; not needed with --set data.synthetic_batch=True.
     steps: Train until this step.
     start_from: Folder of an earlier stage's run, whose parameters a new run takes over.
     settings: Fields of the config to replace, e.g. run.stage=mouth_pose data.batch_size=16.

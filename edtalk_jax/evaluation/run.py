@@ -16,7 +16,7 @@ import skimage
 
 from data_pipeline import faces, records
 from data_pipeline.errors import DataError
-from edtalk_jax import __version__
+from edtalk_jax import __version__, storage
 from edtalk_jax.config import UserError
 from edtalk_jax.evaluation import (
   audio_to_pose,
@@ -33,7 +33,7 @@ from edtalk_jax.evaluation.evaluate import GENERATED, Settings, choose, evaluate
 from edtalk_jax.evaluation.stage_report import Request
 from edtalk_jax.evaluation.summary import ProtocolSummary, summarise, to_json
 from edtalk_jax.model import load
-from edtalk_jax.training import record
+from edtalk_jax.training import hand_off, record, records_copy
 
 # Stages whose runs generate no pictures have evaluations of their own.
 OWN = {'audio_to_pose': audio_to_pose.run, 'semantic_expression': semantic_expression.run}
@@ -45,8 +45,8 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
   """Evaluates a run, prints its tables and writes its files.
 
   Args:
-    workdir: folder of the run.
-    data: folder of records, as `edtalk prepare --out` made it.
+    workdir: folder of the run, or its URL on object storage, which needs `out`.
+    data: folder of records, as `edtalk prepare --out` made it, or its URL.
     split: of the records; its identities should not have been trained on.
     which: checkpoint.
     raw: whether to take the parameters themselves even if the run keeps an average of them.
@@ -62,14 +62,17 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
     UserError, data_pipeline.errors.DataError: in one line, if the run or the records cannot be read.
   """
   settings = settings or Settings()
-  folder = pathlib.Path(workdir)
+  if storage.is_remote(workdir) and not out:
+    raise UserError(f'--workdir {workdir}: give --out, a folder of this machine for metrics.json and report.html')
+  folder = hand_off.fetched(workdir, which, hand_off.FOR_INFERENCE)
+  console = rich.console.Console(highlight=False)
+  here = records_copy.here(data, console.print)
   if own := OWN.get(record.read(folder)['stage']):
-    return own(Request(workdir, data, split, which, out, settings.clips, settings.seed))
+    return own(Request(str(folder), here, split, which, out, settings.clips, settings.seed))
   metrics_file = (pathlib.Path(out) if out else folder / 'eval' / split) / 'metrics.json'
   report_file = (pathlib.Path(out) if out else folder) / 'report.html'
-  console = rich.console.Console(highlight=False)
-  model = load(workdir, which, raw=raw)
-  clips = records.Clips(data, split)
+  model = load(str(folder), which, raw=raw)
+  clips = records.Clips(here, split)
   drivings = choose(clips.infos, model.banks, settings)
   if not drivings:
     raise UserError(f'{data}: split {split} holds no clip of two frames or more, so nothing can be driven')
@@ -85,7 +88,7 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
     if leakage:
       task = bar.add_task('', total=None)
       found = spaces.measure(model, clips, spaces.limited(settings.clips, settings.seed), detector=detector,
-                             fit=_others(data, split, clips),
+                             fit=_others(here, split, clips),
                              progress=lambda what: bar.update(task, description=what))
       notes += found.notes
     else:
@@ -100,7 +103,7 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
            ('data set', clips.fingerprint[:12]), ('run', workdir), ('checkpoint', which), ('records', data),
            ('model size', f'{model.image_size} pixels'), *about['settings'].items(), *about['versions'].items()]
   report.write(report_file, report.render(
-    title=f'EDTalk evaluation: {folder.resolve().name}', facts=facts, summaries=summaries, scored=scored,
+    title=f'EDTalk evaluation: {pathlib.Path(workdir).resolve().name}', facts=facts, summaries=summaries, scored=scored,
     curves=pictures.read_curves(folder / 'metrics.jsonl'), record=record.read(folder), notes=notes,
     spaces=found))
   _print(console, summaries, found, notes)

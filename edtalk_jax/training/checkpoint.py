@@ -15,7 +15,7 @@ import os
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -29,6 +29,9 @@ from edtalk_jax.training import trees
 from edtalk_jax.training.shelf import Say, Shelf
 from edtalk_jax.training.state import TrainState
 
+if TYPE_CHECKING:
+  from edtalk_jax.training.remote import RemoteRun  # which is made of what is here
+
 NETWORKS = ('model', 'discriminator')  # fields of TrainState that are parts of their own
 EMA = 'ema'  # a part too, if there is one
 PARTS = (*NETWORKS, EMA, 'training')
@@ -40,16 +43,19 @@ class Checkpoints:
   With several processes all call the same methods; process 0 moves folders.
   """
 
-  def __init__(self, workdir: pathlib.Path, config: CheckpointConfig, run: Mapping[str, Any]):
+  def __init__(
+    self, workdir: pathlib.Path, config: CheckpointConfig, run: Mapping[str, Any], remote: 'RemoteRun | None' = None
+  ):
     """Writes nothing yet.
 
     Args:
       workdir: of the run.
       config: what is kept.
       run: the content of config.json, which every checkpoint repeats, so that it explains itself.
+      remote: what takes the checkpoints from `workdir`, which then is a folder of this process alone.
     """
-    self._shelf, self._keep, self._run = Shelf(workdir.resolve()), config.keep, run
-    self._orbax = ocp.AsyncCheckpointer(_handler(PARTS))
+    self._shelf, self._keep, self._run, self._remote = Shelf(workdir.resolve()), config.keep, run, remote
+    self._orbax = ocp.AsyncCheckpointer(_handler(PARTS)) if remote is None else _checkpointer_of_one_process(PARTS)
     self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix='checkpoint')
     self._saving: concurrent.futures.Future[None] | None = None
 
@@ -85,7 +91,7 @@ class Checkpoints:
       'arrays': describe(parts),
     }
     with self._errors(step):
-      if jax.process_index() == 0:
+      if jax.process_index() == 0 or self._remote is not None:
         self._shelf.prepare(step, sum(leaf.nbytes for leaf in jax.tree.leaves(parts)))
       self._orbax.save(
         self._shelf.part(step),
@@ -102,7 +108,9 @@ class Checkpoints:
   def _finish(self, step: int, about: dict[str, Any]) -> None:
     with self._errors(step):
       self._orbax.wait_until_finished()
-      if jax.process_index() == 0:
+      if self._remote is not None:
+        self._remote.commit(step, about, self._keep)
+      elif jax.process_index() == 0:
         self._shelf.commit(step, about, self._keep)
 
   @contextlib.contextmanager
@@ -111,8 +119,9 @@ class Checkpoints:
     try:
       yield
     except Exception as error:  # OSError, or one of several types of TensorStore with the system's text in it
+      where = self._shelf.path(step) if self._remote is None else self._remote.where(step)
       raise UserError(
-        f'{self._shelf.path(step)}: could not be saved ({reason(error)}); checkpoints of earlier steps are kept'
+        f'{where}: could not be saved ({reason(error)}); checkpoints of earlier steps are kept'
       ) from error
 
 
@@ -215,6 +224,20 @@ def read_parts(folder: pathlib.Path, parts: Mapping[str, Any]) -> dict[str, Any]
 
 def _handler(parts: Iterable[str]) -> ocp.CompositeCheckpointHandler:
   return ocp.CompositeCheckpointHandler(**{name: ocp.PyTreeCheckpointHandler() for name in parts})
+
+
+def _checkpointer_of_one_process(parts: Iterable[str]) -> ocp.AsyncCheckpointer:
+  """Writes this process's chunks into a folder that no other process sees.
+
+  Without OCDBT, whose index one process would have to make of all others' files. Chunks that several processes hold are
+  written by the first: splitting them would give thousands of objects.
+  """
+  alone = ocp.options.MultiprocessingOptions(primary_host=None)
+  arrays = ocp.type_handlers.ArrayHandler(primary_host=None, replica_id=0, use_replica_parallel=False)
+  registry = ocp.type_handlers.create_type_handler_registry((jax.Array, arrays))
+  options = {'use_ocdbt': False, 'multiprocessing_options': alone, 'type_handler_registry': registry}
+  handlers = {name: ocp.PyTreeCheckpointHandler(**options) for name in parts}
+  return ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(**handlers), multiprocessing_options=alone)
 
 
 def describe(tree: Any) -> dict[str, str]:

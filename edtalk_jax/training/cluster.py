@@ -31,7 +31,8 @@ PEER_TIMEOUT = 60.0  # seconds without a sign of life; sooner than JAX's own 100
 SIGN_EVERY = 1.0  # seconds
 GRACE = 3.0  # seconds in which a process may end in its own words, after another has ended
 ENDED, SIGNS, DONE = 'edtalk/ended', 'edtalk/signs/', 'done'
-START_TIMEOUT = 600.0  # seconds that the first process waits for the last
+START_TIMEOUT = 1800.0  # seconds that the first process waits for the last, whose records may have to be copied first
+SAVE_TIMEOUT = 1800.0  # seconds that a process waits for the others' parts of a checkpoint
 WORK_TIMEOUT = 86_400.0  # seconds that the others wait for work that the first does alone
 AGAIN = 'run the same command again to go on'
 _meetings = itertools.count()
@@ -90,7 +91,7 @@ def meet(mesh: Mesh) -> None:
   if jax.process_count() == 1:
     return
   # A process may train several times, always as often as the others; a barrier's name is used once.
-  distributed.global_state.client.wait_at_barrier(f'edtalk/meet/{next(_meetings)}', int(1000 * START_TIMEOUT))
+  barrier(f'meet/{next(_meetings)}', START_TIMEOUT)
 
   def sums(x):
     return [jax.lax.psum(x, axes) for axes in (*mesh.axis_names, mesh.axis_names)]
@@ -98,10 +99,15 @@ def meet(mesh: Mesh) -> None:
   jax.block_until_ready(jax.jit(jax.shard_map(sums, mesh=mesh, in_specs=P(), out_specs=P()))(np.float32(0)))
 
 
+def barrier(name: str, seconds: float = SAVE_TIMEOUT) -> None:
+  """Waits until all processes have come to the barrier of that name. Threads beside the steps may, too."""
+  if jax.process_count() > 1:
+    distributed.global_state.client.wait_at_barrier(f'edtalk/{name}', int(1000 * seconds))
+
+
 def wait_for_first(what: str) -> None:
   """Returns on all processes when process 0 has come here; it may take its time with work that it does alone."""
-  if jax.process_count() > 1:
-    distributed.global_state.client.wait_at_barrier(f'edtalk/{what}', int(1000 * WORK_TIMEOUT))
+  barrier(what, WORK_TIMEOUT)
 
 
 class Watch:

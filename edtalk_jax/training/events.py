@@ -17,6 +17,11 @@ from edtalk_jax.training import metrics
 DUMPS = 'dumps'
 
 
+def file_name(process: int) -> str:
+  """The file of one of several processes."""
+  return f'events-{process}.jsonl' if process else 'events.jsonl'
+
+
 class EventLog:
   """Appends to events.jsonl. Use as a context manager.
 
@@ -30,7 +35,7 @@ class EventLog:
 
   def __init__(self, workdir: pathlib.Path, start_step: int, process: int = 0):
     """Prepares the log; lines of steps after `start_step`, which will be made again, are dropped."""
-    self.path = workdir / (f'events-{process}.jsonl' if process else 'events.jsonl')
+    self.path = workdir / file_name(process)
     self._start_step = start_step
     self.counts: collections.Counter[str] = collections.Counter()
 

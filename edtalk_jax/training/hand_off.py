@@ -1,5 +1,6 @@
 """Reading the checkpoint of another run: for inference, and as the start of a later stage."""
 
+import atexit
 import dataclasses
 import pathlib
 import re
@@ -9,10 +10,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from edtalk_jax import stages
+from edtalk_jax import stages, storage
 from edtalk_jax.config import Config, UserError
 from edtalk_jax.training import checkpoint, integrity, record, trees
+from edtalk_jax.training.remote import RemoteRun
 from edtalk_jax.training.shelf import FOLDER, Say, Shelf, Which
+
+FOR_INFERENCE = ('model', checkpoint.EMA)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +69,7 @@ def open_run(
   """Finds the wanted checkpoint of a run, passing over damaged ones with a line that names them.
 
   Args:
-    workdir: of the run.
+    workdir: of the run; a URL of object storage is copied to this machine until the process ends.
     which: the newest, or the one of the lowest validation loss.
     parts: that will be read, and are therefore verified.
     say: where that line goes.
@@ -73,7 +77,7 @@ def open_run(
   Raises:
     UserError: if the folder is no run or holds no such checkpoint.
   """
-  folder = pathlib.Path(workdir)
+  folder = fetched(workdir, which, parts, say)
   if not (folder / FOLDER).is_dir():
     record.read(folder)  # says whether it is a run at all
     raise UserError(f'{workdir}: the run has no checkpoint yet')
@@ -89,6 +93,18 @@ def open_run(
                 fingerprint=integrity.fingerprint(shelf.path(step)))  # fmt: skip
 
 
+def fetched(
+  workdir: str, which: Which = 'latest', parts: tuple[str, ...] = checkpoint.NETWORKS, say: Say = _warn
+) -> pathlib.Path:
+  """Returns the folder of a run; of one on object storage, a copy of what `open_run` and reports read."""
+  if not storage.is_remote(workdir):
+    return pathlib.Path(storage.local(workdir))
+  remote = RemoteRun(workdir)
+  atexit.register(remote.close)
+  remote.fetch(which, parts, say)
+  return remote.stage
+
+
 def read_run(workdir: str, which: Which = 'latest', *, raw: bool = False) -> Restored:
   """Reads the generator side's parameters of a run, onto the first device.
 
@@ -100,7 +116,7 @@ def read_run(workdir: str, which: Which = 'latest', *, raw: bool = False) -> Res
   Raises:
     UserError: if the folder is no run or holds no whole checkpoint.
   """
-  return read_opened(open_run(workdir, which, parts=('model', checkpoint.EMA)), raw=raw)
+  return read_opened(open_run(workdir, which, parts=FOR_INFERENCE), raw=raw)
 
 
 def read_opened(opened: Opened, *, raw: bool = False) -> Restored:

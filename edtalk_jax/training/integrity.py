@@ -25,18 +25,30 @@ def seal(folder: pathlib.Path, about: Mapping[str, Any]) -> None:
     folder: of a checkpoint, complete but for its manifest.
     about: JSON values that `about` and `verify` return again.
   """
-  files = {}
-  for path in sorted(path for path in folder.rglob('*') if path.is_file()):
-    with path.open('rb') as file:
-      files[path.relative_to(folder).as_posix()] = [os.fstat(file.fileno()).st_size, _digest(file)]
-      os.fsync(file.fileno())
-  content = {'about': dict(about), 'files': files}
+  text = manifest(about, contents(folder, sync=True))
   with (folder / FILE).open('w', encoding='utf-8') as file:
-    json.dump({'sha256': _content_digest(content), **content}, file)
+    file.write(text)
     file.flush()
     os.fsync(file.fileno())
   for directory in (path for path in (folder, *folder.rglob('*')) if path.is_dir()):
     sync_folder(directory)
+
+
+def contents(folder: pathlib.Path, sync: bool = False) -> dict[str, list]:
+  """Returns name -> [bytes, SHA-256] of all files in `folder`; with `sync`, once they are on the disk."""
+  files = {}
+  for path in sorted(path for path in folder.rglob('*') if path.is_file()):
+    with path.open('rb') as file:
+      files[path.relative_to(folder).as_posix()] = [os.fstat(file.fileno()).st_size, _digest(file)]
+      if sync:
+        os.fsync(file.fileno())
+  return files
+
+
+def manifest(about: Mapping[str, Any], files: Mapping[str, list]) -> str:
+  """Returns the text of a manifest: what `about` says, the files of `contents`, and a digest of both."""
+  content = {'about': dict(about), 'files': dict(files)}
+  return json.dumps({'sha256': _content_digest(content), **content})
 
 
 def about(folder: pathlib.Path) -> dict[str, Any]:
@@ -98,14 +110,23 @@ def _verify_file(path: pathlib.Path, name: str, size: int, digest: str) -> None:
 
 def _read(folder: pathlib.Path) -> dict[str, Any]:
   try:
-    content = json.loads((folder / FILE).read_bytes())
+    text = (folder / FILE).read_bytes()
+  except FileNotFoundError:
+    text = None
+  except OSError as error:
+    raise Damaged(f'{FILE} cannot be read ({error.strerror})') from None
+  return parse(text)
+
+
+def parse(text: bytes | None) -> dict[str, Any]:
+  """Returns 'about' and 'files' of a manifest, None if it is missing. Raises Damaged if it is not as written."""
+  if text is None:
+    raise Damaged(f'{FILE} is missing')
+  try:
+    content = json.loads(text)
     digest = content.pop('sha256')
     if digest != _content_digest(content):
       raise Damaged(f'{FILE} holds other bytes than were saved')
-  except FileNotFoundError:
-    raise Damaged(f'{FILE} is missing') from None
-  except OSError as error:
-    raise Damaged(f'{FILE} cannot be read ({error.strerror})') from None
   except (ValueError, KeyError, AttributeError, RecursionError):  # UnicodeDecodeError and JSONDecodeError included
     raise Damaged(f'{FILE} is not a manifest') from None
   return content

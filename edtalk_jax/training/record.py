@@ -70,7 +70,7 @@ def config_of(content: Mapping[str, Any], where: str) -> Config:
     raise UserError(f'{where} was written by edtalk_jax {writer}, this is {__version__}: {error}') from None
 
 
-def check_same(workdir: pathlib.Path, old: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+def check_same(workdir: pathlib.Path | str, old: Mapping[str, Any], content: Mapping[str, Any]) -> None:
   """Raises UserError if `workdir` holds a run, `old`, of other settings, data or features than `content` says."""
   # Through the dataclass, so that a field which is newer than the run has its default there.
   before, now = _flat(dataclasses.asdict(config_of(old, str(workdir)))), _flat(content['config'])

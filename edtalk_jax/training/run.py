@@ -13,12 +13,13 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from data_pipeline import loader, records, sampling
-from edtalk_jax import stages
+from edtalk_jax import stages, storage
 from edtalk_jax.config import Config, UserError
 from edtalk_jax.stages.stage import Stage
-from edtalk_jax.training import checkpoint, cluster, extraction, feed, lock, record, sharding, trees
+from edtalk_jax.training import checkpoint, cluster, extraction, feed, record, records_copy, sharding, trees
 from edtalk_jax.training import hand_off as hand_off_lib
 from edtalk_jax.training import programs as programs_lib
+from edtalk_jax.training import workdir as workdir_lib
 from edtalk_jax.training.checkpoint import Checkpoints
 from edtalk_jax.training.feed import HostBatch
 from edtalk_jax.training.hand_off import Opened
@@ -44,8 +45,8 @@ def train(
 
   Args:
     config: of the run. In a workdir that holds a run already, the same but for steps, logging, workers and mesh.
-    workdir: folder of the run's files; docs/training.md lists them.
-    data: folder of records, as `edtalk prepare --out` made it; None with `data.synthetic_batch`.
+    workdir: folder of the run's files, which docs/training.md lists, or its URL on object storage.
+    data: folder of records, as `edtalk prepare --out` made it, or its URL; None with `data.synthetic_batch`.
     start_from: workdir of an earlier stage's run, whose parameters a new run takes over.
     observe: what to write besides the usual files.
     say: where progress lines go, from process 0.
@@ -57,18 +58,18 @@ def train(
     Preempted, PeerLost: as terminal.py says.
   """
   say = say if jax.process_index() == 0 else _silence
-  folder = pathlib.Path(workdir)
   mesh = sharding.make_mesh(config.mesh)
   sharding.check_batch(config.data.batch_size, mesh, jax.process_count())
   stage = stages.build(config)
   programs = programs_lib.build(config, stage, mesh)
   motion = _motion_source(config, stage, say)
-  content = record.describe(config, _origin(config, stage, data, start_from, motion))
+  source, data = data, None if data is None else records_copy.here(data, say)
+  content = record.describe(config, _origin(config, stage, source, data, start_from, motion))
   cluster.meet(mesh)  # nothing is written before every process has found its arguments right
-  with jax.set_mesh(mesh), lock.held(folder):
-    latest = checkpoint.resume_step(folder, say)
+  with jax.set_mesh(mesh), workdir_lib.opened(workdir, say) as place:
+    folder, latest = place.folder, place.resume_step(say)
     if latest is not None:
-      _check_resumed(folder, latest, content, say)
+      _check_resumed(workdir, Shelf(folder).about(latest)['run'], content, say)
     if latest is not None and latest >= config.run.steps:
       say(f'{workdir}: the run is finished ({latest} steps); raise run.steps (--steps) to train longer')
       return
@@ -90,14 +91,14 @@ def train(
     )
     _write_record(folder, content)  # from here on the folder holds a run
     say(f'stage {stage.name}, {_count(state)}, mesh {dict(mesh.shape)}{_perceptual(config, stage)}')
-    with Checkpoints(folder, config.checkpoint, content) as checkpoints:
+    with Checkpoints(folder, config.checkpoint, content, place.remote) as checkpoints:
       loop = Loop(
         config, stage, programs, frozen, held_out, mesh=mesh, workdir=folder, checkpoints=checkpoints,
         began=content['began'], observe=observe, say=say
       )  # fmt: skip
       with cluster.collectives():
         steps = int(loop.run(state, batches).step)
-  say(f'finished {steps} steps of stage {stage.name}; next: python eval.py --workdir {workdir} --data {data}')
+  say(f'finished {steps} steps of stage {stage.name}; next: python eval.py --workdir {workdir} --data {source}')
 
 
 def _silence(line: str) -> None:
@@ -124,9 +125,12 @@ def _motion_weights(config: Config, data: str | None, source: Opened | None, say
 
 
 def _origin(
-  config: Config, stage: Stage, data: str | None, start_from: str | None, motion: Opened | None
+  config: Config, stage: Stage, source: str | None, data: str | None, start_from: str | None, motion: Opened | None
 ) -> dict[str, Any]:
-  """What config.json says besides the configuration: stage, origin, perceptual features, motion weights, data set."""
+  """What config.json says besides the configuration: stage, origin, perceptual features, motion weights, data set.
+
+  `data` is where this machine has what the user named `source`.
+  """
   features = 'seeded random VGG19' if stage.perceptual else None
   if stage.perceptual and config.perceptual.weights:
     try:
@@ -139,7 +143,8 @@ def _origin(
   elif data is None:
     raise UserError('--data is missing: give a folder of records, or --set data.synthetic_batch=True to do without')
   else:
-    origin = {'path': str(pathlib.Path(data).resolve()), 'fingerprint': records.fingerprint(data)}
+    path = source if storage.is_remote(source) else str(pathlib.Path(data).resolve())
+    origin = {'path': path, 'fingerprint': records.fingerprint(data)}
   return {
     'stage': stage.name,
     'start_from': start_from,
@@ -172,10 +177,9 @@ def _count(state: TrainState) -> str:
   return f'{size(state.model)} generator-side and {size(state.discriminator)} discriminator parameters'
 
 
-def _check_resumed(folder: pathlib.Path, step: int, content: dict[str, Any], say: Say) -> None:
+def _check_resumed(workdir: str, old: dict[str, Any], content: dict[str, Any], say: Say) -> None:
   """Refuses a checkpoint of another run; where the parameters came from stays what the first start said."""
-  old = Shelf(folder).about(step)['run']
-  record.check_same(folder, old, content)
+  record.check_same(workdir, old, content)
   content['start_from'], content['began'] = old['start_from'], old.get('began', content['began'])
   content['start_fingerprint'] = old.get('start_fingerprint')
   if changed := record.other_versions(old, content):

@@ -1,0 +1,129 @@
+"""Object storage: folders named by URLs, such as gs://bucket/run or s3://bucket/records.
+
+There, a name holds a whole object or none: nothing can be renamed, appended to or locked. So nothing is worked on in
+place; files are copied to this machine, and copied back whole. Any protocol of fsspec will do; gs:// needs the extra
+[gcs], s3:// the extra [s3]. file:// is an ordinary folder.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from edtalk_jax.config import UserError
+
+CACHE = 'EDTALK_CACHE'  # environment variable: where copies of what is remote lie
+EXTRAS = {'gs': 'gcs', 'gcs': 'gcs', 's3': 's3'}
+PARALLEL = 16  # objects that are copied at the same time
+WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between attempts, after those of the protocol's own library
+Result = TypeVar('Result')
+
+
+def is_remote(path: str) -> bool:
+  """Whether `path` is a URL of object storage."""
+  return '://' in path and not path.startswith('file://')
+
+
+def local(path: str) -> str:
+  """The path that file:// names; any other as it is."""
+  return path.removeprefix('file://')
+
+
+def cache() -> pathlib.Path:
+  """The folder of this machine for copies: EDTALK_CACHE, by default ~/.cache/edtalk. Made if need be."""
+  folder = pathlib.Path(os.environ.get(CACHE) or pathlib.Path.home() / '.cache' / 'edtalk')
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise UserError(f'{folder}: {error.strerror}; set {CACHE} to a folder for copies of what is remote') from None
+  return folder
+
+
+class Store:
+  """A folder on object storage. Names are relative to it, with slashes.
+
+  All methods raise UserError, in one line, if the store does not answer after several attempts or refuses.
+  """
+
+  def __init__(self, url: str):
+    """Opens nothing but the protocol's library."""
+    import fsspec  # takes a second with its protocols, and few runs need it
+
+    self.url = url.rstrip('/')
+    protocol = url.split('://')[0]
+    try:
+      # Without caches: other machines write here, too.
+      options = {'use_listings_cache': False, 'skip_instance_cache': True}
+      self._fs, self._root = fsspec.core.url_to_fs(self.url, **options)
+    except ImportError:
+      extra = EXTRAS.get(protocol)
+      wanted = f"pip install 'edtalk-jax[{extra}]'" if extra else f'a package that gives fsspec the protocol {protocol}'
+      raise UserError(f'{url}: needs {wanted}') from None
+    except ValueError as error:
+      raise UserError(f'{url}: {error}') from None
+
+  def sizes(self, prefix: str = '') -> dict[str, int]:
+    """Names of all objects below `prefix` ('' or one that ends with a slash) -> bytes; {} if there are none."""
+    folder = self._path(prefix).rstrip('/')
+    found = self._try(prefix, lambda: self._fs.find(folder, detail=True), may_miss=True) or {}
+    start = len(self._path(''))
+    return {path[start:]: info['size'] for path, info in sorted(found.items())}
+
+  def read(self, name: str) -> bytes | None:
+    """Returns the object, None if there is none."""
+    return self._try(name, lambda: self._fs.cat_file(self._path(name)), may_miss=True)
+
+  def write(self, name: str, content: bytes) -> None:
+    """Writes the object, whole or not at all."""
+    self._try(name, lambda: self._fs.pipe_file(self._path(name), content))
+
+  def get(self, files: Mapping[str, pathlib.Path]) -> None:
+    """Copies objects to files of this machine; leaves out objects that are not there."""
+
+    def one(name: str) -> None:
+      files[name].parent.mkdir(parents=True, exist_ok=True)
+      self._try(name, lambda: self._fs.get_file(self._path(name), str(files[name])), may_miss=True)
+
+    _parallel(one, files)
+
+  def put(self, files: Mapping[str, pathlib.Path]) -> None:
+    """Copies files of this machine to objects; the last bytes of each are there when this returns."""
+    _parallel(lambda name: self._try(name, lambda: self._fs.put_file(str(files[name]), self._path(name))), files)
+
+  def copy(self, names: Mapping[str, str]) -> None:
+    """Copies objects within the store: old name -> new name."""
+    _parallel(lambda old: self._try(old, lambda: self._fs.cp_file(self._path(old), self._path(names[old]))), names)
+
+  def delete(self, names: Iterable[str]) -> None:
+    """Deletes objects; those that are not there are not missed."""
+    _parallel(lambda name: self._try(name, lambda: self._fs.rm_file(self._path(name)), may_miss=True), names)
+
+  def _path(self, name: str) -> str:
+    return f'{self._root.rstrip("/")}/{name}'
+
+  def _try(self, name: str, do: Callable[[], Result], may_miss: bool = False) -> Result | None:
+    """Calls `do` until it succeeds; returns None if it finds nothing there and `may_miss`."""
+    for wait in (*WAITS, None):
+      try:
+        return do()
+      except Exception as error:  # each protocol has its own
+        missing = isinstance(error, FileNotFoundError)
+        if missing and may_miss:
+          return None
+        hopeless = missing or isinstance(error, PermissionError) or 'Credential' in type(error).__name__
+        if hopeless or wait is None:
+          raise UserError(f'{self.url}/{name}: {_reason(error)}') from error
+        time.sleep(wait)
+
+
+def _parallel(do: Callable[[str], Any], names: Iterable[str]) -> None:
+  with concurrent.futures.ThreadPoolExecutor(PARALLEL, thread_name_prefix='storage') as pool:
+    for done in [pool.submit(do, name) for name in names]:
+      done.result()
+
+
+def _reason(error: BaseException) -> str:
+  text = ' '.join(str(error).split()) or type(error).__name__
+  return text if len(text) <= 200 else text[:197] + '...'
