@@ -8,13 +8,14 @@ manifest, so that no checkpoint outlives the metric lines of its steps.
 
 import fcntl
 import json
+import os
 import pathlib
 import re
 import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping
-from typing import IO, Any
+from typing import Any
 
 import jax
 
@@ -47,7 +48,7 @@ class RemoteRun:
   def close(self) -> None:
     """Removes the stage."""
     shutil.rmtree(self.stage, ignore_errors=True)
-    self._lock.close()
+    os.close(self._lock)
 
   def resume_step(self, say: Say) -> int | None:
     """Brings the newest whole checkpoint and this process's logs to the stage; returns its step, None without any.
@@ -239,8 +240,8 @@ class RemoteRun:
     return aside
 
 
-def _new_stage() -> tuple[pathlib.Path, IO[str]]:
-  """Makes a stage, and removes those that killed runs have left: the lock of a stage ends with its process."""
+def _new_stage() -> tuple[pathlib.Path, int]:
+  """Makes a stage and the descriptor of its lock, which ends with the process; removes those without, left by kills."""
   cache = storage.cache()
   with (cache / 'stages.lock').open('w') as making:
     fcntl.flock(making, fcntl.LOCK_EX)
@@ -252,6 +253,6 @@ def _new_stage() -> tuple[pathlib.Path, IO[str]]:
           continue
         shutil.rmtree(old, ignore_errors=True)
     stage = pathlib.Path(tempfile.mkdtemp(prefix=STAGE, dir=cache))
-    lock = (stage / LOCK).open('w')
+    lock = os.open(stage / LOCK, os.O_CREAT | os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
   return stage, lock

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 
 import jax
 import pytest
@@ -129,7 +130,7 @@ def test_a_save_that_the_store_refuses_is_one_line(bucket, monkeypatch):
 def test_a_stage_that_a_kill_left_is_removed_by_the_next(bucket):
   left, other = RemoteRun(bucket), RemoteRun(bucket)
   assert left.stage.is_dir()
-  left._lock.close()  # as the end of a process does
+  os.close(left._lock)  # as the end of a process does
   with opened(bucket) as remote:
     assert remote.stage.is_dir() and other.stage.is_dir() and not left.stage.exists()
   other.close()
