@@ -31,9 +31,8 @@ def here(data: str, say: Callable[[str], None]) -> str:
   if not storage.is_remote(data):
     return storage.local(data)
   store = storage.Store(data)
-  sizes = _wanted(store)
-  head = sorted(sizes, key=lambda name: name.count('/'))[0].rpartition('/')[0]
-  listed = store.read(f'{head}/{index.NAME}'.lstrip('/')) or b''
+  root, sizes = _wanted(store)
+  listed = store.read(f'{root}{index.NAME}') or b''
   # Other records under the same URL have another folder.
   key = hashlib.sha256(json.dumps([data, sizes]).encode() + listed).hexdigest()[:16]
   folder = storage.cache() / COPIES / key
@@ -44,15 +43,16 @@ def here(data: str, say: Callable[[str], None]) -> str:
   return str(folder)
 
 
-def _wanted(store: storage.Store) -> dict[str, int]:
-  """Name -> bytes of the files of the one data set below the URL."""
+def _wanted(store: storage.Store) -> tuple[str, dict[str, int]]:
+  """The folder of the one data set below the URL, '' or with a slash at its end, and name -> bytes of its files."""
   sizes = store.sizes()
-  roots = sorted({name.rpartition('/')[0] for name in sizes if name.rpartition('/')[2] == DESCRIPTION})
+  roots = sorted(name.removesuffix(DESCRIPTION) for name in sizes if name.split('/')[-1] == DESCRIPTION)
   if len(roots) != 1:
     found = ', '.join(root or '.' for root in roots) or 'none'
     raise UserError(f'{store.url}: expected the records of one data set, found {found}; copy the --out of edtalk '
                     'prepare there')  # fmt: skip
-  return {name: size for name, size in sizes.items() if name.rpartition('/')[0] == roots[0]}
+  root = roots[0]
+  return root, {name: size for name, size in sizes.items() if name.rpartition('/')[0] == root.rstrip('/')}
 
 
 def _digests(listed: bytes) -> dict[str, str]:

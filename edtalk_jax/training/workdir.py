@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import jax
 
 from edtalk_jax import storage
+from edtalk_jax.config import UserError
 from edtalk_jax.training import checkpoint, lock
 from edtalk_jax.training.lease import Lease
 from edtalk_jax.training.remote import RemoteRun
@@ -43,10 +44,12 @@ def opened(workdir: str, say: Say) -> Iterator[Workdir]:
     with lock.held(folder):
       yield Workdir(folder)
     return
-  with contextlib.ExitStack() as stack:
-    first = jax.process_index() == 0
-    lease = stack.enter_context(Lease(storage.Store(workdir), say)) if first else None
-    remote = RemoteRun(workdir, lease)
-    stack.callback(remote.close)
-    stack.callback(remote.publish)
-    yield Workdir(remote.stage, remote)
+  lease = Lease(storage.Store(workdir), say) if jax.process_index() == 0 else contextlib.nullcontext()
+  with lease as held, contextlib.closing(RemoteRun(workdir, held)) as remote:
+    try:
+      yield Workdir(remote.stage, remote)
+    except BaseException:  # which decides on the exit code, whatever the store says to this
+      with contextlib.suppress(UserError):
+        remote.publish()
+      raise
+    remote.publish()

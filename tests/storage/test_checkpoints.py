@@ -10,7 +10,8 @@ import pytest
 from benchmarks.fuzz import checkpoints as fuzz
 from edtalk_jax.config import CheckpointConfig, Config, UserError
 from edtalk_jax.storage import Store
-from edtalk_jax.training import checkpoint, hand_off, integrity, metrics, record
+from edtalk_jax.terminal import PeerLost
+from edtalk_jax.training import checkpoint, hand_off, integrity, lease, metrics, record, workdir
 from edtalk_jax.training.remote import RemoteRun
 from edtalk_jax.training.shelf import Shelf
 
@@ -148,3 +149,22 @@ def test_files_are_published_when_they_change(bucket):
     path.write_bytes(b'longer')
     remote.publish()
   assert Store(bucket).sizes() == {'samples/1.png': 6}
+
+
+def test_a_run_that_lost_its_lease_replaces_nothing(bucket):
+  store = Store(bucket)
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(pytest.raises(UserError, match=r'another trainer is at work here .the new one'))
+    place = stack.enter_context(workdir.opened(bucket, print))
+    store.write(lease.FILE, b'{"trainer": "the new one", "token": "x"}')
+    store.write(metrics.FILE, b'{"step": 7}\n')
+    (place.folder / metrics.FILE).write_text('{"step": 1}\n')
+  assert store.read(metrics.FILE) == b'{"step": 7}\n'
+
+
+def test_the_reason_why_a_run_ends_is_not_replaced_by_a_store_that_fails(bucket, monkeypatch):
+  """It decides on the exit code: a lost process, whose machine may have taken the network with it, means run again."""
+  with pytest.raises(PeerLost), workdir.opened(bucket, print) as place:
+    (place.folder / metrics.FILE).write_text('{"step": 1}\n')
+    monkeypatch.setattr(Store, 'write', lambda self, name, content: (_ for _ in ()).throw(UserError('no route')))
+    raise PeerLost('gone')

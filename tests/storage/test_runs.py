@@ -51,8 +51,8 @@ def test_a_killed_run_ends_as_one_in_a_folder_that_was_never_killed(bucket, head
 
 
 def test_two_processes_that_share_no_folder_save_one_checkpoint(bucket, toy_command, train_here, tmp_path, monkeypatch):
-  """Each has a stage of its own. What they save, they read, and so does one process."""
-  finished((*LAUNCH, *toy_command(bucket, 5), '--set', 'mesh.fsdp=2'))
+  """Each has a stage of its own. They go on from what one process saved, and one process reads what they save."""
+  train_here(bucket, 5, devices=4, fsdp=2)
   said = finished((*LAUNCH, *toy_command(bucket, 10), '--set', 'mesh.fsdp=2'))
   assert 'resuming at step 5' in said
   copy = download(bucket, tmp_path / 'copy')
