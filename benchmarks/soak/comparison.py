@@ -20,8 +20,12 @@ def differences(one: pathlib.Path, other: pathlib.Path) -> list[str]:
   last = [Shelf(workdir).steps()[-1] for workdir in (one, other)]
   if last[0] != last[1]:
     return [*found, f'last checkpoints: {last[0]} and {last[1]}']
-  for part in checkpoint.PARTS:
-    arrays = [_arrays(Shelf(workdir).path(last[0]) / part) for workdir in (one, other)]
+  folders = [Shelf(workdir).path(last[0]) for workdir in (one, other)]
+  parts = [[part for part in checkpoint.PARTS if (folder / part).is_dir()] for folder in folders]
+  if parts[0] != parts[1]:
+    return [*found, f'parts of the last checkpoints: {parts[0]} and {parts[1]}']
+  for part in parts[0]:
+    arrays = [_arrays(folder / part) for folder in folders]
     found += [f'{part}/{name}' for name in arrays[0] if not np.array_equal(arrays[0][name], arrays[1].get(name))]
   pictures = [{path.name: path.read_bytes() for path in (workdir / 'samples').glob('*')} for workdir in (one, other)]
   if pictures[0] != pictures[1]:

@@ -38,7 +38,7 @@ def _no_detector():
 class FakeModel:
   """Its motion is the picture itself: it copies whatever drives it."""
 
-  config, image_size, banks, step = Config(), SIZE, ('mouth', 'pose'), 1234
+  config, image_size, banks, step, averaged = Config(), SIZE, ('mouth', 'pose'), 1234, False
 
   def encode(self, image):
     return types.SimpleNamespace(motion=self.motion(image[None]))
@@ -59,7 +59,7 @@ def workdir(tmp_path, monkeypatch):
   lines = [{'step': step, 'loss': 3.0 / step, 'validation/loss': 4.0 / step} for step in (1, 2, 3)]
   (folder / 'metrics.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines) + '{"step": 4, "lo')
   model = FakeModel()
-  monkeypatch.setattr(run, 'load', lambda path, which: model)
+  monkeypatch.setattr(run, 'load', lambda path, which, raw: model)
   monkeypatch.setattr(run.records, 'Clips', lambda data, split: FakeClips([_clip(i) for i in range(3)]))
   monkeypatch.setattr(run.faces, 'LandmarkDetector', _no_detector)
   return folder
