@@ -85,12 +85,12 @@ class RemoteRun:
     for old in Shelf(self.stage).folder.iterdir():  # this part, and what the run began with
       shutil.rmtree(old)
     self.publish()
-    cluster.barrier(f'copied {step}')
+    cluster.barrier(f'copied {self.where(step)}')
     if jax.process_index() == 0:
       self._check()
       self._shelf.seal(step, about, files)
       self._shelf.prune(keep)
-    cluster.barrier(f'sealed {step}')  # nobody ends before there is a checkpoint
+    cluster.barrier(f'sealed {self.where(step)}')  # nobody ends before there is a checkpoint
 
   def publish(self) -> None:
     """Copies the files that have changed since the last time, but for checkpoints, each as far as it is written.

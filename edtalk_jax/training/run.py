@@ -63,8 +63,8 @@ def train(
   stage = stages.build(config)
   programs = programs_lib.build(config, stage, mesh)
   motion = _motion_source(config, stage, say)
-  source, data = data, None if data is None else records_copy.here(data, say)
-  content = record.describe(config, _origin(config, stage, source, data, start_from, motion))
+  given, data = data, None if data is None else records_copy.here(data, say)
+  content = record.describe(config, _origin(config, stage, given, data, start_from, motion))
   cluster.meet(mesh)  # nothing is written before every process has found its arguments right
   with jax.set_mesh(mesh), workdir_lib.opened(workdir, say) as place:
     folder, latest = place.folder, place.resume_step(say)
@@ -98,7 +98,7 @@ def train(
       )  # fmt: skip
       with cluster.collectives():
         steps = int(loop.run(state, batches).step)
-  say(f'finished {steps} steps of stage {stage.name}; next: python eval.py --workdir {workdir} --data {source}')
+  say(f'finished {steps} steps of stage {stage.name}; next: python eval.py --workdir {workdir} --data {given}')
 
 
 def _silence(line: str) -> None:
@@ -125,11 +125,11 @@ def _motion_weights(config: Config, data: str | None, source: Opened | None, say
 
 
 def _origin(
-  config: Config, stage: Stage, source: str | None, data: str | None, start_from: str | None, motion: Opened | None
+  config: Config, stage: Stage, given: str | None, data: str | None, start_from: str | None, motion: Opened | None
 ) -> dict[str, Any]:
   """What config.json says besides the configuration: stage, origin, perceptual features, motion weights, data set.
 
-  `data` is where this machine has what the user named `source`.
+  `data` is where this machine has what the user named as `given`.
   """
   features = 'seeded random VGG19' if stage.perceptual else None
   if stage.perceptual and config.perceptual.weights:
@@ -143,7 +143,7 @@ def _origin(
   elif data is None:
     raise UserError('--data is missing: give a folder of records, or --set data.synthetic_batch=True to do without')
   else:
-    path = source if storage.is_remote(source) else str(pathlib.Path(data).resolve())
+    path = given if storage.is_remote(given) else str(pathlib.Path(data).resolve())
     origin = {'path': path, 'fingerprint': records.fingerprint(data)}
   return {
     'stage': stage.name,
