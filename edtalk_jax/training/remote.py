@@ -48,7 +48,9 @@ class RemoteRun:
     os.close(self._lock)
 
   def resume_step(self, say: Say) -> int | None:
-    """Brings the newest whole checkpoint and this process's logs to the stage; returns its step, None without any.
+    """Brings the newest whole checkpoint, the manifest of the best and this process's logs to the stage.
+
+    Returns the step of the newest, None without any.
 
     Raises:
       UserError: if there are checkpoints, but none is whole.
@@ -56,6 +58,9 @@ class RemoteRun:
     step, process = checkpoint.from_first_process(lambda: self._shelf.recover(say)), jax.process_index()
     if step is not None and process:
       self._shelf.fetch_whole(step)
+    best = checkpoint.from_first_process(self._shelf.best)
+    if best is not None and best != step:
+      self._shelf.fetch_manifest(best)  # `patience` compares with it
     self._get(events.file_name(process), *([] if process else [metrics.FILE]))
     return step
 

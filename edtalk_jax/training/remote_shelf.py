@@ -73,6 +73,14 @@ class RemoteShelf:
     except Damaged as damage:
       raise UserError(f'{self.where(step)}: process 0 has read it whole, but here {damage}') from None
 
+  def best(self) -> int | None:
+    """The step of the lowest validation loss; None if no checkpoint has one."""
+    return next(iter(self._candidates('best')), None)
+
+  def fetch_manifest(self, step: int) -> None:
+    """Brings the manifest of a checkpoint to the stage, which says what it was worth."""
+    self._store.get({f'{FOLDER}/{step}/{integrity.FILE}': self._here.path(step) / integrity.FILE})
+
   def put(self, step: int) -> dict[str, list]:
     """Copies this process's share of what lies in `<step>.part`; returns it as `integrity.contents` does."""
     part, process = self._here.part(step), jax.process_index()
