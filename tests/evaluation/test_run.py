@@ -55,7 +55,7 @@ class FakeModel:
 def workdir(tmp_path, monkeypatch):
   folder = tmp_path / 'run'
   folder.mkdir()
-  (folder / 'config.json').write_text('{"config": {"run": {"stage": "mouth_pose"}}}')
+  (folder / 'config.json').write_text('{"stage": "mouth_pose", "config": {"run": {"stage": "mouth_pose"}}}')
   lines = [{'step': step, 'loss': 3.0 / step, 'validation/loss': 4.0 / step} for step in (1, 2, 3)]
   (folder / 'metrics.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines) + '{"step": 4, "lo')
   model = FakeModel()
