@@ -27,16 +27,15 @@ from edtalk_jax.evaluation import (
   semantic_expression,
   spaces,
   spaces_table,
+  stage_report,
   true_frames,
 )
 from edtalk_jax.evaluation.evaluate import GENERATED, Settings, choose, evaluate
-from edtalk_jax.evaluation.stage_report import Request
 from edtalk_jax.evaluation.summary import ProtocolSummary, summarise, to_json
 from edtalk_jax.model import load
 from edtalk_jax.training import hand_off, record, records_copy
 
-# Stages whose runs generate no pictures have evaluations of their own.
-OWN = {'audio_to_pose': audio_to_pose.run, 'semantic_expression': semantic_expression.run}
+STAGES = {'audio_to_pose': audio_to_pose, 'semantic_expression': semantic_expression}  # judged in their own way
 
 
 def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest', 'best'] = 'latest', raw: bool = False,
@@ -67,8 +66,8 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
   folder = hand_off.fetched(workdir, which, hand_off.FOR_INFERENCE)
   console = rich.console.Console(highlight=False)
   here = records_copy.here(data, console.print)
-  if own := OWN.get(record.read(folder)['stage']):
-    return own(Request(str(folder), here, split, which, out, settings.clips, settings.seed))
+  if (own := STAGES.get(record.read(folder).get('stage'))) is not None:
+    return own.run(stage_report.Request(str(folder), here, split, which, out, settings.clips, settings.seed, raw))
   metrics_file = (pathlib.Path(out) if out else folder / 'eval' / split) / 'metrics.json'
   report_file = (pathlib.Path(out) if out else folder) / 'report.html'
   model = load(str(folder), which, raw=raw)

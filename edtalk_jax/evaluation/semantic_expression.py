@@ -33,7 +33,7 @@ INTRODUCTION = (
 
 def run(request: Request) -> dict:
   """Evaluates a run of stage semantic_expression; see `evaluation.run.run`."""
-  restored = hand_off.read_run(request.workdir, request.which)
+  restored = hand_off.read_run(request.workdir, request.which, raw=request.raw)
   config, params = restored.config, restored.params['semantic']
   source = hand_off.open_run(config.data.motion, parts=('model',))
   motion = Motion(extraction.ensure(source, request.data, [request.split]), request.split)

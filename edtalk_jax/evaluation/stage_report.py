@@ -34,6 +34,7 @@ class Request:
   out: str | None
   clips: int  # 0: all
   seed: int
+  raw: bool = False  # the parameters themselves, where the run keeps an average
 
 
 @dataclasses.dataclass(frozen=True)
