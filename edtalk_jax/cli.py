@@ -270,6 +270,8 @@ def animate(
   face: str = 'largest',
   paste: bool = False,
   longest: int = 1920,
+  upscale: OptionalFile = None,
+  upscale_signed: bool = False,
   which: Which = 'latest',
   raw: bool = False,
   batch: int = 8,
@@ -300,6 +302,8 @@ def animate(
     face: Which face of a portrait: largest, only (several are an error), or 1, 2, ... from left to right.
     paste: Put the painted face back into the whole picture.
     longest: With --paste, scale larger pictures down to so many pixels.
+    upscale: ONNX file of a super-resolution network for the painted face; needs the extra [upscale].
+    upscale_signed: Its pictures are in [-1, 1], rather than in [0, 1].
     which: The newest checkpoint, or the one of the lowest validation loss.
     raw: Take the parameters themselves, not the average that a run with optimizer.ema keeps.
     batch: Frames per call, shared by the devices.
@@ -315,7 +319,8 @@ def animate(
   drivers = {name: path for name, path in (('mouth', mouth), ('pose', pose), ('expression', expression)) if path}
   if not source:
     raise UserError('edtalk animate: give at least one --source')
-  options = animation.Options(fps=fps, extend=extend, smooth=smooth, crop=crop, face=face, paste=paste, longest=longest)
+  options = animation.Options(fps=fps, extend=extend, smooth=smooth, crop=crop, face=face, paste=paste, longest=longest,
+                              upscale=upscale or '', upscale_signed=upscale_signed)
   devices = jax.local_devices()
   if batch < 1:
     raise UserError(f'--batch must be at least 1, got {batch}')

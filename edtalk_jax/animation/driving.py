@@ -12,6 +12,7 @@ from edtalk_jax.animation import drivers as drivers_lib
 from edtalk_jax.animation import framing, motion_file, sources, timeline
 from edtalk_jax.animation.ahead import ahead
 from edtalk_jax.animation.options import Options
+from edtalk_jax.animation.upscaling import Upscaler
 from edtalk_jax.config import UserError
 from edtalk_jax.model import Model, Motion
 
@@ -79,7 +80,8 @@ def animate(
   assigned = drivers_lib.assign(model, drivers, driver, (*weights, 'mouth') if heard else tuple(weights))
   drivers_lib.missing([*paths, *assigned.values(), *([audio] if audio else [])])
   detector = framing.find_faces() if options.crop else None
-  opened = [sources.read(model, path, detector, options) for path in paths]
+  finish = [Upscaler(options.upscale, options.upscale_signed)] if options.upscale else []
+  opened = [sources.read(model, path, detector, options, *finish) for path in paths]
   motion = {**read_motion(model, assigned, set(drivers), detector, options, say), **weights}
   if heard:
     motion |= drivers_lib.hear(model, audio, options.fps)

@@ -21,6 +21,8 @@ class Options:
     face: which face of a portrait; see `framing.portrait`.
     paste: put the painted face back into the picture that it was cut from; False: the face alone, as the model paints.
     longest: pixels of the longer side of pictures that are pasted into; larger ones are scaled down.
+    upscale: ONNX file of a super-resolution network that painted faces go through; '': none.
+    upscale_signed: whether its pictures are in [-1, 1], rather than in [0, 1].
 
   Raises:
     UserError: in one line, on a value out of range.
@@ -33,6 +35,8 @@ class Options:
   face: str = framing.LARGEST
   paste: bool = False
   longest: int = 1920
+  upscale: str = ''
+  upscale_signed: bool = False
 
   @property
   def limit(self) -> int | None:

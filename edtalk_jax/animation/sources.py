@@ -1,7 +1,7 @@
 """What is animated: a portrait, or a video whose every frame is one."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -12,15 +12,18 @@ from edtalk_jax.animation.options import Options
 from edtalk_jax.animation.spool import Spool
 from edtalk_jax.model import Model, Motion, Source
 
+Finish = Callable[[np.ndarray], np.ndarray]  # done to a painted face, uint8[height, width, 3], before it is shown
 
-def read(model: Model, path: str, detector: tracking.Detector | None, options: Options) -> 'Portrait | Video':
+
+def read(model: Model, path: str, detector: tracking.Detector | None, options: Options,
+         finish: Finish = lambda face: face) -> 'Portrait | Video':
   """Opens a source: finds its face and, of a portrait, encodes it.
 
   Raises:
     data_pipeline.errors.DataError: on a file that cannot be read or shows no face.
   """
   kind = Portrait if framing.is_picture(path) else Video
-  return kind(model, path, detector, options)
+  return kind(model, path, detector, options, finish)
 
 
 class Portrait:
@@ -33,16 +36,17 @@ class Portrait:
 
   frames = 0
 
-  def __init__(self, model: Model, path: str, detector: tracking.Detector | None, options: Options):
+  def __init__(self, model: Model, path: str, detector: tracking.Detector | None, options: Options,
+               finish: Finish):
     """Reads and encodes the picture."""
-    self.path, self._model, self._options = os.fspath(path), model, options
+    self.path, self._model, self._options, self._finish = os.fspath(path), model, options, finish
     self._framed = framing.portrait(path, model.image_size, detector, options.face, options.limit)
     self._source = model.encode(self._framed.crop)
 
   def painted(self, motion: Motion) -> Iterator[np.ndarray]:
     """Yields the frames uint8[height, width, 3] of motion weights."""
     for face in paint(self._model, self._source, motion):
-      yield _shown(self._framed, face, self._options)
+      yield _shown(self._framed, self._finish(face), self._options)
 
 
 class Video:
@@ -53,9 +57,10 @@ class Video:
     frames: how many there are.
   """
 
-  def __init__(self, model: Model, path: str, detector: tracking.Detector | None, options: Options):
+  def __init__(self, model: Model, path: str, detector: tracking.Detector | None, options: Options,
+               finish: Finish):
     """Follows the face through the video."""
-    self.path, self._model, self._options = os.fspath(path), model, options
+    self.path, self._model, self._options, self._finish = os.fspath(path), model, options, finish
     self._followed = framing.follow(path, detector, options.fps, options.limit)
     self.frames = self._followed.frames
 
@@ -67,7 +72,7 @@ class Video:
       first += len(batch)
       faces = self._model.repaint(np.stack([framed.crop for framed in batch]), part)
       for framed, face in zip(batch, faces, strict=True):
-        yield _shown(framed, face, self._options)
+        yield _shown(framed, self._finish(face), self._options)
 
   def _played(self, count: int) -> Iterator[framing.Framed]:
     """Yields `count` frames, extended as the options say."""
