@@ -42,6 +42,9 @@ class ModelConfig:
   flow_init: float = 1.0
   stddev_group: int = 4  # samples per minibatch-stddev group of the discriminator
   dtype: Literal['float32', 'bfloat16'] = 'float32'  # of convolutions and activations; islands stay float32
+  # What blocks keep for the backward pass: none: whatever the compiler likes; convs: the results of convolutions;
+  # blocks: nothing but their inputs. Less memory, more arithmetic, the same results (docs/performance.md).
+  remat: Literal['none', 'convs', 'blocks'] = 'none'
 
   def __post_init__(self):
     size = self.image_size
@@ -230,14 +233,16 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MeshConfig:
-  """Device mesh. The batch is split over `data` x `fsdp`; parameters and moments over `fsdp`."""
+  """Device mesh. The batch is split over `data` x `fsdp`, parameters and moments over `fsdp`, rows over `spatial`."""
 
   data: int = -1  # -1: all remaining devices
   fsdp: int = 1
+  spatial: int = 1  # devices that share the rows of each picture, for sizes at which one example is too much for one
 
   def __post_init__(self):
     _check(self.data == -1 or self.data > 0, 'mesh.data', self.data, '-1 or positive')
     _check(self.fsdp > 0, 'mesh.fsdp', self.fsdp, 'positive')
+    _check(self.spatial > 0, 'mesh.spatial', self.spatial, 'positive')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -325,3 +330,6 @@ class Config:
     # Four poolings precede relu5_1; below 16 pixels nothing is left of the image.
     _check(smallest >= 16, 'perceptual.scales', self.perceptual.scales,
            f'scales of at least {16 / self.model.image_size:g} at image_size {self.model.image_size}')
+    size, spatial = self.model.image_size, self.mesh.spatial
+    _check(size % (8 * spatial) == 0, 'mesh.spatial', spatial,
+           f'a power of two of at most {size // 8} at image_size {size}: every device needs 8 rows')

@@ -35,6 +35,7 @@ def test_override_descends_and_keeps_types():
     ('run=1', 'run is a group'),
     ('model.image_size=100', 'model.image_size must be a power of two'),
     ('model.banks=(("mouth",20),("mouth",6))', 'a list of distinct banks'),
+    ('mesh.spatial=3', 'mesh.spatial must be a power of two of at most 32 at image_size 256'),
   ],
 )
 def test_mistakes_are_one_line_with_name_value_and_expectation(text, message):

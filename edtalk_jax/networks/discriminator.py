@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from edtalk_jax import ops
 from edtalk_jax.config import ModelConfig
-from edtalk_jax.networks.layers import EqualConv, EqualDense, ResBlock
+from edtalk_jax.networks.layers import EqualConv, EqualDense, ResBlock, rematerialized
 
 
 class Discriminator(nn.Module):
@@ -36,7 +36,7 @@ class Discriminator(nn.Module):
     x = EqualConv(config.channels(size), kernel_size=1, dtype=config.dtype, name='stem')(images)
     while size > 4:
       size //= 2
-      x = ResBlock(config.channels(size), dtype=config.dtype, name=f'block_{size}')(x)
+      x = rematerialized(ResBlock, config.remat)(config.channels(size), dtype=config.dtype, name=f'block_{size}')(x)
     x = _transpose_leading(x, views)
     x = ops.minibatch_stddev(x, config.stddev_group)
     x = _transpose_leading(x, len(x) // views)

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 
 from edtalk_jax.config import ModelConfig
-from edtalk_jax.networks.layers import EqualConv, ResBlock
+from edtalk_jax.networks.layers import EqualConv, ResBlock, rematerialized
 
 
 class Encoder(nn.Module):
@@ -34,7 +34,7 @@ class Encoder(nn.Module):
     features = [x]
     while size > 4:
       size //= 2
-      x = ResBlock(config.channels(size), dtype=config.dtype, name=f'block_{size}')(x)
+      x = rematerialized(ResBlock, config.remat)(config.channels(size), dtype=config.dtype, name=f'block_{size}')(x)
       features.append(x)
     # The code is small and moves every pixel: float32 whatever the convolutions are.
     code = EqualConv(config.style_dim, kernel_size=4, padding='VALID', activate=False, name='code')(x)

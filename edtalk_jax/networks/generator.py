@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from edtalk_jax import ops
 from edtalk_jax.config import ModelConfig
 from edtalk_jax.networks.expression import ExpressionModule
-from edtalk_jax.networks.layers import EqualConv, EqualDense, equalized
+from edtalk_jax.networks.layers import EqualConv, EqualDense, equalized, rematerialized
 
 
 class StyledConv(nn.Module):
@@ -36,7 +36,7 @@ class StyledConv(nn.Module):
     kernel = self.param('kernel', nn.initializers.normal(1.0), (3, 3, x.shape[-1], self.features))
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
     x = ops.modulated_conv(x.astype(self.dtype), equalized(kernel), style, upsample=self.upsample)
-    return ops.leaky_relu_scaled(x, bias)
+    return ops.leaky_relu_scaled(ops.split_rows(x), bias)
 
 
 class Flow(nn.Module):
@@ -74,9 +74,10 @@ class Flow(nn.Module):
     if coarser is not None:
       raw += ops.upsample(coarser)
     displacement, mask = jnp.tanh(raw[..., :2]), jax.nn.sigmoid(raw[..., 2:])
-    weight = mask.astype(x.dtype)
-    warped = ops.warp(source, displacement).astype(x.dtype) * weight
-    blended = warped + x * (1 - weight)
+    # In float32 until the end: the mask's gradient is a sum over channels.
+    masked = ops.warp(source, displacement).astype(jnp.float32) * mask
+    blended = (masked + x.astype(jnp.float32) * (1 - mask)).astype(x.dtype)
+    warped = masked.astype(x.dtype)
     for name, value in {'raw': raw, 'mask': mask, 'warped': warped, 'blended': blended}.items():
       self.sow('intermediates', name, value)
     return warped, blended, raw
@@ -138,12 +139,23 @@ class Generator(nn.Module):
     x = jnp.broadcast_to(constant, (len(latent), *constant.shape[1:]))
     x = StyledConv(config.channels(4), dtype=config.dtype, name='conv_4')(x, latent)
     flow = rgb = None
-    for size, source in zip(sizes, features, strict=True):
-      channels = config.channels(size)
-      x = StyledConv(channels, upsample=True, dtype=config.dtype, name=f'up_{size}')(x, latent)
-      x = StyledConv(channels, dtype=config.dtype, name=f'conv_{size}')(x, latent)
-      if expression is not None:
-        source = ExpressionModule(config.expression_hidden, config.dtype, name=f'expression_{size}')(source, expression)
-      warped, x, flow = Flow(config.flow_init, name=f'flow_{size}')(x, latent, source, flow)
-      rgb = RGB(name=f'rgb_{size}')(warped, rgb)
+    level = rematerialized(_level, config.remat)
+    for source in features:
+      x, flow, rgb = level(self, x, flow, rgb, latent, source, expression)
     return rgb
+
+
+@nn.compact
+def _level(generator: Generator, x, flow, rgb, latent, source, expression):
+  """One resolution of the generator: doubles the style path `x`, the raw flow and the colours. Returns all three.
+
+  A function and not a module, so that its layers are children of the generator.
+  """
+  config, size = generator.config, source.shape[1]
+  channels = config.channels(size)
+  x = StyledConv(channels, upsample=True, dtype=config.dtype, name=f'up_{size}')(x, latent)
+  x = StyledConv(channels, dtype=config.dtype, name=f'conv_{size}')(x, latent)
+  if expression is not None:
+    source = ExpressionModule(config.expression_hidden, config.dtype, name=f'expression_{size}')(source, expression)
+  warped, x, flow = Flow(config.flow_init, name=f'flow_{size}')(x, latent, source, flow)
+  return x, flow, RGB(name=f'rgb_{size}')(warped, rgb)

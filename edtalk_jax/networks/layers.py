@@ -8,6 +8,7 @@ Leaf names are `kernel`, `bias` and `constant` only; sharding rules and optimise
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -18,6 +19,25 @@ from edtalk_jax import ops
 
 Dtype = Any
 
+# What a block keeps for its backward pass besides its inputs, by `ModelConfig.remat`; the rest is computed again.
+_KEPT = {
+  'convs': jax.checkpoint_policies.save_only_these_names(ops.CONV),
+  'blocks': jax.checkpoint_policies.nothing_saveable,
+}
+
+
+def rematerialized(block: Callable[..., Any], remat: str) -> Callable[..., Any]:
+  """Trades arithmetic for memory: a block that computes again, in its backward pass, what it does not keep.
+
+  Args:
+    block: a module class, or a function whose first argument is the module whose children it calls.
+    remat: as `ModelConfig.remat`; 'none' leaves the choice of what is kept to the compiler.
+
+  Returns:
+    `block` with the same parameters and results.
+  """
+  return block if remat == 'none' else nn.remat(block, policy=_KEPT[remat])
+
 
 def equalized(kernel: jax.Array) -> jax.Array:
   """Scales a stored kernel[..., in, out] by 1 / sqrt(fan in)."""
@@ -26,6 +46,8 @@ def equalized(kernel: jax.Array) -> jax.Array:
 
 class EqualDense(nn.Module):
   """Affine map with equalised learning rate, always in float32: latents are small, and errors in them move pixels.
+
+  At highest precision, since accelerators would otherwise round the factors of a float32 product.
 
   Attributes:
     features: output width.
@@ -42,7 +64,7 @@ class EqualDense(nn.Module):
     """Maps x[..., in] to float32[..., features]."""
     kernel = self.param('kernel', nn.initializers.normal(1.0), (x.shape[-1], self.features))
     bias = self.param('bias', nn.initializers.constant(self.bias_init), (self.features,))
-    x = x.astype(jnp.float32) @ equalized(kernel)
+    x = jnp.matmul(x.astype(jnp.float32), equalized(kernel), precision=jax.lax.Precision.HIGHEST)
     return ops.leaky_relu_scaled(x, bias) if self.activate else x + bias
 
 
@@ -71,7 +93,7 @@ class EqualConv(nn.Module):
     shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
     kernel = equalized(self.param('kernel', nn.initializers.normal(1.0), shape)).astype(self.dtype)
     x = x.astype(self.dtype)
-    x = ops.conv_downsample(x, kernel) if self.downsample else ops.conv(x, kernel, self.padding)
+    x = ops.split_rows(ops.conv_downsample(x, kernel) if self.downsample else ops.conv(x, kernel, self.padding))
     if not self.activate:
       return x
     return ops.leaky_relu_scaled(x, self.param('bias', nn.initializers.zeros, (self.features,)))

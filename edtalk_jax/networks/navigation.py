@@ -133,7 +133,8 @@ def directions(weights: Mapping[str, jax.Array], basis: jax.Array, config: Model
     if name in weights:
       if weights[name].shape[-1] != size:
         raise ValueError(f'weights of bank {name} have shape {weights[name].shape}, expected (batch, {size})')
-      shifts[name] = weights[name] @ basis[:, first:first + size].T
+      columns = basis[:, first:first + size]
+      shifts[name] = jnp.matmul(weights[name], columns.T, precision=jax.lax.Precision.HIGHEST)
     first += size
   return shifts
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from edtalk_jax import ops
+from edtalk_jax.networks.layers import rematerialized
 
 # Convolutions of each block, and its channels at width 1 (Simonyan and Zisserman, 2015, table 1, column E).
 _BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (1, 512))
@@ -21,10 +22,12 @@ class VGG19(nn.Module):
   Attributes:
     width: multiplies all channels; only 1 fits torchvision's weights.
     dtype: of the convolutions.
+    remat: as `ModelConfig.remat`; a block ends with one of the five feature maps.
   """
 
   width: float = 1.0
   dtype: Any = jnp.float32
+  remat: str = 'none'
 
   @nn.compact
   def __call__(self, images: jax.Array) -> tuple[jax.Array, ...]:
@@ -40,15 +43,28 @@ class VGG19(nn.Module):
     x = jnp.clip(images.astype(jnp.float32), -1, 1) / 2 + 0.5
     x = (x - jnp.array(_MEAN)) / jnp.array(_STD)
     features = []
-    for block, (layers, channels) in enumerate(_BLOCKS, start=1):
-      if block > 1:
-        x = ops.max_pool(x)
-      for index in range(1, layers + 1):
-        # Nothing behind relu5_1 is needed, and of each block only the first output.
-        x = nn.relu(_Conv(max(1, round(channels * self.width)), self.dtype, name=f'conv{block}_{index}')(x))
-        if index == 1:
-          features.append(x)
+    for block in range(1, len(_BLOCKS) + 1):
+      x = rematerialized(_block(block), self.remat)(self, x)
+      features.append(x)
     return tuple(features)
+
+
+def _block(block: int):
+  """What lies between relu<block - 1>_1 and relu<block>_1; a function, so that its layers are children of the VGG19."""
+
+  @nn.compact
+  def apply(vgg: VGG19, x: jax.Array) -> jax.Array:
+    def conv(block, index, x):
+      channels = max(1, round(_BLOCKS[block - 1][1] * vgg.width))
+      return nn.relu(_Conv(channels, vgg.dtype, name=f'conv{block}_{index}')(x))
+
+    if block > 1:
+      for index in range(2, _BLOCKS[block - 2][0] + 1):
+        x = conv(block - 1, index, x)
+      x = ops.max_pool(x)
+    return conv(block, 1, x)
+
+  return apply
 
 
 class _Conv(nn.Module):
@@ -61,7 +77,8 @@ class _Conv(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     kernel = self.param('kernel', nn.initializers.he_uniform(), (3, 3, x.shape[-1], self.features))
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
-    return ops.conv(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
+    x = ops.split_rows(ops.conv(x.astype(self.dtype), kernel.astype(self.dtype)))
+    return (x.astype(jnp.float32) + bias).astype(self.dtype)
 
 
 def pyramid_features(

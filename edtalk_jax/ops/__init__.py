@@ -1,6 +1,7 @@
 """Pure array functions: images are NHWC, kernels HWIO; nothing here knows of networks or configurations."""
 
 from edtalk_jax.ops.activation import leaky_relu_scaled as leaky_relu_scaled
+from edtalk_jax.ops.convolution import CONV as CONV
 from edtalk_jax.ops.convolution import conv as conv
 from edtalk_jax.ops.convolution import conv_downsample as conv_downsample
 from edtalk_jax.ops.convolution import conv_upsample as conv_upsample
@@ -12,6 +13,7 @@ from edtalk_jax.ops.normalization import minibatch_stddev as minibatch_stddev
 from edtalk_jax.ops.normalization import stddev_group_size as stddev_group_size
 from edtalk_jax.ops.orthonormal import householder_signs as householder_signs
 from edtalk_jax.ops.orthonormal import orthonormal_basis as orthonormal_basis
+from edtalk_jax.ops.partition import split_rows as split_rows
 from edtalk_jax.ops.pooling import max_pool as max_pool
 from edtalk_jax.ops.resample import antialias_downsample as antialias_downsample
 from edtalk_jax.ops.resample import blur as blur

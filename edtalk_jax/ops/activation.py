@@ -3,6 +3,7 @@
 import math
 
 import jax
+import jax.numpy as jnp
 
 _SLOPE = 0.2
 _GAIN = math.sqrt(2)
@@ -13,9 +14,10 @@ def leaky_relu_scaled(x: jax.Array, bias: jax.Array) -> jax.Array:
 
   Args:
     x: [..., channels].
-    bias: [channels], cast to the type of `x`.
+    bias: float32[channels].
 
   Returns:
-    Shape and type of `x`.
+    Shape and type of `x`, rounded once. Computed in float32, so that the bias's gradient, a sum over all pixels of the
+    batch, is not added up in bfloat16.
   """
-  return _GAIN * jax.nn.leaky_relu(x + bias.astype(x.dtype), _SLOPE)
+  return (_GAIN * jax.nn.leaky_relu(x.astype(jnp.float32) + bias, _SLOPE)).astype(x.dtype)

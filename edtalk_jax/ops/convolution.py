@@ -4,10 +4,12 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from edtalk_jax.ops import resample, strided
 from edtalk_jax.ops.kernel_gradient import kernel_gradient
 
+CONV = 'conv'  # names the results of convolutions for rematerialisation policies
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 
 
@@ -23,10 +25,12 @@ def conv(x: jax.Array, kernel: jax.Array, padding: str = 'SAME') -> jax.Array:
     [batch, height, width, out], smaller by side - 1 with 'VALID'.
   """
   if kernel.shape[:2] == (1, 1):
-    return x @ kernel[0, 0]
-  if padding == 'SAME' and kernel.shape[0] == kernel.shape[1] == 3:
-    return jax.lax.platform_dependent(x, kernel, cpu=same_conv_by_products, default=same_conv)
-  return jax.lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=_LAYOUT)
+    y = x @ kernel[0, 0]
+  elif padding == 'SAME' and kernel.shape[0] == kernel.shape[1] == 3:
+    y = jax.lax.platform_dependent(x, kernel, cpu=same_conv_by_products, default=same_conv)
+  else:
+    y = jax.lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=_LAYOUT)
+  return checkpoint_name(y, CONV)
 
 
 def same_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -70,7 +74,8 @@ def conv_downsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
     raise ValueError(f'height and width of x must be even to be halved, got {x.shape}')
   if kernel.shape[:2] not in ((1, 1), (3, 3)):
     raise ValueError(f'kernel must be 1 x 1 or 3 x 3, got {kernel.shape}')
-  return jax.lax.platform_dependent(x, kernel, cpu=downsample_separately, default=downsample_folded)
+  y = jax.lax.platform_dependent(x, kernel, cpu=downsample_separately, default=downsample_folded)
+  return checkpoint_name(y, CONV)
 
 
 def downsample_separately(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -109,7 +114,8 @@ def conv_upsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """
   if kernel.shape[:2] != (3, 3):
     raise ValueError(f'kernel must be 3 x 3, got {kernel.shape}')
-  return jax.lax.platform_dependent(x, kernel, cpu=upsample_separately, default=upsample_folded)
+  y = jax.lax.platform_dependent(x, kernel, cpu=upsample_separately, default=upsample_folded)
+  return checkpoint_name(y, CONV)
 
 
 def upsample_separately(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -138,7 +144,7 @@ def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, demodul
   """Convolution whose input channels are scaled per sample by a style (StyleGAN2 Eqs. 1-3).
 
   The scale is moved from the kernel to the activations and the normalisation to the outputs, so that all samples
-  share one convolution.
+  share one convolution. Both are applied in float32: their gradients are sums over all pixels.
 
   Args:
     x: [batch, height, width, in].
@@ -155,7 +161,7 @@ def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, demodul
   """
   if style.shape != (x.shape[0], x.shape[-1]):
     raise ValueError(f'style must have shape {(x.shape[0], x.shape[-1])}, got {style.shape}')
-  scaled = x * style[:, None, None].astype(x.dtype)
+  scaled = (x.astype(jnp.float32) * style[:, None, None]).astype(x.dtype)
   y = (conv_upsample if upsample else conv)(scaled, kernel.astype(x.dtype))
   if not demodulate:
     return y
@@ -163,4 +169,4 @@ def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, demodul
   taps = jnp.square(kernel.astype(jnp.float32)).reshape(-1, *kernel.shape[2:])
   energy = functools.reduce(jnp.add, jnp.unstack(taps))
   variance = jnp.square(style.astype(jnp.float32)) @ energy
-  return y * jax.lax.rsqrt(variance + 1e-8)[:, None, None].astype(y.dtype)
+  return (y.astype(jnp.float32) * jax.lax.rsqrt(variance + 1e-8)[:, None, None]).astype(x.dtype)

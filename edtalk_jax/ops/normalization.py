@@ -46,9 +46,9 @@ def minibatch_stddev(x: jax.Array, group: int) -> jax.Array:
   slots = batch // group
   y = x.astype(jnp.float32).reshape(group, slots, height, width, channels)
   variance = jnp.mean(jnp.square(y - jnp.mean(y, 0)), 0)
-  statistic = jnp.mean(jnp.sqrt(variance + 1e-8), (1, 2, 3)).astype(x.dtype)
-  statistic = jnp.tile(statistic, group)[:, None, None, None]
-  return jnp.concatenate([x, jnp.broadcast_to(statistic, (batch, height, width, 1))], -1)
+  statistic = jnp.mean(jnp.sqrt(variance + 1e-8), (1, 2, 3))
+  statistic = jnp.broadcast_to(jnp.tile(statistic, group)[:, None, None, None], (batch, height, width, 1))
+  return jnp.concatenate([x, statistic.astype(x.dtype)], -1)
 
 
 def batch_statistics(x: jax.Array) -> tuple[jax.Array, jax.Array]:

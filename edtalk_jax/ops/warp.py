@@ -22,7 +22,7 @@ def grid_sample(features: jax.Array, grid: jax.Array) -> jax.Array:
   Args:
     features: [batch, height, width, channels].
     grid: [batch, out_height, out_width, 2], (x, y) where -1 and 1 are the outer edges of the border pixels. Coordinates
-      and interpolation weights are float32 whatever the type of `features`.
+      and interpolation are float32 whatever the type of `features`: the grid's gradient is a sum over channels.
 
   Returns:
     [batch, out_height, out_width, channels] in the type of `features`, differentiable in both arguments.
@@ -39,9 +39,10 @@ def grid_sample(features: jax.Array, grid: jax.Array) -> jax.Array:
     row = jnp.clip(row, 0, height - 1).astype(jnp.int32)
     column = jnp.clip(column, 0, width - 1).astype(jnp.int32)
     values = jax.vmap(lambda image, r, c: image[r, c])(features, row, column)
-    return values * weight[..., None].astype(features.dtype)
+    return values.astype(jnp.float32) * weight[..., None]
 
-  return (corner(top, left) + corner(top, left + 1)) + (corner(top + 1, left) + corner(top + 1, left + 1))
+  sampled = (corner(top, left) + corner(top, left + 1)) + (corner(top + 1, left) + corner(top + 1, left + 1))
+  return sampled.astype(features.dtype)
 
 
 def warp(features: jax.Array, displacement: jax.Array) -> jax.Array:

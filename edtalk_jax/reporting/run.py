@@ -165,8 +165,8 @@ def _from_shapes(
   """A floor from shapes: one device's share of the batch on one device, and the gradients' sum over all."""
   del say, keep_hlo  # nothing is compiled
   chip, devices = topology.chip, topology.chips
-  if config.mesh.fsdp != 1 or config.mesh.data not in (-1, devices):
-    raise UserError(f'--mesh: GPUs are modelled with the batch divided over all, data={devices},fsdp=1')
+  if (config.mesh.fsdp, config.mesh.spatial) != (1, 1) or config.mesh.data not in (-1, devices):
+    raise UserError(f'--mesh: GPUs are modelled with the batch divided over all, data={devices},fsdp=1,spatial=1')
   if config.data.batch_size % devices:
     raise UserError(f'--batch-size {config.data.batch_size} must be a multiple of the {devices} devices')
   own = dataclasses.replace(

@@ -26,7 +26,7 @@ class Networks:
     self.config = config
     self.model = EDTalk(config.model)
     self.discriminator = Discriminator(config.model)
-    self.perceptual = Perceptual(config.perceptual, config.model.dtype)
+    self.perceptual = Perceptual(config.perceptual, config.model.dtype, config.model.remat)
 
   def init(self, key: Array) -> dict:
     """Fresh parameters: {'model': encoder, navigation and generator, 'discriminator': ...}."""

@@ -15,9 +15,9 @@ SEED = 19  # of the random features that stand in for the weights file
 class Perceptual:
   """Weighted distances between VGG features at several scales. Holds no arrays."""
 
-  def __init__(self, config: PerceptualConfig, dtype: str):
+  def __init__(self, config: PerceptualConfig, dtype: str, remat: str):
     self.config = config
-    self.network = vgg.VGG19(width=config.width, dtype=dtype)
+    self.network = vgg.VGG19(width=config.width, dtype=dtype, remat=remat)
 
   def init(self) -> Params:
     """Reads the configured weights file, or draws seeded random features where none is given."""

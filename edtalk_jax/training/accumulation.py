@@ -74,13 +74,19 @@ def mean_gradients(
   return mean, jax.tree.map(lambda values: jnp.mean(values, 0), scalars), parts.merge(rows)
 
 
-def check(config: Config, stage: Stage, devices: int) -> None:
-  """Raises UserError unless `optimizer.accumulate` parts of the batch give what the whole gives, on so many devices."""
+def check(config: Config, stage: Stage, shares: int) -> None:
+  """Raises UserError unless `optimizer.accumulate` parts of the batch give what the whole gives.
+
+  Args:
+    config: of the run.
+    stage: its stage.
+    shares: of the batch on the mesh (`sharding.batch_shares`), each of which is cut into parts.
+  """
   batch_size, count = config.data.batch_size, config.optimizer.accumulate
-  if batch_size % (count * devices):
+  if batch_size % (count * shares):
     raise UserError(
-      f'optimizer.accumulate={count}: data.batch_size={batch_size} must be a multiple of its product with the '
-      f'{devices} devices of this run, {count * devices}'
+      f'optimizer.accumulate={count}: data.batch_size={batch_size} must be a multiple of {count * shares}, so that it '
+      f'divides each of the {shares} shares that the mesh makes of the batch'
     )
   if stage.over_batch:
     reason = f'{stage.over_batch} takes statistics of the whole batch; use one of the two'

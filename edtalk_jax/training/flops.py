@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 
+_REMATTED = 'rematted_computation'  # where jax.checkpoint puts what it computes again
+
 
 def count(function: Callable[..., Any], *args: Any, platform: str | None = None) -> int:
   """Returns the operations of `function(*args)`; see `count_jaxpr`. The arguments may be ShapeDtypeStructs."""
@@ -23,7 +25,8 @@ def count_jaxpr(jaxpr: Any, platform: str | None = None) -> int:
   Args:
     jaxpr: a Jaxpr or ClosedJaxpr.
     platform: 'cpu', 'cuda' or 'tpu': what `jax.lax.platform_dependent` chooses there, so that it counts what runs. None
-      takes the cheapest of the equal forms: what the mathematics needs, on which model FLOPs utilisation is based.
+      takes the cheapest of the equal forms, and leaves out what rematerialisation computes again: what the mathematics
+      needs, on which model FLOPs utilisation is based.
 
   Raises:
     ValueError: on products in a loop whose number of turns is not known.
@@ -36,6 +39,8 @@ def products(jaxpr: Any, platform: str | None = None) -> list[tuple[Any, int]]:
   found = []
   for equation in getattr(jaxpr, 'jaxpr', jaxpr).eqns:
     name = equation.primitive.name
+    if platform is None and _REMATTED in str(equation.source_info.name_stack):
+      continue
     inside = [products(inner, platform) for inner in inner_jaxprs(equation.params)]
     if name in PRODUCTS:
       found.append((equation, 1))

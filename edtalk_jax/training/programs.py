@@ -79,7 +79,7 @@ def _train_step(config: Config, stage: Stage, mesh: Mesh, optimizer: dict[str, A
   """`step.train_step` with everything but its arrays bound."""
   settings, parts, smooth = config.optimizer, accumulation.WHOLE, None
   if settings.accumulate > 1:
-    accumulation.check(config, stage, mesh.size)
+    accumulation.check(config, stage, sharding.batch_shares(mesh))
     parts = accumulation.Parts(settings.accumulate, sharding.parts_sharding(mesh))
   if settings.ema:
     smooth = functools.partial(average.update, batch_size=config.data.batch_size, half_life=settings.ema)

@@ -22,7 +22,7 @@ FILE = 'config.json'
 # that meet a corrupt record: a run that stopped there may go on without it.
 # `data.motion` names a folder; what counts is the fingerprint of the weights, which is compared.
 FREE = ('run.steps', 'log.', 'checkpoint.', 'data.workers', 'data.on_corrupt', 'data.motion', 'mesh.', 'guard.',
-        'optimizer.accumulate')
+        'model.remat', 'optimizer.accumulate')
 
 
 def describe(config: Config, about: Mapping[str, Any]) -> dict[str, Any]:

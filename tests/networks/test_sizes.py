@@ -1,15 +1,18 @@
 """Full-size networks by shape alone: parameter counts of the official code, less what is dead there."""
 
 import dataclasses
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import pytest
 
+from edtalk_jax import settings
 from edtalk_jax.config import ModelConfig
 from edtalk_jax.networks import VGG19, Discriminator, EDTalk
 from tests.networks.tiny import paths
 
+CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
 FULL = ModelConfig()
 EXPRESSION = dataclasses.replace(FULL, banks=(*FULL.banks, ('expression', 10)), expression_module=True)
 LIA = dataclasses.replace(FULL, banks=(('motion', 20),), head_layers=1)
@@ -42,6 +45,23 @@ def _count(shapes, prefix: str) -> int:
 def test_parameter_counts(config, counts):
   shapes = _shapes(config)
   assert {prefix: _count(shapes, prefix) for prefix in counts} == counts
+
+
+@pytest.mark.parametrize(
+  ('file', 'size', 'counts'),
+  [
+    ('mouth_pose_512', 512, {'encoder': 21_665_312, 'generator': 22_501_567}),
+    ('mouth_pose_1024', 1024, {'encoder': 21_672_720, 'generator': 22_541_448}),
+  ],
+)
+def test_larger_pictures_add_thin_levels(file, size, counts):
+  """StyleGAN2's table goes on to 32 channels at 512 pixels and 16 at 1024."""
+  config = settings.load(str(CONFIGS / f'{file}.py')).model
+  shapes = _shapes(config)
+  assert {prefix: _count(shapes, prefix) for prefix in counts} == counts
+  assert shapes[f'generator/conv_{size}/kernel'].shape == (3, 3, 16384 // size, 16384 // size)
+  other = {path for path, leaf in _shapes(FULL).items() if path not in shapes or shapes[path].shape != leaf.shape}
+  assert other == {'encoder/stem/kernel', 'encoder/stem/bias'}
 
 
 def test_trunk_encoder_and_generator_have_the_same_paths_in_lia():

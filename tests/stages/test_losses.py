@@ -63,7 +63,7 @@ def test_logistic_losses_at_zero_logits():
 
 
 def test_perceptual_distances_of_several_predictions_are_those_of_each():
-  perceptual = Perceptual(PerceptualConfig(scales=(1.0, 0.5), width=0.125), 'float32')
+  perceptual = Perceptual(PerceptualConfig(scales=(1.0, 0.5), width=0.125), 'float32', 'none')
   params = perceptual.init()
   first, second, target = (jax.random.uniform(jax.random.key(i), (2, 2, 32, 32, 3)) * 2 - 1 for i in range(3))
   distances = jax.jit(perceptual.distances)

@@ -31,10 +31,10 @@ def statistics(x):
   return ops.minibatch_stddev(official, 4)[:, 0, 0, -1].reshape(views, batch).T
 
 
-def check(batch, count, judged_views, devices=1, over_batch=''):
+def check(batch, count, judged_views, shares=1, over_batch=''):
   config = Config(data=DataConfig(batch_size=batch), optimizer=OptimizerConfig(accumulate=count))
   stage = dataclasses.replace(toy.stage(), judged_views=judged_views, over_batch=over_batch)
-  accumulation.check(config, stage, devices)
+  accumulation.check(config, stage, shares)
 
 
 @pytest.mark.parametrize(('batch', 'views', 'count'), [
@@ -57,8 +57,8 @@ def test_what_would_change_the_result_is_one_clear_line():
   with pytest.raises(UserError, match=r'optimizer\.accumulate=4 would divide the minibatch-stddev groups of 4 in a '
                                       r'batch of 8 x 1 pictures; choose a divisor of 2'):  # fmt: skip
     check(8, 4, (1,))
-  with pytest.raises(UserError, match=r'optimizer\.accumulate=2: data\.batch_size=8 must be a multiple .*, 16'):
-    check(8, 2, (1,), devices=8)
+  with pytest.raises(UserError, match=r'optimizer\.accumulate=2: data\.batch_size=8 must be .* 16, .* 8 shares'):
+    check(8, 2, (1,), shares=8)
   with pytest.raises(UserError, match=r'accumulate=2: loss\.correlation takes statistics of the whole batch'):
     check(8, 2, (1,), over_batch='loss.correlation')
   check(8, 4, (4, 2))  # mouth_pose: groups are within two examples

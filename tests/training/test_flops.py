@@ -29,6 +29,18 @@ def test_dots(subscripts, first, second, expected):
   assert flops.count(functools.partial(jnp.einsum, subscripts), *shapes(first, second)) == expected
 
 
+def test_what_is_computed_again_does_not_count_as_needed():
+  def loss(block, kernel, x):
+    return jnp.sum(block(lambda kernel, x: jnp.tanh(jnp.tanh(x @ kernel) @ kernel))(kernel, x))
+
+  gradient = lambda block: jax.grad(functools.partial(loss, block))
+  plain, again = gradient(lambda f: f), gradient(jax.checkpoint)
+  arguments = shapes((4, 4), (2, 4))
+  assert flops.count(again, *arguments) == flops.count(plain, *arguments)
+  # Both products of the forward pass run once more.
+  assert flops.count(again, *arguments, platform='cpu') == flops.count(plain, *arguments) + 2 * 2 * 2 * 4 * 4
+
+
 def test_convolutions_by_hand():
   x, kernel = shapes((2, 8, 8, 4), (3, 3, 4, 5))
   assert flops.count(conv, x, kernel) == 2 * 2 * 6 * 6 * 9 * 4 * 5

@@ -48,11 +48,16 @@ def terms_and_gradients(config, mesh_config, devices):
 
 @pytest.mark.parametrize('stage', ['reconstruction', 'mouth_pose'])
 def test_every_loss_term_and_gradient_is_the_same_on_every_mesh(stage):
-  config = tiny.config(stage)
+  # At 32 pixels, maps of 32 and 16 rows are divided and smaller ones are not.
+  config = tiny.config(stage, image_size=32 if stage == 'reconstruction' else 16)
+  meshes = {
+    'reconstruction': (MeshConfig(data=2, fsdp=2, spatial=2),),
+    'mouth_pose': (MeshConfig(data=8), MeshConfig(data=2, fsdp=4)),
+  }
   devices = jax.devices()
   expected, expected_gradients = terms_and_gradients(config, MeshConfig(), devices[:1])
   assert {'adversarial', 'discriminator_real', 'discriminator_fake'} < set(expected)
-  for mesh in (MeshConfig(data=8), MeshConfig(data=2, fsdp=4)) if stage == 'mouth_pose' else (MeshConfig(data=8),):
+  for mesh in meshes[stage]:
     terms, gradients = terms_and_gradients(config, mesh, devices)
     for name, value in expected.items():
       np.testing.assert_allclose(terms[name], value, rtol=1e-5, err_msg=f'{mesh} {name}')
@@ -99,7 +104,7 @@ def test_parameter_without_a_rule_is_an_error():
 
 
 def test_mesh_that_does_not_fill_the_devices_is_one_clear_line():
-  with pytest.raises(UserError, match=r'mesh\.data=3, mesh\.fsdp=1 do not fill the 8 devices'):
+  with pytest.raises(UserError, match=r'mesh\.data=3, mesh\.fsdp=1, mesh\.spatial=1 do not fill the 8 devices'):
     sharding.make_mesh(MeshConfig(data=3))
 
 
@@ -117,11 +122,25 @@ def test_batch_must_divide_over_devices():
     sharding.check_batch(12, mesh, processes=1)
 
 
+def test_devices_that_share_pictures_count_once():
+  mesh = sharding.make_mesh(MeshConfig(data=2, spatial=4))
+  sharding.check_batch(2, mesh, processes=1)
+  with pytest.raises(UserError, match=r'data\.batch_size=3 must be a multiple of the 2 groups of devices that share'):
+    sharding.check_batch(3, mesh, processes=1)
+
+
+def test_pictures_stay_within_a_process():
+  sharding.check_pictures(np.array([[[0, 0]], [[1, 1]]]))
+  with pytest.raises(UserError, match=r'mesh\.spatial=2 divides pictures over several processes'):
+    sharding.check_pictures(np.array([[[0, 1]], [[0, 1]]]))
+
+
 def test_train_step_on_a_mesh_equals_one_device():
   """The whole fused step, optimisers included: parameters after two steps."""
   config = tiny.config()
   results = []
-  for mesh_config, devices in ((MeshConfig(), jax.devices()[:1]), (MeshConfig(data=2, fsdp=4), jax.devices())):
+  every_axis = MeshConfig(data=2, fsdp=2, spatial=2)
+  for mesh_config, devices in ((MeshConfig(), jax.devices()[:1]), (every_axis, jax.devices())):
     mesh = sharding.make_mesh(mesh_config, devices)
     stage = stages.build(config)
     parts = programs.build(config, stage, mesh)

@@ -1,0 +1,26 @@
+"""Pictures too large for one device: feature maps whose rows are divided over the mesh axis `spatial`.
+
+Networks say which maps may be divided; without such an axis in the mesh (`mesh.spatial=1`) nothing here does anything.
+The compiler finds the rest: convolutions and filters exchange the rows at the cuts with their neighbours, sums over
+pixels are added up over the axis, and the warp, which may fetch from anywhere, gathers the map it fetches from.
+"""
+
+import jax
+from jax.sharding import PartitionSpec as P
+
+AXIS = 'spatial'
+# Below as many rows a device, maps are small, and their neighbours' rows would be as many as their own.
+LEAST_ROWS = 8
+
+
+def split_rows(x: jax.Array) -> jax.Array:
+  """The identity on x[batch, height, width, channels], whose rows are divided if each device gets LEAST_ROWS or more.
+
+  Smaller maps are whole on every device of the axis. The mesh is the one of `jax.set_mesh`.
+  """
+  devices = jax.sharding.get_abstract_mesh().shape.get(AXIS, 1)
+  if devices == 1:
+    return x
+  split = x.shape[1] % (devices * LEAST_ROWS) == 0
+  free = P.UNCONSTRAINED
+  return jax.lax.with_sharding_constraint(x, P(free, AXIS if split else None, free, free))
