@@ -7,6 +7,8 @@ from typing import Any
 import jax
 
 Params = Mapping[str, Any]
+# What `model_losses` may give beside its pictures, under these names; see `Stage`.
+MOVED, WATCHED = 'moved', 'watched'
 Terms = dict[str, jax.Array]  # named loss terms, weighted, float32[batch]
 Images = dict[str, jax.Array]  # float32[batch, views, height, width, 3] in [-1, 1]
 
@@ -24,6 +26,8 @@ class Stage:
     init_frozen: () -> parameters that never train (VGG), read or drawn on the host.
     model_losses: (model, discriminator, frozen, batch) -> (terms of the generator update, images). `images` holds
       'real' and 'fake', what the discriminator is trained on, and whatever else `samples` shows; {} without any.
+      Under MOVED, it holds the next values of the parameters that `moving` matches, as a tree; under WATCHED,
+      float32[batch] by name, whose means are logged beside the terms and added to no loss.
     discriminator_losses: (discriminator, images) -> terms of the discriminator update; {} without one.
     judged_views: how many pictures of each example the discriminator judges together, one number for each of its calls;
       empty if it looks at each picture alone. Minibatch statistics are over batch * views pictures.
@@ -39,6 +43,12 @@ class Stage:
     start: (parameters of the generator side, first batch of the run) -> {path: value} of those that depend on data,
       such as statistics. Called once where a fresh run begins; what another run has handed over stays as it is. It must
       average over the batch, so that the result is the same on every mesh.
+    moving: regular expression; these parameters of the generator side move without a gradient (BatchNorm's running
+      statistics), and only with an update. '' if none do.
+    validation_losses: like `model_losses`, where held-out batches are scored in another way (by running statistics).
+    given: regular expression; parameters of the generator side that `init` has from a file. '' if it draws all.
+    diagnose: (number of examples, means of the metrics over them) -> a sentence about how training goes.
+    reads: name in `init_frozen` -> workdir of the run whose parameters of that name take its place.
   """
 
   name: str
@@ -58,3 +68,8 @@ class Stage:
   arrays: Mapping[str, jax.ShapeDtypeStruct] = dataclasses.field(default_factory=dict)
   sampling: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   start: Callable[[Params, dict[str, jax.Array]], dict[str, jax.Array]] | None = None
+  moving: str = ''
+  validation_losses: Callable[[Params, Params, Any, dict[str, jax.Array]], tuple[Terms, Images]] | None = None
+  given: str = ''
+  diagnose: Callable[[int, Mapping[str, float]], str] | None = None
+  reads: Mapping[str, str] = dataclasses.field(default_factory=dict)

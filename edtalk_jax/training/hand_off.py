@@ -5,6 +5,7 @@ import dataclasses
 import pathlib
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -186,6 +187,24 @@ def hand_off(params: dict[str, Any], source: Opened) -> tuple[dict[str, Any], Ha
     unused=tuple(path for path in there if path not in fresh),
   )
   return trees.unflatten({**fresh, **found}), report
+
+
+def read_frozen(params: dict[str, Any], runs: Mapping[str, str]) -> dict[str, Any]:
+  """Replaces frozen parameters that other runs have trained: `runs` maps their name to a workdir, see `Stage.reads`.
+
+  Raises:
+    UserError: if a run has no such parameters, or of other sizes.
+  """
+  read = {}
+  for name, workdir in runs.items():
+    restored = read_run(workdir)
+    if name not in restored.params:
+      raise UserError(f'{workdir}: a run of stage {restored.config.run.stage}, which has no {name}')
+    there, here = (checkpoint.describe(trees.flatten({name: tree[name]})) for tree in (restored.params, params))
+    if wrong := checkpoint.differences(there, here):
+      raise UserError(f'{workdir}: its {name} has other sizes: {wrong[0]} ({len(wrong)} arrays differ)')
+    read[name] = jax.device_get(restored.params[name])
+  return {**params, **read}
 
 
 def _struct(text: str, sharding: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:

@@ -80,7 +80,7 @@ class Loop:
       Profile(self._observe.profile, self._workdir, self._say) as profile,
       Preemption() as preemption,
     ):
-      reader = StepReader(config, self._workdir, log, events, timing, self._say)
+      reader = StepReader(config, self._workdir, log, events, timing, self._say, self._stage.diagnose)
       if first == last:  # a run of no steps: what training begins with
         self._save(first, state, log)
       patience = Patience(config.checkpoint, self._workdir)

@@ -3,8 +3,9 @@
 import dataclasses
 import math
 import pathlib
+import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 
@@ -20,6 +21,7 @@ SEEN_EVERY_STEP = ('loss', *guards.SKIPS)
 # Waiting for a step costs the host about a millisecond of processor time; these are waited for at once. Their batches
 # stay in memory until then.
 TOGETHER = 4
+DIAGNOSED = 10  # metric lines that `Stage.diagnose` is given the means of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +56,12 @@ class StepReader:
     events: EventLog,
     timing: Timing,
     say: Callable[[str], None],
+    diagnose: Callable[[int, Mapping[str, float]], str] | None = None,
   ):
-    """Binds where everything goes."""
+    """Binds where everything goes; `diagnose` is the stage's."""
     self._config, self._workdir, self._log, self._events, self._say = config, workdir, log, events, say
-    self._timing = timing
+    self._timing, self._diagnose = timing, diagnose
+    self._undiagnosed: list[dict[str, float]] = []
     self._spikes = guards.Spikes(config.guard.spike_factor, config.guard.spike_window)
     self._corrupt: set[str] = set()
     self._unread: list[Made] = []
@@ -107,6 +111,12 @@ class StepReader:
     self._log.write(made.number, {**timing, **values}, example=_first_example(made.batch))
     rate = timing['examples_per_second']
     self._say(progress_line(made.number, self._config.run.steps, rate, self._config.data.batch_size, values))
+    if self._diagnose is not None:
+      self._undiagnosed.append(values)
+      if len(self._undiagnosed) == DIAGNOSED:
+        lines, self._undiagnosed = self._undiagnosed, []
+        means = {name: statistics.fmean(line[name] for line in lines) for name in values}
+        self._say(f'step {made.number}: {self._diagnose(DIAGNOSED * self._config.data.batch_size, means)}')
 
   def _skipped(self, made: Made, values: dict[str, float]) -> None:
     everything = {name: float(value) for name, value in jax.device_get(made.metrics).items()}

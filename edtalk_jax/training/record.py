@@ -83,6 +83,7 @@ def check_same(workdir: pathlib.Path | str, old: Mapping[str, Any], content: Map
     ('data set', lambda record: record['data']['fingerprint']),
     ('perceptual features', lambda record: record['perceptual_features']),
     ('motion weights', lambda record: record.get('motion')),
+    ('networks of other runs', lambda record: record.get('reads') or {}),
   ):
     if get(old) != get(content):
       differing.append(f'{name}: {get(old)} there, {get(content)} here')

@@ -76,7 +76,7 @@ def train(
     if latest is not None and (why := Patience(config.checkpoint, folder).spent(latest)):
       say(f'{workdir}: the run is finished ({latest} steps): {why}')
       return
-    frozen = programs.place_frozen(stage.init_frozen())
+    frozen = programs.place_frozen(hand_off_lib.read_frozen(stage.init_frozen(), stage.reads))
     weights = _motion_weights(config, data, motion, say)
     if latest is not None:
       say(f'resuming at step {latest}')
@@ -127,7 +127,7 @@ def _motion_weights(config: Config, data: str | None, source: Opened | None, say
 def _origin(
   config: Config, stage: Stage, given: str | None, data: str | None, start_from: str | None, motion: Opened | None
 ) -> dict[str, Any]:
-  """What config.json says besides the configuration: stage, origin, perceptual features, motion weights, data set.
+  """What config.json says besides the configuration: stage, origins, perceptual features, data set.
 
   `data` is where this machine has what the user named as `given`.
   """
@@ -151,6 +151,7 @@ def _origin(
     'start_fingerprint': None,  # of the checkpoint there, known once it is opened
     'perceptual_features': features,
     'motion': None if motion is None else {'fingerprint': motion.fingerprint},
+    'reads': {name: hand_off_lib.open_run(run).fingerprint for name, run in stage.reads.items()},
     'data': origin,
     'began': time.time(),  # of the first start, in seconds since 1970
   }
@@ -243,7 +244,10 @@ def _started(
 
 def _check_frozen(stage: Stage, drawn: Iterable[str], why: str) -> None:
   """Raises UserError if any parameter that is drawn at random here would never be trained."""
-  frozen = sorted(path for path in drawn if path.startswith('model/') and not re.search(stage.trainable, path[6:]))
+  fine = [stage.trainable, *filter(None, (stage.moving, stage.given))]  # an empty `trainable` matches everything
+  frozen = sorted(
+    path for path in drawn if path.startswith('model/') and not any(re.search(p, path[6:]) for p in fine)
+  )
   if frozen:
     raise UserError(f'stage {stage.name} does not train {frozen[0]} and {len(frozen) - 1} more arrays, but {why}; '
                     f'give --from a run of {stage.starts_from or stage.name}')

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from edtalk_jax.stages.stage import Images, Stage, Terms
+from edtalk_jax.stages.stage import MOVED, WATCHED, Images, Stage, Terms
 from edtalk_jax.training import guards, trees
 from edtalk_jax.training.accumulation import WHOLE, Parts, mean_gradients
 from edtalk_jax.training.regularisation import Regulariser
@@ -24,14 +24,16 @@ class Gradients:
   Attributes:
     model: gradient of the generator side's trainable part, keyed by path.
     discriminator: gradient of the discriminator, keyed by path.
-    metrics: float32 scalars: every loss term, 'loss', 'discriminator_loss' and both gradients' norms.
+    metrics: float32 scalars: every loss term, 'loss', 'discriminator_loss', what is watched, both gradients' norms.
     images: what the stage painted, without gradient.
+    moved: next values of the parameters that move without a gradient, keyed by path.
   """
 
   model: trees.Flat
   discriminator: trees.Flat
   metrics: Metrics
   images: Images
+  moved: trees.Flat
 
 
 def gradients(
@@ -72,12 +74,14 @@ def gradients(
       return loss, {**metrics, 'discriminator_loss': loss} if flat else {}  # some stages have no discriminator
 
     discriminator_gradient, more = jax.grad(discriminator_loss, has_aux=True)(flat)
-    return (model_gradient, discriminator_gradient), {**metrics, **more}, images
+    watched = total(images.pop(WATCHED, {}))[1]
+    return (model_gradient, discriminator_gradient), {**metrics, **more, **watched}, images
 
   (ours, theirs), metrics, images = mean_gradients(compute, (trainable, flat), batch, parts)
+  moved = trees.flatten(images.pop(MOVED, {}))
   both = {'model': ours, 'discriminator': theirs}
   norms = {f'grad_norm/{name}': optax.tree.norm(gradient) for name, gradient in both.items() if gradient}
-  return Gradients(model=ours, discriminator=theirs, metrics={**metrics, **norms}, images=images)
+  return Gradients(model=ours, discriminator=theirs, metrics={**metrics, **norms}, images=images, moved=moved)
 
 
 def apply_gradients(
@@ -96,7 +100,7 @@ def apply_gradients(
   )
   return state.replace(
     step=state.step + 1,
-    model=trees.unflatten({**trainable, **fixed}),
+    model=trees.unflatten({**trainable, **fixed, **found.moved}),
     discriminator=trees.unflatten(discriminator),
     model_moments=model_moments,
     discriminator_moments=discriminator_moments,
@@ -143,8 +147,9 @@ def train_step(
 
 def validation_step(model: Any, discriminator: Any, frozen: Any, batch: dict[str, jax.Array], *, stage: Stage):
   """The generator side's loss terms on one batch, without an update: float32 scalars by name."""
-  loss, metrics = total(stage.model_losses(model, discriminator, frozen, batch)[0])
-  return {**metrics, 'loss': loss}
+  terms, images = (stage.validation_losses or stage.model_losses)(model, discriminator, frozen, batch)
+  loss, metrics = total(terms)
+  return {**metrics, **total(images.get(WATCHED, {}))[1], 'loss': loss}
 
 
 def total(terms: Terms) -> tuple[jax.Array, Metrics]:

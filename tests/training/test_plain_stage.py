@@ -113,3 +113,23 @@ def test_what_data_sets_may_be_frozen_and_nothing_else(train, tmp_path):
   np.testing.assert_allclose(bias, first.mean((0, 1)), atol=1e-6)
   with pytest.raises(UserError, match='does not train model/layer/scale'):
     train(tmp_path / 'drawn', 1, trainable='bias')
+
+
+def test_a_diagnosis_is_said_of_every_ten_metric_lines(train, tmp_path):
+  said = train(tmp_path, 21, diagnose=lambda examples, means: f'{examples} at {means["distance"]:.6g}')
+  lines = [json.loads(line) for line in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
+  means = [np.mean([line['distance'] for line in lines[first:first + 10]]) for first in (0, 10)]
+  expected = [f'step {last}: 80 at {mean:.6g}' for last, mean in zip((10, 20), means, strict=True)]
+  assert [line for line in said if ' at ' in line and line.startswith('step')] == expected
+
+
+def test_frozen_parameters_come_from_another_run(train, tmp_path):
+  train(tmp_path, 2)
+  drawn = {'layer': {'scale': np.zeros(3, np.float32), 'bias': np.zeros(3, np.float32)}, 'other': {'x': np.ones(1)}}
+  found = hand_off.read_frozen(drawn, {'layer': str(tmp_path)})
+  jax.tree.map(np.testing.assert_array_equal, found['layer'], jax.device_get(state(tmp_path, 2).model['layer']))
+  assert found['other'] is drawn['other']
+  with pytest.raises(UserError, match='which has no other'):
+    hand_off.read_frozen(drawn, {'other': str(tmp_path)})
+  with pytest.raises(UserError, match=r'its layer has other sizes: layer/bias is float32\[3\] there and float32\[4\]'):
+    hand_off.read_frozen({'layer': {**drawn['layer'], 'bias': np.zeros(4, np.float32)}}, {'layer': str(tmp_path)})
