@@ -9,7 +9,15 @@ import dataclasses
 
 from configs import tiny
 from edtalk_jax.chain import Chain
-from edtalk_jax.config import CheckpointConfig, Config, FlowConfig, LogConfig, SemanticConfig
+from edtalk_jax.config import (
+  AudioConfig,
+  CheckpointConfig,
+  Config,
+  DataConfig,
+  FlowConfig,
+  LogConfig,
+  SemanticConfig,
+)
 
 
 def _run(stage: str, steps: int, learning_rate: float = 0.008, **groups) -> Config:
@@ -35,13 +43,23 @@ def _motion_run(stage: str, steps: int, learning_rate: float, batch_size: int, *
   )
 
 
+TINY = tiny.get_config()
+# What later stages go on from: the model with the expression space in it.
+WHOLE = dataclasses.replace(TINY.model, banks=(*TINY.model.banks, ('expression', 10)), expression_module=True)
+AUDIO = AudioConfig(width=0.125)
+# Terms that need pictures cost most of a step and add little in so few of them.
+WEIGHTS_ALONE = dataclasses.replace(TINY.loss, l1=0.0, perceptual=0.0, adversarial=0.0, face_l1=0.0, sync=0.0)
+
 RUNS = (
   _run('reconstruction', 1000),
   _run('mouth_pose', 2500),
   _run('expression', 800, 0.004),
+  _run('sync_expert', 1500, 0.002, audio=AUDIO, data=DataConfig(batch_size=32)),
+  _run('audio_to_mouth', 1500, 0.002, audio=AUDIO, data=DataConfig(batch_size=16), model=WHOLE,
+       loss=WEIGHTS_ALONE),
   _motion_run('audio_to_pose', 1500, 0.002, 32, flow=FlowConfig(frames=40, hidden=32, layers=3, condition=32)),
   _motion_run('semantic_expression', 1000, 0.001, 32, semantic=SemanticConfig(width=128)),
-)
+)  # fmt: skip
 
 
 def get_config() -> Chain:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipeline import semantics, sequences, transforms
+from data_pipeline import semantics, sequences, transforms, windows
 from data_pipeline.errors import CorruptRecord, DataError
 from data_pipeline.motion import Motion
 from data_pipeline.records import Clip, ClipInfo, Clips
@@ -298,6 +298,8 @@ SAMPLERS = {sampler.name: sampler for sampler in (
     Sampler('expression', ('source', 'target'), _any_clip, _expression),
     Sampler('pose_sequence', (), sequences.with_sound, sequences.pose_sequence, ('pose',)),
     Sampler('semantic_expression', (), semantics.any_clip, semantics.semantic_expression, ('expression',)),
+    Sampler('sync_expert', (), windows.usable, windows.sync_expert),
+    Sampler('audio_to_mouth', ('source',), windows.usable, windows.audio_to_mouth),
 )}
 
 

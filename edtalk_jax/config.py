@@ -90,11 +90,14 @@ class AudioConfig:
   """Audio encoder and sync expert (Wav2Lip's sizes)."""
 
   width: float = 1.0  # multiplies all channels; only 1 fits released weights
-  mouth_size: int = 20  # of the mouth bank that the audio drives
+  # Where stage audio_to_mouth begins: a file of Audio2Lip or Wav2Lip weights (.pth, .npz, .safetensors); '': at random.
+  encoder: str = ''
+  # What scores its lips: the workdir of a run of stage sync_expert, or a file of a Wav2Lip expert; '': nothing.
+  sync_expert: str = ''
 
   def __post_init__(self):
     _check(self.width > 0, 'audio.width', self.width, 'positive')
-    _check(self.mouth_size > 0, 'audio.mouth_size', self.mouth_size, 'positive')
+    _check(not self.encoder or self.width == 1, 'audio.width', self.width, '1 with audio.encoder')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -157,6 +160,11 @@ class LossConfig:
   # Of stage expression, where `features` names a network.
   emotion: float = 1.0
   identity: float = 0.1
+  # Of stage audio_to_mouth, beside `l1`, `perceptual` and `adversarial`.
+  weights: float = 1.0
+  smooth: float = 0.1
+  face_l1: float = 1.0
+  sync: float = 5.0
 
   def __post_init__(self):
     for name in ('r1', 'path_length'):
@@ -250,9 +258,11 @@ class RunConfig:
   """What is trained, how long, from which seed."""
 
   stage: Literal[
-    'reconstruction', 'mouth_pose', 'expression', 'audio_to_pose', 'semantic_expression',
+    'reconstruction', 'mouth_pose', 'expression', 'sync_expert', 'audio_to_mouth', 'audio_to_pose',
+    'semantic_expression',
   ] = 'reconstruction'  # fmt: skip
-  train: Literal['everything', 'navigation'] = 'everything'  # of the generator side; the discriminator always trains
+  # Of the generator side; the discriminator always trains. docs/stages.md says what it means in each stage.
+  train: Literal['everything', 'navigation', 'mapping'] = 'everything'
   seed: int = 0
   steps: int = 100_000  # 0 saves the state as it was drawn
 
@@ -312,6 +322,7 @@ class Config:
   run: RunConfig = RunConfig()
   model: ModelConfig = ModelConfig()
   perceptual: PerceptualConfig = PerceptualConfig()
+  audio: AudioConfig = AudioConfig()
   features: FeaturesConfig = FeaturesConfig()
   loss: LossConfig = LossConfig()
   flow: FlowConfig = FlowConfig()

@@ -19,6 +19,7 @@ from data_pipeline.errors import DataError
 from edtalk_jax import __version__, storage
 from edtalk_jax.config import UserError
 from edtalk_jax.evaluation import (
+  audio_to_mouth,
   audio_to_pose,
   metrics,
   page,
@@ -28,6 +29,7 @@ from edtalk_jax.evaluation import (
   spaces,
   spaces_table,
   stage_report,
+  sync_expert,
   true_frames,
 )
 from edtalk_jax.evaluation.evaluate import GENERATED, Settings, choose, evaluate
@@ -35,7 +37,13 @@ from edtalk_jax.evaluation.summary import ProtocolSummary, summarise, to_json
 from edtalk_jax.model import load
 from edtalk_jax.training import hand_off, record, records_copy
 
-STAGES = {'audio_to_pose': audio_to_pose, 'semantic_expression': semantic_expression}  # judged in their own way
+# Judged in their own way.
+STAGES = {
+  'sync_expert': sync_expert,
+  'audio_to_mouth': audio_to_mouth,
+  'audio_to_pose': audio_to_pose,
+  'semantic_expression': semantic_expression,
+}
 
 
 def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest', 'best'] = 'latest', raw: bool = False,

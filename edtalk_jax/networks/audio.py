@@ -5,11 +5,13 @@ it takes. With `train=False` nothing changes, whoever calls: frozen means frozen
 encoder's weights, but leaves its statistics moving.)
 """
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax import traverse_util
 
 from edtalk_jax import ops
 
@@ -127,7 +129,7 @@ class AudioToMouth(nn.Module):
   def setup(self):
     """Names the parts, which are also parameter paths."""
     self.encoder = ConvStack(ENCODER, self.width)
-    self.mapping = nn.Dense(self.features)
+    self.mapping = nn.Dense(self.features, kernel_init=nn.initializers.he_uniform())
 
   def encode(self, mel: jax.Array, *, train: bool = False) -> jax.Array:
     """Maps mel windows [..., 80, 16] in [-4, 4] to features, float32[..., 512 * width].
@@ -143,6 +145,26 @@ class AudioToMouth(nn.Module):
   def __call__(self, mel: jax.Array, *, train: bool = False) -> jax.Array:
     """Maps mel windows [..., 80, 16] to weights of the mouth bank, float32[..., features]."""
     return self.mapping(self.encode(mel, train=train))
+
+
+def draw(network: nn.Module, key: jax.Array, *inputs: jax.Array) -> dict[str, Any]:
+  """Returns fresh variables of a network of `ConvStack`s, {'params', 'batch_stats'}: what its `init` would draw.
+
+  All kernels are cut from one draw. XLA compiles a program of its own for every shape that is drawn, which for dozens
+  of kernels takes longer than anything else at the start of a run.
+  """
+  flat = traverse_util.flatten_dict(jax.eval_shape(network.init, key, *inputs), sep='/')
+  kernels = {path: leaf for path, leaf in flat.items() if path.endswith('/kernel')}
+  numbers = jax.random.uniform(key, (sum(leaf.size for leaf in kernels.values()),), minval=-1.0)
+  drawn, first = {}, 0
+  for path, leaf in flat.items():
+    if path in kernels:
+      bound = math.sqrt(6 / math.prod(leaf.shape[:-1]))  # He et al., 2015
+      drawn[path] = bound * numbers[first:first + leaf.size].reshape(leaf.shape)
+      first += leaf.size
+    else:
+      drawn[path] = jnp.full(leaf.shape, 1.0 if path.endswith(('/scale', '/variance')) else 0.0, leaf.dtype)
+  return traverse_util.unflatten_dict(drawn, sep='/')
 
 
 def smooth(weights: jax.Array) -> jax.Array:

@@ -59,13 +59,19 @@ class SyncExpert(nn.Module):
     Raises:
       ValueError: on inputs of another shape.
     """
+    return self.listen(mel, train=train), self.look(faces, train=train)
+
+  def listen(self, mel: jax.Array, *, train: bool = False) -> jax.Array:
+    """Returns the unit embedding of the sound alone; see `__call__`."""
     if mel.shape[1:] != (MEL_BANDS, MEL_COLUMNS):
       raise ValueError(f'mel has shape {mel.shape}, expected [batch, {MEL_BANDS}, {MEL_COLUMNS}]')
-    if faces.shape != (len(mel), FRAMES, FACE_SIZE, FACE_SIZE, 3):
-      raise ValueError(f'faces has shape {faces.shape}, expected {(len(mel), FRAMES, FACE_SIZE, FACE_SIZE, 3)}')
-    sound = self.audio(mel[..., None], train=train)
-    lips = self.face(lower_halves(faces), train=train)
-    return _unit(sound), _unit(lips)
+    return _unit(self.audio(mel[..., None], train=train))
+
+  def look(self, faces: jax.Array, *, train: bool = False) -> jax.Array:
+    """Returns the unit embedding of the lips alone; see `__call__`."""
+    if faces.shape[1:] != (FRAMES, FACE_SIZE, FACE_SIZE, 3):
+      raise ValueError(f'faces has shape {faces.shape}, expected [batch, {FRAMES}, {FACE_SIZE}, {FACE_SIZE}, 3]')
+    return _unit(self.face(lower_halves(faces), train=train))
 
 
 def _unit(x: jax.Array) -> jax.Array:

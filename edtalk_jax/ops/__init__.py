@@ -6,6 +6,7 @@ from edtalk_jax.ops.convolution import conv as conv
 from edtalk_jax.ops.convolution import conv_downsample as conv_downsample
 from edtalk_jax.ops.convolution import conv_upsample as conv_upsample
 from edtalk_jax.ops.convolution import modulated_conv as modulated_conv
+from edtalk_jax.ops.crop import crop as crop
 from edtalk_jax.ops.normalization import batch_norm as batch_norm
 from edtalk_jax.ops.normalization import batch_statistics as batch_statistics
 from edtalk_jax.ops.normalization import instance_norm as instance_norm

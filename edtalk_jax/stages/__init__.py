@@ -2,22 +2,40 @@
 
 from collections.abc import Callable
 
-from edtalk_jax.config import Config, ModelConfig
-from edtalk_jax.stages import audio_to_pose, expression, mouth_pose, reconstruction, semantic_expression
+from edtalk_jax.config import Config, ModelConfig, UserError
+from edtalk_jax.stages import (
+  audio_to_mouth,
+  audio_to_pose,
+  expression,
+  mouth_pose,
+  reconstruction,
+  semantic_expression,
+  sync_expert,
+)
 from edtalk_jax.stages.stage import Stage
 
 _STAGES = {
   'reconstruction': reconstruction,
   'mouth_pose': mouth_pose,
   'expression': expression,
+  'sync_expert': sync_expert,
+  'audio_to_mouth': audio_to_mouth,
   'audio_to_pose': audio_to_pose,
   'semantic_expression': semantic_expression,
 }
 
 
 def build(config: Config) -> Stage:
-  """Returns the stage that `config.run.stage` names, over networks of `config`'s sizes."""
-  build_stage: Callable[[Config], Stage] = _STAGES[config.run.stage].build
+  """Returns the stage that `config.run.stage` names, over networks of `config`'s sizes.
+
+  Raises:
+    UserError: if the configuration does not fit it.
+  """
+  module = _STAGES[config.run.stage]
+  if config.run.train not in module.TRAINABLE:
+    expected = ', '.join(module.TRAINABLE)
+    raise UserError(f'run.train={config.run.train}: stage {config.run.stage} trains one of {expected}')
+  build_stage: Callable[[Config], Stage] = module.build
   return build_stage(config)
 
 

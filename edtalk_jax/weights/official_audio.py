@@ -32,9 +32,8 @@ def load(arrays: Arrays, network: str) -> tuple[AudioConfig, dict[str, Any]]:
   found = list(_entries(network))
   checks.names(network, missing={e.name for e in found} - set(arrays), unknown=set(arrays) - {e.name for e in found})
   config = AudioConfig(width=len(arrays['audio_encoder.0.conv_block.0.bias']) / audio.ENCODER[0].channels)
-  if network == 'audio2lip':
-    config = AudioConfig(width=config.width, mouth_size=len(arrays['mapping.bias']))
-  checks.shapes(network, arrays, saved_shapes(found, _expected(network, config)))
+  mouth_size = len(arrays['mapping.bias']) if network == 'audio2lip' else 0
+  checks.shapes(network, arrays, saved_shapes(found, _expected(network, config.width, mouth_size)))
   flat = {e.path: np.ascontiguousarray(e.layout.load(np.asarray(arrays[e.name], np.float32))) for e in found}
   return config, flax.traverse_util.unflatten_dict(flat, sep='/')
 
@@ -65,9 +64,9 @@ def _entries(network: str) -> Iterator[Entry]:
     yield Entry('mapping.bias', 'params/mapping/bias', VECTOR)
 
 
-def _expected(network: str, config: AudioConfig) -> dict[str, Any]:
+def _expected(network: str, width: float, mouth_size: int) -> dict[str, Any]:
   mel = jnp.zeros((1, audio.MEL_BANDS, audio.MEL_COLUMNS))
   if network == 'audio2lip':
-    return jax.eval_shape(audio.AudioToMouth(config.mouth_size, config.width).init, jax.random.key(0), mel)
+    return jax.eval_shape(audio.AudioToMouth(mouth_size, width).init, jax.random.key(0), mel)
   faces = jnp.zeros((1, sync_expert.FRAMES, sync_expert.FACE_SIZE, sync_expert.FACE_SIZE, 3))
-  return jax.eval_shape(sync_expert.SyncExpert(config.width).init, jax.random.key(0), mel, faces)
+  return jax.eval_shape(sync_expert.SyncExpert(width).init, jax.random.key(0), mel, faces)
