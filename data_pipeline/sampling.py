@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipeline import semantics, sequences, transforms, windows
+from data_pipeline import one_person, semantics, sequences, transforms, windows
 from data_pipeline.errors import CorruptRecord, DataError
 from data_pipeline.motion import Motion
 from data_pipeline.records import Clip, ClipInfo, Clips
@@ -35,6 +35,7 @@ class Options:
     frames: length of sequences.
     audio_features, text_features: see `semantics`.
     drop: probabilities of learning without sound, without words.
+    identity: the person, for samplers of one; '' for the only one that there is.
   """
 
   size: int
@@ -46,6 +47,7 @@ class Options:
   audio_features: str = ''
   text_features: str = ''
   drop: tuple[float, float] = (0.0, 0.0)
+  identity: str = ''
 
 
 class Draw(NamedTuple):
@@ -73,6 +75,7 @@ class Sampler:
     usable: whether a clip can begin an example.
     example: makes the fields from (population, draw, options).
     motion: banks whose weights examples hold, from `Population.motion`.
+    one_person: whether it keeps to one person, `Options.identity`.
   """
 
   name: str
@@ -80,6 +83,7 @@ class Sampler:
   usable: Callable[[ClipInfo], bool]
   example: Callable[['Population', Draw, Options], dict[str, np.ndarray]]
   motion: tuple[str, ...] = ()
+  one_person: bool = False
 
 
 class Population:
@@ -95,13 +99,14 @@ class Population:
   """
 
   def __init__(self, clips: Clips, sampler: Sampler, cache_bytes: int = 0, note: Callable[[str], None] | None = None,
-               motion: str = ''):
+               motion: str = '', identity: str = ''):
     self.clips, self._note = clips, note
     self._motion = _open_motion(motion, clips.split, sampler)
     self._cache: dict[int, Clip] = {}
     self._cache_left = cache_bytes
     self.infos: Sequence[ClipInfo] = clips.infos
-    self.usable = [k for k, info in enumerate(self.infos) if sampler.usable(info)]
+    candidates = one_person.clips_of(self.infos, identity) if sampler.one_person else range(len(self.infos))
+    self.usable = [k for k in candidates if sampler.usable(self.infos[k])]
     if not self.usable:
       raise DataError(f'{clips.folder}: no clip of the split {clips.split!r} can be used by the sampler '
                       f'{sampler.name!r} (of {len(self.infos)})')
@@ -123,6 +128,11 @@ class Population:
     """The motion weights of the split's clips, for samplers that name banks."""
     assert self._motion is not None, 'the sampler names no banks'
     return self._motion
+
+  @functools.cached_property
+  def videos(self) -> dict[int, one_person.Video]:
+    """The video of each usable clip."""
+    return one_person.videos(self.infos, self.usable)
 
   @functools.cached_property
   def neutral(self) -> dict[str, list[int]]:
@@ -284,6 +294,16 @@ def _pair(clip: Clip, rng: np.random.Generator) -> tuple[int, int]:
   return int(valid[rng.integers(len(valid))]), int(valid[rng.integers(len(valid))])
 
 
+def _personalize(population: Population, draw: Draw, options: Options, held_out: bool = False) -> dict[str, np.ndarray]:
+  """Two frames of one video, both of its first part; `held_out`: the target of its last part."""
+  video = population.videos[draw.clip]
+  source = video.early[draw.rng.integers(len(video.early))]
+  targets = video.late if held_out else video.early
+  target = targets[draw.rng.integers(len(targets))]
+  return _pictures({name: (population.clip(place.clip), place.frame)
+                    for name, place in (('source', source), ('target', target))}, options.size)
+
+
 def _pictures(frames: Mapping[str, tuple[Clip, int]], size: int) -> dict[str, np.ndarray]:
   """Decodes frames by field name, and says in `origin` which they are."""
   origin = np.array([f'{name}={clip.clip_id}:{number}' for name, (clip, number) in frames.items()])
@@ -300,6 +320,9 @@ SAMPLERS = {sampler.name: sampler for sampler in (
     Sampler('semantic_expression', (), semantics.any_clip, semantics.semantic_expression, ('expression',)),
     Sampler('sync_expert', (), windows.usable, windows.sync_expert),
     Sampler('audio_to_mouth', ('source',), windows.usable, windows.audio_to_mouth),
+    Sampler('personalize', ('source', 'target'), _any_clip, _personalize, one_person=True),
+    Sampler('personalize_held_out', ('source', 'target'), _any_clip,
+            functools.partial(_personalize, held_out=True), one_person=True),
 )}
 
 

@@ -186,6 +186,14 @@ class FeaturesConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class PersonalizeConfig:
+  """Whose videos stage personalize learns from."""
+
+  identity: str = ''  # as the records name the person; '': the only one there is
+  split: str = 'train'  # of the records
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
   """Adam for both networks, with StyleGAN2's lazy-regularisation rescaling r = n / (n + 1) (StyleGAN2, App. B)."""
 
@@ -259,10 +267,10 @@ class RunConfig:
 
   stage: Literal[
     'reconstruction', 'mouth_pose', 'expression', 'sync_expert', 'audio_to_mouth', 'audio_to_pose',
-    'semantic_expression',
+    'semantic_expression', 'personalize',
   ] = 'reconstruction'  # fmt: skip
   # Of the generator side; the discriminator always trains. docs/stages.md says what it means in each stage.
-  train: Literal['everything', 'navigation', 'mapping'] = 'everything'
+  train: Literal['everything', 'navigation', 'mapping', 'decoder'] = 'everything'
   seed: int = 0
   steps: int = 100_000  # 0 saves the state as it was drawn
 
@@ -324,6 +332,7 @@ class Config:
   perceptual: PerceptualConfig = PerceptualConfig()
   audio: AudioConfig = AudioConfig()
   features: FeaturesConfig = FeaturesConfig()
+  personalize: PersonalizeConfig = PersonalizeConfig()
   loss: LossConfig = LossConfig()
   flow: FlowConfig = FlowConfig()
   semantic: SemanticConfig = SemanticConfig()

@@ -6,6 +6,8 @@ import math
 import pathlib
 from typing import Any
 
+import jax
+
 from edtalk_jax.chain import figures
 from edtalk_jax.chain.figures import Figure
 from edtalk_jax.chain.plan import Chain
@@ -65,8 +67,10 @@ def rows(chain: Chain, folder: pathlib.Path, split: str | None) -> list[Row]:
 
 
 def write(chain: Chain, folder: pathlib.Path, data: str, split: str | None) -> None:
-  """Writes both files into the chain's folder."""
+  """Writes both files into the chain's folder, from process 0; all processes must call this."""
   found = rows(chain, folder, split)
+  if jax.process_index() != 0:
+    return
   content = {'data': data, 'split': split, 'stages': [_plain(row) for row in found]}
   files.write(folder / FILE, json.dumps(content, indent=2) + '\n')
   files.write(folder / PAGE, render(folder.resolve().name, found, data, split))

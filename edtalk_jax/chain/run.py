@@ -78,8 +78,7 @@ def run(
     if measure is not None and jax.process_count() == 1:
       _measure(workdir, data, measure, say)
     jax.clear_caches()  # the programs of a stage serve no other
-    if jax.process_index() == 0:
-      report.write(chain, folder, data, None if measure is None else measure.split)
+    report.write(chain, folder, data, None if measure is None else measure.split)
   if measure is not None and jax.process_count() > 1:
     say('nothing was measured, which one process does: run the same command on its own')
   say(f'wrote {folder / report.PAGE} (open it in a browser) and {folder / report.FILE}')

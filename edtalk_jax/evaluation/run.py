@@ -23,6 +23,7 @@ from edtalk_jax.evaluation import (
   audio_to_pose,
   metrics,
   page,
+  personalize,
   pictures,
   report,
   semantic_expression,
@@ -43,6 +44,7 @@ STAGES = {
   'audio_to_mouth': audio_to_mouth,
   'audio_to_pose': audio_to_pose,
   'semantic_expression': semantic_expression,
+  'personalize': personalize,
 }
 
 

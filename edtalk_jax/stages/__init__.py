@@ -8,6 +8,7 @@ from edtalk_jax.stages import (
   audio_to_pose,
   expression,
   mouth_pose,
+  personalize,
   reconstruction,
   semantic_expression,
   sync_expert,
@@ -22,6 +23,7 @@ _STAGES = {
   'audio_to_mouth': audio_to_mouth,
   'audio_to_pose': audio_to_pose,
   'semantic_expression': semantic_expression,
+  'personalize': personalize,
 }
 
 

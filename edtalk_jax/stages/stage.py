@@ -49,6 +49,8 @@ class Stage:
     given: regular expression; parameters of the generator side that `init` has from a file. '' if it draws all.
     diagnose: (number of examples, means of the metrics over them) -> a sentence about how training goes.
     reads: name in `init_frozen` -> workdir of the run whose parameters of that name take its place.
+    split: of the records, that it trains on.
+    held_out: the sampler of validation examples out of that same split; '': those of its own sampler of the split val.
   """
 
   name: str
@@ -73,3 +75,5 @@ class Stage:
   given: str = ''
   diagnose: Callable[[int, Mapping[str, float]], str] | None = None
   reads: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  split: str = 'train'
+  held_out: str = ''

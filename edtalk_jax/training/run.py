@@ -77,7 +77,7 @@ def train(
       say(f'{workdir}: the run is finished ({latest} steps): {why}')
       return
     frozen = programs.place_frozen(hand_off_lib.read_frozen(stage.init_frozen(), stage.reads))
-    weights = _motion_weights(config, data, motion, say)
+    weights = _motion_weights(config, stage, data, motion, say)
     if latest is not None:
       say(f'resuming at step {latest}')
       state = checkpoint.restore(folder, latest, programs.shapes)
@@ -87,7 +87,7 @@ def train(
       state = _first_state(config, stage, programs, mesh, data, weights, source, say)
     held_out = _held_out(config, stage, data, weights, say)
     batches = _batches(
-      config, stage, data, weights, split='train', workers=config.data.workers, start_step=int(state.step)
+      config, stage, data, weights, workers=config.data.workers, start_step=int(state.step)
     )
     _write_record(folder, content)  # from here on the folder holds a run
     say(f'stage {stage.name}, {_count(state)}, mesh {dict(mesh.shape)}{_perceptual(config, stage)}')
@@ -115,11 +115,11 @@ def _motion_source(config: Config, stage: Stage, say: Say) -> Opened | None:
   return hand_off_lib.open_run(config.data.motion, parts=('model',), say=say)
 
 
-def _motion_weights(config: Config, data: str | None, source: Opened | None, say: Say) -> str:
+def _motion_weights(config: Config, stage: Stage, data: str | None, source: Opened | None, say: Say) -> str:
   """The folder of motion weights, which are read now if need be; '' for stages without."""
   if source is None:
     return ''
-  splits = ['train', *(['val'] if _validates(config, data) else [])]
+  splits = [stage.split, *(['val'] if _validates(config, stage, data) else [])]
   skip = config.data.on_corrupt == 'skip'
   return str(extraction.ensure(source, data, splits, workers=config.data.workers, skip_corrupt=skip, say=say))
 
@@ -236,7 +236,7 @@ def _started(
   """The generator side's parameters with those of `paths` as `Stage.start` sets them by the run's first batch."""
   if not paths:
     return model
-  with contextlib.closing(_batches(config, stage, data, motion, split='train', workers=0, start_step=0)) as batches:
+  with contextlib.closing(_batches(config, stage, data, motion, workers=0, start_step=0)) as batches:
     first = feed.to_device(next(batches), sharding.batch_sharding(mesh))
   old, new = trees.flatten(model), trees.flatten(programs.start(model, first))
   return trees.unflatten({path: (new if f'model/{path}' in paths else old)[path] for path in old})
@@ -253,15 +253,20 @@ def _check_frozen(stage: Stage, drawn: Iterable[str], why: str) -> None:
                     f'give --from a run of {stage.starts_from or stage.name}')
 
 
-def _validates(config: Config, data: str | None) -> bool:
-  return bool(config.log.validate_batches and not config.data.synthetic_batch and 'val' in records.splits(data))
+def _validates(config: Config, stage: Stage, data: str | None) -> bool:
+  if not config.log.validate_batches or config.data.synthetic_batch:
+    return False
+  return bool(stage.held_out) or 'val' in records.splits(data)
 
 
 def _held_out(config: Config, stage: Stage, data: str | None, motion: str, say: Say) -> list[HostBatch]:
-  """The first batches of the validation split, if there is one: the same at every checkpoint, kept on the host."""
-  if not _validates(config, data):
+  """The first held-out batches, if there are any: the same at every checkpoint, kept on the host.
+
+  They are of the validation split, or of frames that the stage's own split holds out.
+  """
+  if not _validates(config, stage, data):
     return []
-  with contextlib.closing(_batches(config, stage, data, motion, split='val', workers=0, start_step=0)) as batches:
+  with contextlib.closing(_batches(config, stage, data, motion, workers=0, start_step=0, held_out=True)) as batches:
     found = [next(batches) for _ in range(config.log.validate_batches)]
   for text in sorted({str(text) for batch in found for text in batch.get('corrupt', ()) if text}):
     say(f'validation: {text}; other clips take its place (data.on_corrupt=skip)')
@@ -269,14 +274,17 @@ def _held_out(config: Config, stage: Stage, data: str | None, motion: str, say: 
 
 
 def _batches(
-  config: Config, stage: Stage, data: str | None, motion: str, *, split: str, workers: int, start_step: int
+  config: Config, stage: Stage, data: str | None, motion: str, *, workers: int, start_step: int, held_out: bool = False
 ) -> Iterator[HostBatch]:
   if config.data.synthetic_batch:
     return feed.noise(config, stage, start_step)
+  sampler, split = stage.sampler, stage.split
+  if held_out:
+    sampler, split = (stage.held_out, stage.split) if stage.held_out else (stage.sampler, 'val')
   return loader.make_loader(
     data,
     split=split,
-    sampler=stage.sampler,
+    sampler=sampler,
     image_size=config.model.image_size,
     batch_size=config.data.batch_size,
     seed=config.run.seed,
