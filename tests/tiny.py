@@ -8,6 +8,7 @@ from edtalk_jax.config import AudioConfig, Config, DataConfig, ModelConfig, Perc
 FIELDS = {
   'reconstruction': ('source', 'target'),
   'expression': ('source', 'target'),
+  'personalize': ('source', 'target'),
   'sync_expert': (),
   'audio_to_mouth': ('source',),
   'mouth_pose': ('source_a', 'source_b', 'target_a', 'target_b', 'target_a_mouth_b', 'target_b_mouth_a'),

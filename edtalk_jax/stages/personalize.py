@@ -3,7 +3,6 @@
 docs/stages/personalize.md says what follows the official trainer and what does not.
 """
 
-import dataclasses
 import functools
 
 import jax

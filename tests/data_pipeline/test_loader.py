@@ -10,7 +10,7 @@ from data_pipeline import loader, records, sampling
 from data_pipeline.errors import DataError
 
 PICTURES = [name for name, sampler in sampling.SAMPLERS.items() if sampler.fields and not sampler.motion]
-OPTIONS = {'split': 'train', 'image_size': 32, 'batch_size': 4, 'seed': 7}
+OPTIONS = {'split': 'train', 'image_size': 32, 'batch_size': 4, 'seed': 7, 'identity': 'M001'}
 
 
 def batches(folder, sampler='mouth_pose', **changes):
