@@ -11,6 +11,7 @@ import jax
 from edtalk_jax.chain import figures
 from edtalk_jax.chain.figures import Figure
 from edtalk_jax.chain.plan import Chain
+from edtalk_jax.config import Config
 from edtalk_jax.evaluation import page
 from edtalk_jax.evaluation import report as files
 from edtalk_jax.training.patience import Patience
@@ -47,8 +48,10 @@ class Row:
     return 'done' if self.ended else 'under way'
 
 
-def metrics_file(workdir: pathlib.Path, split: str) -> pathlib.Path:
-  """Where `edtalk eval` writes the numbers of a run."""
+def metrics_file(config: Config, workdir: pathlib.Path, split: str) -> pathlib.Path:
+  """Where `edtalk eval` writes the numbers of a run. One person's are always of the person trained on."""
+  if config.run.stage == 'personalize':
+    split = config.personalize.split
   return workdir / 'eval' / split / 'metrics.json'
 
 
@@ -61,7 +64,7 @@ def rows(chain: Chain, folder: pathlib.Path, split: str | None) -> list[Row]:
     step = steps[-1] if steps else None
     ended = step is not None and (step >= config.run.steps or bool(Patience(config.checkpoint, workdir).spent(step)))
     found.append(
-      Row(config.run.stage, step, config.run.steps, ended, _minutes(workdir), _figures(workdir, split, step))
+      Row(config.run.stage, step, config.run.steps, ended, _minutes(workdir), _figures(config, workdir, split, step))
     )
   return found
 
@@ -97,9 +100,8 @@ def _cell(figure: Figure) -> str:
   return f'<div><b>{page.number(figure.value)}</b>{interval}<small>{page.text(figure.label)}</small></div>'
 
 
-def _figures(workdir: pathlib.Path, split: str | None, step: int | None) -> tuple[Figure, ...]:
-  path = metrics_file(workdir, split or '')
-  if step is None or split is None or not path.is_file():
+def _figures(config: Config, workdir: pathlib.Path, split: str | None, step: int | None) -> tuple[Figure, ...]:
+  if split is None or step is None or not (path := metrics_file(config, workdir, split)).is_file():
     return ()
   metrics = json.loads(path.read_text(encoding='utf-8'))
   return tuple(figures.of(metrics)) if metrics['step'] == step else ()

@@ -76,7 +76,7 @@ def run(
     _check_start(folder, stage)
     training.train(given(config, folder), workdir, data, start_from=start and str(folder / start), say=say)
     if measure is not None and jax.process_count() == 1:
-      _measure(workdir, data, measure, say)
+      _measure(config, workdir, data, measure, say)
     jax.clear_caches()  # the programs of a stage serve no other
     report.write(chain, folder, data, None if measure is None else measure.split)
   if measure is not None and jax.process_count() > 1:
@@ -118,10 +118,10 @@ def _check_start(folder: pathlib.Path, stage: str) -> None:
                     'it again')  # fmt: skip
 
 
-def _measure(workdir: str, data: str, measure: Measure, say: Say) -> None:
+def _measure(config: Config, workdir: str, data: str, measure: Measure, say: Say) -> None:
   """Evaluates a run unless its newest checkpoint has been."""
   step = hand_off.open_run(workdir, parts=()).step
-  path = report.metrics_file(pathlib.Path(workdir), measure.split)
+  path = report.metrics_file(config, pathlib.Path(workdir), measure.split)
   records = measure.data or data
   if path.is_file():
     before = json.loads(path.read_text(encoding='utf-8'))

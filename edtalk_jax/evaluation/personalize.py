@@ -52,7 +52,8 @@ def run(request: Request) -> dict:
   """Evaluates a run of stage personalize on the split of the records that it was trained on, whatever was asked for."""
   about = record.read(pathlib.Path(request.workdir))
   config = record.config_of(about, request.workdir)
-  clips = records.Clips(request.data, config.personalize.split)
+  request = dataclasses.replace(request, split=config.personalize.split)
+  clips = records.Clips(request.data, request.split)
   numbers = one_person.clips_of(clips.infos, config.personalize.identity)
   videos = list(dict.fromkeys(one_person.videos(clips.infos, numbers).values()))[:request.clips or None]
   models, notes = {AFTER: load(request.workdir, request.which, raw=request.raw)}, []
