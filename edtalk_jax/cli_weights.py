@@ -12,27 +12,35 @@ if TYPE_CHECKING:
   from edtalk_jax.exchange.importing import Imported
 
 RunFolder = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='DIR')]
-WeightsFile = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='FILE')]
+WeightsFiles = Annotated[tuple[str, ...], tyro.conf.Positional,
+                         tyro.conf.arg(metavar='FILE [...]', help_behavior_hint='(at least one)')]
+OptionalPresets = Annotated[str | None, tyro.conf.arg(metavar='DIR', help_behavior_hint='(optional)')]
 OptionalKind = Annotated[str | None, tyro.conf.arg(metavar='NETWORK', help_behavior_hint='(optional)')]
 OptionalDigest = Annotated[str | None, tyro.conf.arg(metavar='HEX', help_behavior_hint='(optional)')]
 
 
-def import_weights(file: WeightsFile, out: Folder, kind: OptionalKind = None) -> None:
-  """Turns an official PyTorch weights file into the folder of a run, for animate, eval and train --from.
+def import_weights(
+  files: WeightsFiles, out: Folder, kind: OptionalKind = None, presets: OptionalPresets = None
+) -> None:
+  """Turns official PyTorch weights files into the folder of a run, for animate, eval and train --from.
 
-  Example: edtalk import-weights EDTalk.pt --out runs/official
+  Example: edtalk import-weights EDTalk.pt Audio2Lip.pt --out runs/official --presets ckpts/predefined_exp_weights
 
-  Reads EDTalk's, the lip-pose model's and LIA's generators and VGG19, without PyTorch and without running anything
-  that is in the file. docs/weights.md lists the files.
+  Reads the generators of EDTalk, of the lip-pose model and of LIA, Audio2Lip, Wav2Lip's sync expert and VGG19, without
+  PyTorch and without running anything that is in a file. docs/weights.md says what becomes of each.
 
   Args:
-    file: .pt, .pth, .safetensors or .npz.
+    files: .pt, .pth, .safetensors or .npz; Audio2Lip beside a generator makes a model that hears.
     out: Folder of the run to make.
     kind: The official network, if the names of its tensors shall not tell it.
+    presets: Folder of the released expression presets, for animate --expression happy:0.7.
   """
   from edtalk_jax.exchange import importing
 
-  _say_imported(importing.import_weights(file, out, kind))
+  if not files:
+    raise UserError('edtalk import-weights: give at least one weights file')
+  done = importing.import_weights(files, out, kind, presets)
+  _say_imported(done)
 
 
 def download_weights(
@@ -67,7 +75,7 @@ def _say_imported(done: 'Imported') -> None:
     print(f'not read: {", ".join(done.others)}')
   if done.config is None:
     print(f'wrote {done.path}')
-    print(f'next: edtalk train ... --set perceptual.weights={done.path}')
+    print(f'next: edtalk train ... --set {done.option}={done.path}')
   else:
     print(f'wrote {done.path}: stage {done.config.run.stage}, {done.config.model.image_size} pixels')
     print(f'next: edtalk animate --model {done.path} --source portrait.png --driver talk.mp4 --out x.mp4')

@@ -10,7 +10,7 @@ import numpy as np
 
 from edtalk_jax import stages
 from edtalk_jax.config import UserError
-from edtalk_jax.exchange.stages import STAGES
+from edtalk_jax.exchange.stages import AUDIO, network_of
 from edtalk_jax.training import hand_off, integrity
 from edtalk_jax.training.shelf import Which
 from edtalk_jax.weights import safetensors_file, to_official, torch_writer
@@ -36,8 +36,8 @@ class Exported:
 def export_weights(workdir: str, out: str | pathlib.Path, which: Which = 'latest', *, raw: bool = False) -> Exported:
   """Writes a run's model in the official layout.
 
-  `.pt` and `.pth` hold {'gen': state dict}, and 'dis' where the run has a discriminator, as the official trainers save
-  them; `.safetensors` holds the generator alone, with 'network' in its metadata.
+  `.pt` and `.pth` hold {'gen': state dict}, 'dis' where the run has a discriminator and 'audio2lip' where it hears, as
+  the official trainers save them; `.safetensors` holds the generator alone, with 'network' in its metadata.
 
   Args:
     workdir: of the run.
@@ -52,26 +52,28 @@ def export_weights(workdir: str, out: str | pathlib.Path, which: Which = 'latest
   if path.suffix not in FORMATS:
     raise UserError(f'--out {out}: expected a file that ends in {", ".join(FORMATS)}')
   opened = hand_off.open_run(workdir, which)
-  stage, model = opened.config.run.stage, stages.model_config(opened.config)
-  if stage not in STAGES:
-    raise UserError(f'{workdir}: a run of stage {stage}, of which there is no official network; '
-                    f'there is of {", ".join(STAGES)}')
-  network, params = STAGES[stage], hand_off.read_run(workdir, which, raw=raw).params
-  discriminator = hand_off.read_part(opened, 'discriminator')
+  config = dataclasses.replace(opened.config, model=stages.model_config(opened.config))
+  network = network_of(config)
+  if network is None:
+    raise UserError(f'{workdir}: a run of stage {config.run.stage}, of which there is no official generator')
   signs = integrity.about(opened.path)['run'].get('imported', {}).get('bank_signs')
+  params = dict(_host(hand_off.read_run(workdir, which, raw=raw).params))
+  audio, discriminator = params.pop(AUDIO, None), _host(hand_off.read_part(opened, 'discriminator'))
   try:
-    groups = {'gen': to_official({'params': _host(params)}, model, network, signs)}
+    groups = {'gen': (network, to_official({'params': params}, config.model, network, signs))}
     if discriminator:
-      groups['dis'] = to_official({'params': _host(discriminator)}, model, 'discriminator')
+      arrays = to_official({'params': discriminator}, config.model, 'discriminator')
+      groups['dis'] = ('discriminator', arrays)
+    if audio is not None:
+      groups['audio2lip'] = ('audio2lip', to_official(audio, config.audio, 'audio2lip'))
   except ValueError as error:
     raise UserError(f'{workdir}: {error}') from None
-  written = {network: len(groups['gen'])}
   if path.suffix == '.safetensors':
-    _write(path, lambda part: safetensors_file.write(part, groups['gen'], {'network': network}))
+    groups = {'gen': groups['gen']}
+    _write(path, lambda part: safetensors_file.write(part, groups['gen'][1], {'network': network}))
   else:
-    _write(path, lambda part: torch_writer.write(part, groups))
-    written |= {'discriminator': len(groups['dis'])} if 'dis' in groups else {}
-  return Exported(path, written, opened.step)
+    _write(path, lambda part: torch_writer.write(part, {name: arrays for name, (_, arrays) in groups.items()}))
+  return Exported(path, {name: len(arrays) for name, arrays in groups.values()}, opened.step)
 
 
 def _host(params: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -55,7 +55,7 @@ def download(
     reason = ' '.join(str(error).split())[:200] or type(error).__name__
     raise UserError(f'the hub could not be reached ({reason}); {by_hand}') from None
   _check(path, [entry.lfs.sha256 if entry.lfs else None, sha256])
-  return importing.import_weights(path, out, network)
+  return importing.import_weights([path], out, network)
 
 
 def _entry(siblings: list, name: str, repository: str):

@@ -1,24 +1,28 @@
-"""Which stage's run holds which official networks, and under which path of its parameters."""
+"""Which run holds which official networks."""
 
 import dataclasses
 from collections.abc import Mapping
 
 from edtalk_jax import stages
-from edtalk_jax.config import Config, ModelConfig, PerceptualConfig, RunConfig
+from edtalk_jax.config import AudioConfig, Config, ModelConfig, PerceptualConfig, RunConfig
 
 GENERATORS = {'edtalk': 'expression', 'lip_pose': 'mouth_pose', 'lia': 'reconstruction'}  # network -> stage
-STAGES = {stage: network for network, stage in GENERATORS.items()}
+HEARING = 'audio_to_mouth'  # the stage of a generator with the audio encoder 'audio2lip'
+AUDIO = 'audio'  # that encoder among the parameters of the run
 
 
-def config_of(network: str, model: ModelConfig) -> Config:
-  """Returns the configuration of the run that an imported generator makes.
+def config_of(network: str, model: ModelConfig, audio: AudioConfig | None = None) -> Config:
+  """Returns the configuration of the run that an imported generator makes, with an audio encoder if one is given.
 
   Raises:
     ValueError: if the stage builds another model from these sizes.
   """
   scales = tuple(scale for scale in PerceptualConfig().scales if scale * model.image_size >= 16)
   config = Config(
-    run=RunConfig(stage=GENERATORS[network], steps=0), model=model, perceptual=PerceptualConfig(scales=scales)
+    run=RunConfig(stage=HEARING if audio else GENERATORS[network], steps=0),
+    model=model,
+    perceptual=PerceptualConfig(scales=scales),
+    audio=audio or AudioConfig(),
   )
   built = stages.model_config(config)
   if built != model:
@@ -28,6 +32,13 @@ def config_of(network: str, model: ModelConfig) -> Config:
     raise ValueError(f'{network}: {name} is {getattr(model, name)}, stage {config.run.stage} needs '
                      f'{getattr(built, name)}')  # fmt: skip
   return config
+
+
+def network_of(config: Config) -> str | None:
+  """Returns the official generator that a run's model is, by its stage and banks; None if there is none."""
+  if config.run.stage == HEARING:
+    return 'edtalk' if config.model.expression_module else 'lip_pose'
+  return next((network for network, stage in GENERATORS.items() if stage == config.run.stage), None)
 
 
 def same_sizes(generator: ModelConfig, discriminator: ModelConfig) -> None:

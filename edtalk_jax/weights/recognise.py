@@ -61,6 +61,6 @@ def _network(tensors: Tensors) -> str | None:
 def _nothing(content: Content) -> str:
   names = [name for tensors in content.groups.values() for name in tensors]
   if any(WAV2LIP in name for name in names):
-    return "it is Wav2Lip's generator, of which only the sync expert (lipsync_expert.pth) is a network of EDTalk's"
+    return "it is Wav2Lip's generator, whose audio encoder can begin stage audio_to_mouth: --set audio.encoder=FILE"
   first = f' (its first tensor is {names[0]})' if names else ''
   return f'it holds none of {", ".join(NETWORKS)}{first}'

@@ -9,9 +9,11 @@ import pytest
 
 import edtalk_jax
 from edtalk_jax import cli
-from edtalk_jax.config import ModelConfig, PerceptualConfig, UserError
+from edtalk_jax.animation import presets
+from edtalk_jax.config import AudioConfig, ModelConfig, PerceptualConfig, UserError
 from edtalk_jax.exchange import exporting, importing
-from edtalk_jax.networks import VGG19, Discriminator
+from edtalk_jax.networks import VGG19, Discriminator, EDTalk
+from edtalk_jax.networks.audio import AudioToMouth
 from edtalk_jax.training import hand_off, integrity
 from edtalk_jax.weights import files, load_vgg19, safetensors_file, to_official, torch_writer
 from edtalk_jax.weights.official_names import inert
@@ -42,7 +44,7 @@ def test_a_file_comes_back_bit_by_bit(tmp_path, network):
   config, stage = MODELS[network]
   arrays = {'gen': official(config, network), 'dis': _discriminator(config)}
   torch_writer.write(tmp_path / 'in.pt', arrays)
-  done = importing.import_weights(tmp_path / 'in.pt', tmp_path / 'run')
+  done = importing.import_weights([tmp_path / 'in.pt'], tmp_path / 'run')
   assert done.config.run.stage == stage and done.config.model == config
   dead = inert(network, config)
   assert set(done.left_out[network]) == set(dead)
@@ -61,10 +63,10 @@ def test_a_file_comes_back_bit_by_bit(tmp_path, network):
 
 def test_a_safetensors_export_imports_as_the_same_model(tmp_path):
   torch_writer.write(tmp_path / 'in.pt', {'gen': official(LIP_POSE, 'lip_pose')})
-  importing.import_weights(tmp_path / 'in.pt', tmp_path / 'run')
+  importing.import_weights([tmp_path / 'in.pt'], tmp_path / 'run')
   exporting.export_weights(str(tmp_path / 'run'), tmp_path / 'out.safetensors')
   assert safetensors_file.read(tmp_path / 'out.safetensors')[1] == {'network': 'lip_pose'}
-  importing.import_weights(tmp_path / 'out.safetensors', tmp_path / 'again')
+  importing.import_weights([tmp_path / 'out.safetensors'], tmp_path / 'again')
   first, again = (hand_off.read_run(str(tmp_path / name)).params for name in ('run', 'again'))
   assert jax.tree.all(jax.tree.map(np.array_equal, first, again))
 
@@ -99,15 +101,26 @@ def test_the_run_says_where_it_is_from(imported):
   folder, _ = imported
   opened = hand_off.open_run(str(folder))
   said = integrity.about(opened.path)['run']['imported']
-  assert said['file'] == 'in.npz' and said['networks'] == ['edtalk'] and len(said['sha256']) == 64
+  assert said['networks'] == ['edtalk'] and len(said['files']['in.npz']) == 64  # its SHA-256
   assert 'dec.to_rgb1.bias' in said['left_out']['edtalk']
   assert all(path.startswith('model/') for path in opened.arrays)  # a later stage draws its discriminator
+
+
+def test_a_later_stage_takes_the_model_over(imported):
+  folder, arrays = imported
+  draw = lambda shape: jax.numpy.zeros(shape.shape, shape.dtype)
+  image = np.zeros((1, 16, 16, 3), np.float32)
+  fresh = {'model': jax.eval_shape(EDTalk(CONFIG).init, jax.random.key(0), image, image)['params'],
+           'discriminator': jax.eval_shape(Discriminator(CONFIG).init, jax.random.key(0), image)['params']}
+  params, report = hand_off.hand_off(jax.tree.map(draw, fresh), hand_off.open_run(str(folder)))
+  assert not report.unused and all(path.startswith('discriminator/') for path in report.new)
+  np.testing.assert_array_equal(params['model']['navigation']['trunk']['linear_0']['kernel'].T, arrays['fc.0.weight'])
 
 
 def test_the_folder_of_a_run_is_not_overwritten(imported, tmp_path):
   folder, _ = imported
   with pytest.raises(UserError, match='holds a run or weights already; choose another --out'):
-    importing.import_weights(tmp_path / 'absent.pt', folder)
+    importing.import_weights([tmp_path / 'absent.pt'], folder)
 
 
 def test_vgg19_becomes_a_file_for_the_perceptual_loss(tmp_path, capsys):
@@ -124,6 +137,77 @@ def test_vgg19_becomes_a_file_for_the_perceptual_loss(tmp_path, capsys):
   assert jax.tree.all(jax.tree.map(np.array_equal, loaded, dict(variables)))
 
 
+def _audio(mouth: int = 4) -> dict[str, np.ndarray]:
+  """Audio2Lip at a sixteenth of its width; variances are positive."""
+  shapes = jax.eval_shape(AudioToMouth(mouth, 0.0625).init, jax.random.key(0), np.zeros((1, 80, 16), np.float32))
+  rng = np.random.default_rng(3)
+  variables = jax.tree.map(lambda s: rng.uniform(0.1, 1, s.shape).astype(np.float32), shapes)
+  return to_official(variables, AudioConfig(width=0.0625), 'audio2lip')
+
+
+def test_audio2lip_beside_a_generator_makes_a_model_that_hears(tmp_path):
+  generator, audio = official(CONFIG, 'edtalk'), _audio()
+  torch_writer.write(tmp_path / 'EDTalk.pt', {'gen': generator})
+  torch_writer.write(tmp_path / 'Audio2Lip.pt', {'audio2lip': audio})
+  done = importing.import_weights([tmp_path / 'Audio2Lip.pt', tmp_path / 'EDTalk.pt'], tmp_path / 'run')
+  assert done.config.run.stage == 'audio_to_mouth' and done.config.model == CONFIG
+  assert done.networks['audio2lip'] == 13 * 6 + 2 and len(done.left_out['audio2lip']) == 13
+  heard = edtalk_jax.load(str(tmp_path / 'run')).motion_from_audio(np.zeros(16000, np.float32), 16000)
+  assert heard['mouth'].shape == (25, 4)
+  exporting.export_weights(str(tmp_path / 'run'), tmp_path / 'out.pt')
+  back = files.contents(tmp_path / 'out.pt').groups
+  for name, array in audio.items():
+    np.testing.assert_array_equal(np.asarray(back['audio2lip'][name]), array, err_msg=name)
+  np.testing.assert_array_equal(np.asarray(back['gen']['fc.0.weight']), generator['fc.0.weight'])
+
+
+def test_an_audio2lip_of_another_mouth_is_an_error(tmp_path):
+  torch_writer.write(tmp_path / 'a.pt', {'gen': official(CONFIG, 'edtalk')})
+  torch_writer.write(tmp_path / 'b.pt', {'audio2lip': _audio(5)})
+  with pytest.raises(UserError, match='audio2lip drives a mouth bank of 5, the generator has one of 4'):
+    importing.import_weights([tmp_path / 'a.pt', tmp_path / 'b.pt'], tmp_path / 'run')
+
+
+def test_a_network_in_two_files_is_an_error(tmp_path):
+  for name in ('a.pt', 'b.pt'):
+    torch_writer.write(tmp_path / name, {'gen': official(LIP_POSE, 'lip_pose')})
+  with pytest.raises(UserError, match=r'b\.pt: lip_pose is in .*a\.pt already'):
+    importing.import_weights([tmp_path / 'a.pt', tmp_path / 'b.pt'], tmp_path / 'run')
+
+
+EMOTIONS = {'neutral': [[1.0, 2.0]], 'happy': [[3.0, 2.5]]}
+
+
+def _presets(folder, **changes):
+  folder.mkdir()
+  for name, weights in (EMOTIONS | changes).items():
+    if weights is not None:
+      np.save(folder / f'{name}.npy', np.asarray(weights, np.float32))
+  return str(folder)
+
+
+def test_released_presets_come_along(tmp_path):
+  torch_writer.write(tmp_path / 'x.pt', {'gen': official(CONFIG, 'edtalk')})
+  folder = _presets(tmp_path / 'presets')
+  importing.import_weights([tmp_path / 'x.pt'], tmp_path / 'run', presets=folder)
+  found = presets.read(tmp_path / 'run', edtalk_jax.load(str(tmp_path / 'run')))
+  np.testing.assert_array_equal(found.mix('happy'), EMOTIONS['happy'])  # as the official demos set it
+  np.testing.assert_array_equal(found.mix('happy:0.5'), [[2.0, 2.25]])
+
+
+@pytest.mark.parametrize(('network', 'changes', 'message'), [
+  ('edtalk', {'neutral': None}, 'there is no neutral.npy'),
+  ('edtalk', {'sad': [[1.0, 2.0, 3.0]]}, r'sad.npy: float32\[1, 3\], expected 2 finite expression weights'),
+  ('edtalk', {'sad': [np.inf, 0.0]}, 'expected 2 finite'),
+  ('lip_pose', {}, 'the model has no expression space'),
+])
+def test_wrong_presets_are_one_line_and_leave_nothing(tmp_path, network, changes, message):
+  torch_writer.write(tmp_path / 'x.pt', {'gen': official(MODELS[network][0], network)})
+  with pytest.raises(UserError, match=message):
+    importing.import_weights([tmp_path / 'x.pt'], tmp_path / 'run', presets=_presets(tmp_path / 'p', **changes))
+  assert not (tmp_path / 'run').exists()
+
+
 def _without(arrays, name):
   return {key: array for key, array in arrays.items() if key != name}
 
@@ -134,7 +218,7 @@ def _without(arrays, name):
   (lambda a: {'gen': a | {'fc.0.bias': np.zeros(5, np.float32)}}, r'fc\.0\.bias \(5,\), expected \(12,\)'),
   (lambda a: {'gen': a | {'fc.0.bias': np.full(12, np.nan, np.float32)}}, 'linear_0/bias holds numbers that are not'),
   (lambda a: {'gen': a, 'other': a}, 'it holds two networks edtalk'),
-  (lambda a: {'dis': _discriminator(CONFIG)}, 'discriminator alone, which makes no run'),
+  (lambda a: {'dis': _discriminator(CONFIG)}, 'discriminator make no run; give one generator'),
   (lambda a: {'gen': a, 'dis': _discriminator(dataclasses.replace(CONFIG, channel_max=8))}, 'do not belong together'),
   (lambda a: {'g_ema': {'conv.weight': np.zeros(3, np.float32)}}, r'none of edtalk, .*first tensor is conv\.weight'),
   (lambda a: {'state_dict': {'face_decoder_blocks.0.0.weight': np.zeros(3, np.float32)}}, "it is Wav2Lip's generator"),
@@ -142,7 +226,7 @@ def _without(arrays, name):
 def test_a_wrong_file_says_what_differs(tmp_path, change, message):
   torch_writer.write(tmp_path / 'x.pt', change(official(CONFIG, 'edtalk')))
   with pytest.raises(UserError, match=message) as error:
-    importing.import_weights(tmp_path / 'x.pt', tmp_path / 'run')
+    importing.import_weights([tmp_path / 'x.pt'], tmp_path / 'run')
   assert str(error.value).startswith(f'{tmp_path}/x.pt: ') and '\n' not in str(error.value)
   assert not (tmp_path / 'run').exists()
 
@@ -150,7 +234,7 @@ def test_a_wrong_file_says_what_differs(tmp_path, change, message):
 def test_another_kind_than_the_file_is_an_error(tmp_path):
   torch_writer.write(tmp_path / 'x.pt', {'gen': official(LIP_POSE, 'lip_pose')})
   with pytest.raises(UserError, match=r'this is no edtalk state dict: .*exp_fc'):
-    importing.import_weights(tmp_path / 'x.pt', tmp_path / 'run', kind='edtalk')
+    importing.import_weights([tmp_path / 'x.pt'], tmp_path / 'run', kind='edtalk')
 
 
 def test_a_missing_file_is_one_line(tmp_path, capsys):
