@@ -74,8 +74,8 @@ def _sorted(saved: Any) -> Content:
     raise ValueError(f'it holds a {type(saved).__name__}, expected a state dict')
   if _is_state(saved):
     return Content({'': dict(saved)}, ())
-  groups = {str(name): dict(value) for name, value in saved.items() if _is_state(value)}
-  return Content(groups, tuple(str(name) for name in saved if str(name) not in groups))
+  groups = {name: dict(value) for name, value in saved.items() if isinstance(name, str) and _is_state(value)}
+  return Content(groups, tuple(name for name in saved if isinstance(name, str) and name not in groups))
 
 
 def _is_state(value: Any) -> bool:

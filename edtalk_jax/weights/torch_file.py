@@ -8,9 +8,11 @@ later) and the older sequence of pickles (as Wav2Lip's and torchvision's release
 import argparse
 import collections
 import functools
+import io
 import math
 import pathlib
 import pickle
+import pickletools
 import struct
 import zipfile
 import zlib
@@ -26,6 +28,7 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_START = b'\x80\x02\x8a\x0a' + LEGACY_MAGIC.to_bytes(10, 'little')  # its pickle
 # What reading an archive raises where bytes are damaged, beside ValueError.
 DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, struct.error, zlib.error)
+MOST_AXES = 16
 LARGEST_PICKLE = 1 << 26  # bytes; names and shapes of a network of ours take 0.1 MB
 DTYPES = {
   'FloatStorage': np.dtype('<f4'), 'DoubleStorage': np.dtype('<f8'), 'HalfStorage': np.dtype('<f2'),
@@ -35,12 +38,19 @@ DTYPES = {
 }  # fmt: skip
 
 
+class Unreadable(ValueError):
+  """What a pickle holds is not what weights are made of."""
+
+
 class Storage(NamedTuple):
   """A run of numbers in the file, which tensors are views of."""
 
   dtype: np.dtype
   count: int
   read: Callable[[], bytes]
+
+
+_Open = Callable[[np.dtype, str, int], Storage]
 
 
 def read(path: pathlib.Path) -> Any:
@@ -80,11 +90,10 @@ def _read_archive(path: pathlib.Path) -> Any:
       info = entries.get(f'{root}data/{key}')
       if info is None or info.file_size != count * dtype.itemsize:
         there = 'absent' if info is None else f'{info.file_size} bytes'
-        raise ValueError(f'storage {key} is {there}, expected {count * dtype.itemsize} bytes')
+        raise Unreadable(f'storage {key!r:.40} is {there}, expected {count * dtype.itemsize} bytes')
       return Storage(dtype, count, functools.partial(_read_entry, path, info))
 
-    with archive.open(pickles[0]) as file:
-      return _load(_Unpickler(file, storage))
+    return _load(io.BytesIO(archive.read(pickles[0])), storage)
 
 
 def _read_entry(path: pathlib.Path, info: zipfile.ZipInfo) -> bytes:
@@ -104,7 +113,7 @@ def _read_legacy(path: pathlib.Path, file: BinaryIO) -> Any:
     sizes[key] = count * dtype.itemsize
     return Storage(dtype, count, lambda: _read_at(path, places[key], sizes[key]))
 
-  part = lambda: _load(_Unpickler(file, storage))
+  part = lambda: _load(file, storage)
   part()
   version = part()
   if version != 1001:
@@ -128,13 +137,19 @@ def _read_at(path: pathlib.Path, place: int, size: int) -> bytes:
     return file.read(size)
 
 
-def _load(unpickler: '_Unpickler') -> Any:
+def _load(file: BinaryIO, storage: '_Open') -> Any:
+  """Reads one pickle, once all its operations have been seen to be of protocol 2, which torch.save has always had."""
   try:
-    return unpickler.load()
-  except ValueError:
+    start = file.tell()
+    for operation, _, _ in pickletools.genops(file):
+      if operation.proto > 2:
+        raise Unreadable(f'a pickle of protocol {operation.proto}, expected 2')
+    file.seek(start)
+    return _Unpickler(file, storage).load()
+  except Unreadable:
     raise
   except Exception as error:  # damaged pickles raise nearly anything
-    text = ' '.join(str(error).split()) or type(error).__name__
+    text = ' '.join(str(error).split())[:200] or type(error).__name__
     raise ValueError(f'damaged or no file of torch.save ({text})') from None
 
 
@@ -144,7 +159,7 @@ class _Unpickler(pickle.Unpickler):
   What names resolve to is made anew for every file, as a pickle can set attributes of what it has.
   """
 
-  def __init__(self, file: BinaryIO, storage: Callable[[np.dtype, str, int], Storage]):
+  def __init__(self, file: BinaryIO, storage: _Open):
     super().__init__(file)
     self._storage = storage
     names: dict[tuple[str, str], Any] = {
@@ -160,15 +175,19 @@ class _Unpickler(pickle.Unpickler):
   def find_class(self, module: str, name: str) -> Any:
     """Returns what a name stands for. Raises ValueError for any that no weights need."""
     if (module, name) not in self._names:
-      raise ValueError(f'refused: it would run {module}.{name}, which no weights need')
+      raise Unreadable(f'refused: it would run {module}.{name}, which no weights need')
     return self._names[module, name]
 
   def persistent_load(self, pid: Any) -> Storage:
     """Returns a storage: ('storage', type, key, device, count), in old files with a view of it, always None."""
     kind, name, key, _, count, *view = pid
-    if kind != 'storage' or name not in DTYPES or count < 0 or any(v is not None for v in view):
-      raise ValueError(f'damaged or no file of torch.save: storage {pid!r}')
-    return self._storage(DTYPES[name], str(key), int(count))
+    if kind != 'storage' or name not in DTYPES or not isinstance(key, str) or not _is_size(count) or any(view):
+      raise Unreadable('damaged or no file of torch.save: a storage that is none')
+    return self._storage(DTYPES[name], key, count)
+
+
+def _is_size(number: Any) -> bool:
+  return type(number) is int and 0 <= number < 1 << 48
 
 
 def _first(data: Any, *others: Any) -> Any:
@@ -178,11 +197,14 @@ def _first(data: Any, *others: Any) -> Any:
 
 def _tensor(storage: Storage, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *others: Any) -> Tensor:
   """A view of a storage; gradient flags and hooks are left unread."""
-  shape, stride, count = tuple(shape), tuple(stride), math.prod(shape)
+  shape, stride = tuple(shape), tuple(stride)
+  if len(shape) > MOST_AXES or len(stride) != len(shape) or not all(map(_is_size, (offset, *shape, *stride))):
+    raise Unreadable('a tensor whose shape is none')
+  count = math.prod(shape)
   last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
   # Steps of 0 could make petabytes of a few bytes; weights have none.
-  if min((offset, *shape, *stride)) < 0 or (count and last >= storage.count) or count > storage.count:
-    raise ValueError(f'a tensor of shape {shape} reaches beyond its storage of {storage.count} numbers')
+  if (count and last >= storage.count) or count > storage.count:
+    raise Unreadable(f'a tensor of shape {shape} reaches beyond its storage of {storage.count} numbers')
 
   def values() -> np.ndarray:
     data = storage.read()
