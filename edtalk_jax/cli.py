@@ -224,6 +224,9 @@ def evaluate(
   seed: int = 0,
   landmarks: bool = True,
   leakage: bool = True,
+  videos: int = 20,
+  judges: OptionalFolder = None,
+  same_as: OptionalFile = None,
 ) -> None:
   """Measures a trained model on held-out clips and writes metrics.json and report.html.
 
@@ -243,13 +246,16 @@ def evaluate(
     seed: Of the choice of clips and drivers.
     landmarks: Measure landmark metrics too, which need the extra [faces].
     leakage: Measure how far the motion spaces are apart.
+    videos: Clips whose consecutive frames are measured too: flicker, lip synchrony, emotion; 0 takes none.
+    judges: Folder with other people's networks, for LPIPS, FID, Sync-C and so on; docs/metrics.md names the files.
+    same_as: The test_list.json of another evaluation, to measure exactly the same.
   """
   from edtalk_jax.evaluation import run
   from edtalk_jax.evaluation.evaluate import Settings
 
-  settings = Settings(clips=clips, frames=frames, seed=seed)
+  settings = Settings(clips=clips, frames=frames, seed=seed, videos=videos)
   run.run(workdir, data, split=split, which=which, raw=raw, out=out, settings=settings, landmarks=landmarks,
-          leakage=leakage)
+          leakage=leakage, judges=judges, same_as=same_as)
 
 
 def animate(

@@ -7,15 +7,13 @@ from typing import Protocol
 import numpy as np
 
 from data_pipeline import transforms
-from edtalk_jax.evaluation import landmark_metrics, metrics, protocols, true_frames
+from edtalk_jax.evaluation import landmark_metrics, metrics, protocols, scoring, true_frames
+from edtalk_jax.evaluation.judges.shelf import Judges
+from edtalk_jax.evaluation.scoring import GENERATED, MOUTH_DRIVER, MOUTH_PASTED, POSE_DRIVER, UNCHANGED, Sample
 from edtalk_jax.evaluation.true_frames import TrueFrames
 from edtalk_jax.model import Model
 
-GENERATED = 'generated'
-UNCHANGED = 'source unchanged'
-MOUTH_PASTED = 'mouth pasted'
-MOUTH_DRIVER = 'mouth driver pasted'
-POSE_DRIVER = 'pose driver pasted'
+SAMPLES_PER_FRAME = 640  # of the sound, at 16 kHz and 25 frames per second
 
 
 class Clip(Protocol):
@@ -30,6 +28,13 @@ class Clip(Protocol):
   def landmarks(self, size: int) -> np.ndarray:
     """Landmarks, float32[frames, 68, 2] in pixels of `size`."""
 
+  # Of videos alone:
+  emotion: str
+  waveform: np.ndarray
+
+  def face_boxes(self, size: int) -> np.ndarray:
+    """Boxes of the face, float32[frames, 4] (left, top, right, bottom) in pixels of `size`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -39,17 +44,8 @@ class Settings:
   frames: int = 10  # per clip, evenly spaced; 0: every one
   seed: int = 0
   samples: int = 6  # sequences per protocol that the report shows
-
-
-@dataclasses.dataclass(frozen=True)
-class Sample:
-  """A driven sequence to look at; uint8[frames, size, size, 3] each."""
-
-  source: np.ndarray  # [size, size, 3]
-  mouth: np.ndarray
-  pose: np.ndarray
-  predictions: dict[str, np.ndarray]  # by method
-  truth: np.ndarray | None  # what it should look like; None where nobody knows
+  videos: int = 0  # clips whose consecutive frames are measured, too
+  video_frames: int = 50  # of each; 0: all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,19 +57,24 @@ class Scored:
   mouth_id: str
   pose_id: str
   identity: str  # of the source
-  scores: dict[str, dict[str, np.ndarray]]  # method -> metric key -> float64[frames], NaN where undefined
+  scores: scoring.Scores
   sample: Sample | None
 
 
 def choose(infos: Sequence[protocols.ClipInfo], banks: Sequence[str], settings: Settings) -> list[protocols.Driving]:
-  """Returns the sequences of both protocols; cross-driving only for models with a mouth and a pose space."""
+  """Returns the sequences of all protocols; cross-driving only for models with a mouth and a pose space."""
   arguments = {'count': settings.clips, 'frames': settings.frames, 'seed': settings.seed}
   chosen = protocols.same_clip(infos, **arguments)
-  return chosen + protocols.cross(infos, **arguments) if {'mouth', 'pose'} <= set(banks) else chosen
+  if {'mouth', 'pose'} <= set(banks):
+    chosen += protocols.cross(infos, **arguments)
+  if settings.videos:
+    chosen += protocols.video(infos, count=settings.videos, frames=settings.video_frames, seed=settings.seed)
+  return chosen
 
 
 def evaluate(model: Model, clips: Sequence[Clip], drivings: Sequence[protocols.Driving],
-             detector: landmark_metrics.Detect | None, *, true: TrueFrames | None = None, samples: int = 6,
+             detector: landmark_metrics.Detect | None, *, judges: Judges | None = None,
+             true: TrueFrames | None = None, samples: int = 6,
              progress: Callable[[], None] = lambda: None) -> list[Scored]:
   """Animates every sequence, beside the trivial baselines, and scores all of them.
 
@@ -83,6 +84,7 @@ def evaluate(model: Model, clips: Sequence[Clip], drivings: Sequence[protocols.D
     drivings: from `choose`.
     detector: of landmarks, on uint8[256, 256, 3]; None: no landmark metric, hence no number for cross-driving of real
       clips.
+    judges: other people's networks; what needs a missing one is not measured.
     true: renders the frames that cross-driving should give, for rendered clips.
     samples: the first sequences of each protocol keep their images.
     progress: called after each sequence.
@@ -92,10 +94,10 @@ def evaluate(model: Model, clips: Sequence[Clip], drivings: Sequence[protocols.D
     read = {i: clips[i] for i in {driving.source, driving.mouth, driving.pose}}
     source, mouth, pose = read[driving.source], read[driving.mouth], read[driving.pose]
     sample = predict(model, driving, source, mouth, pose, true)
-    keep = kept[driving.protocol] < samples
+    keep = driving.protocol != 'video' and kept[driving.protocol] < samples
     kept[driving.protocol] += keep
     scored.append(Scored(driving, source.clip_id, mouth.clip_id, pose.clip_id, source.identity,
-                         score(driving.protocol, sample, detector), sample if keep else None))
+                         _score(driving, mouth, sample, detector, judges or Judges()), sample if keep else None))
     progress()
   return scored
 
@@ -123,7 +125,7 @@ def predict(model: Model, driving: protocols.Driving, source: Clip, mouth: Clip,
   }
   if driving.protocol == 'cross':
     predictions |= {MOUTH_DRIVER: mouth_frames, POSE_DRIVER: pose_frames}
-  truth = mouth_frames if driving.protocol == 'same_clip' else None
+  truth = mouth_frames if driving.protocol != 'cross' else None
   if driving.protocol == 'cross' and true is not None:
     drivers = {'mouth': true_frames.states(mouth, times), 'pose': true_frames.states(pose, times)}
     states = true_frames.mixed(true_frames.state(source, 0), drivers)
@@ -131,27 +133,11 @@ def predict(model: Model, driving: protocols.Driving, source: Clip, mouth: Clip,
   return Sample(portrait, mouth_frames, pose_frames, predictions, truth)
 
 
-def score(protocol: str, sample: Sample, detector: landmark_metrics.Detect | None) -> dict[str, dict[str, np.ndarray]]:
-  """Returns method -> metric key -> float64[frames]."""
-  mouth = pose = None
-  if detector is not None:
-    mouth = landmark_metrics.detect(sample.mouth, detector)
-    pose = mouth if protocol == 'same_clip' else landmark_metrics.detect(sample.pose, detector)
-  known = {MOUTH_DRIVER: mouth, POSE_DRIVER: pose}
-  scores = {}
-  for method, frames in sample.predictions.items():
-    landmarks = known.get(method)
-    if landmarks is None and detector is not None:
-      landmarks = _detect(method, frames, detector)
-    scores[method] = {} if sample.truth is None else metrics.score_images(frames, sample.truth)
-    if landmarks is None:
-      continue
-    scores[method] |= (metrics.score_same_clip(landmarks, mouth) if protocol == 'same_clip' else
-                       metrics.score_cross(landmarks, mouth, pose))
-  return scores
-
-
-def _detect(method: str, frames: np.ndarray, detector: landmark_metrics.Detect) -> np.ndarray:
-  if method != UNCHANGED:
-    return landmark_metrics.detect(frames, detector)
-  return np.repeat(landmark_metrics.detect(frames[:1], detector), len(frames), axis=0)  # all frames are one image
+def _score(driving: protocols.Driving, driver: Clip, sample: Sample, detector: landmark_metrics.Detect | None,
+           judges: Judges) -> scoring.Scores:  # fmt: skip
+  if driving.protocol != 'video':
+    return scoring.score(driving.protocol, sample, detector, judges)
+  size, times = len(sample.source), list(driving.frames)
+  return scoring.score_video(
+    sample, judges, waveform=driver.waveform[SAMPLES_PER_FRAME * times[0]:SAMPLES_PER_FRAME * (times[-1] + 1)],
+    boxes=driver.face_boxes(size)[times], emotion=driver.emotion)  # fmt: skip

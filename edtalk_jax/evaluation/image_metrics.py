@@ -1,4 +1,4 @@
-"""L1, PSNR and SSIM between uint8 frames, in the conventions of scikit-image."""
+"""L1, PSNR, SSIM and flicker between uint8 frames, in the conventions of scikit-image."""
 
 import numpy as np
 import skimage.metrics
@@ -41,3 +41,15 @@ def ssim(prediction: np.ndarray, truth: np.ndarray) -> float:
   """
   _check(prediction, truth)
   return float(skimage.metrics.structural_similarity(truth, prediction, data_range=255, channel_axis=-1))
+
+
+def flicker(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+  """How differently two videos change, uint8[frames, height, width, 3] twice -> float64[frames - 1], in grey levels.
+
+  Mean over pixels and channels of |(p[t + 1] - p[t]) - (q[t + 1] - q[t])|. Ours, as the difference of temporal changes
+  that Chu et al. (2020, tLP) take between features: an error that stays where it is does not flicker.
+  """
+  if prediction.shape != truth.shape or prediction.ndim != 4:
+    raise ValueError(f'expected two videos of one shape, got {prediction.shape} and {truth.shape}')
+  error = prediction.astype(np.int16) - truth.astype(np.int16)
+  return np.abs(np.diff(error, axis=0)).mean(axis=(1, 2, 3))

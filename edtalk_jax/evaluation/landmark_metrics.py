@@ -41,6 +41,15 @@ def landmark_distance(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
   return np.linalg.norm(prediction - truth, axis=-1).mean(axis=-1)
 
 
+def centred_distance(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+  """`landmark_distance` after both sets of points, [frames, points, 2], are moved to their mean points.
+
+  M-LMD and F-LMD as the public evaluation of EAT takes them (Gan et al., 2023, `test_lmd.py`): where the face is drops
+  out, its size and turning do not.
+  """
+  return landmark_distance(*(points - points.mean(axis=1, keepdims=True) for points in (prediction, truth)))
+
+
 def mouth_shape(landmarks: np.ndarray) -> np.ndarray:
   """Mouth points without position, size and roll: [frames, 68, 2] -> float64[frames, 20, 2], in inter-ocular distances.
 

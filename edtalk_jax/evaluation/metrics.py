@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from edtalk_jax.evaluation import image_metrics, landmark_metrics
+from edtalk_jax.evaluation import image_metrics, landmark_metrics, sharpness
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +29,10 @@ class Metric:
     return f'{self.label} [{self.unit}] {self.arrow}' if self.unit else f'{self.label} {self.arrow}'
 
 
+_CPBD = Metric('cpbd', 'CPBD', '', 'higher', 'Share of vertical edges whose blur is probably not noticed, 0 to 1.')
+_BLUR = Metric('blur', 'Blur', '', 'lower', 'How little a frame changes when it is blurred again, 0 to 1.')
+_CSIM = Metric('csim', 'CSIM', '', 'higher', "Cosine between the face embeddings of the frame and of the portrait.")
+
 SAME_CLIP = (
   Metric('psnr', 'PSNR', 'dB', 'higher',
          'Peak signal-to-noise ratio per frame, data range 255, mean squared error over pixels and channels; at most '
@@ -41,6 +45,13 @@ SAME_CLIP = (
          'Mean Euclidean distance of the 20 mouth landmarks (48 to 67) of the generated and the true frame, found by '
          "the training data's detector in both after resizing to 256 pixels. Not aligned, not normalised."),
   Metric('f_lmd', 'F-LMD', 'px at 256', 'lower', 'As M-LMD, over all 68 landmarks.'),
+  Metric('m_lmd_centred', 'M-LMD centred', 'px at 256', 'lower',
+         "As M-LMD, after both mouths are moved to their mean points, as in EAT's evaluation."),
+  Metric('f_lmd_centred', 'F-LMD centred', 'px at 256', 'lower', 'As M-LMD centred, over all 68 landmarks.'),
+  Metric('lpips', 'LPIPS', '', 'lower', 'Learnt distance between the features of both frames (Zhang et al., 2018).'),
+  Metric('fid', 'FID', '', 'lower', 'Fréchet distance between the Inception features of all frames and of all true '
+         'frames (Heusel et al., 2017); one number for all people.'),
+  _CSIM, _CPBD, _BLUR,
 )
 
 # Only rendered clips have a true frame in cross-driving.
@@ -58,9 +69,21 @@ CROSS = (
   Metric('pose_distance', 'Pose distance', 'degrees', 'lower',
          'Ours. Angle between the head rotations of the generated frame and of the pose driver; each from a '
          'weak-perspective fit of a rigid mean face to eye corners and nose, so that position and scale drop out.'),
+  _CSIM, _CPBD, _BLUR,
 )
 
-BY_PROTOCOL = {'same_clip': SAME_CLIP, 'cross': CROSS}
+# Of consecutive frames; one number for each sequence.
+VIDEO = (
+  Metric('flicker', 'Flicker', 'grey levels', 'lower',
+         'Mean absolute difference between the change from frame to frame and that of the true frames.'),
+  Metric('sync_c', 'Sync-C', '', 'higher', 'Median over offsets of the distance between lips and sound, minus the '
+         'lowest (Chung & Zisserman, 2016).'),
+  Metric('sync_d', 'Sync-D', '', 'lower', 'The lowest distance between lips and sound over all offsets.'),
+  Metric('acc_emo', 'Acc_emo', '%', 'higher', "Sequences in which the classifier sees the clip's emotion."),
+)
+
+BY_PROTOCOL = {'same_clip': SAME_CLIP, 'cross': CROSS, 'video': VIDEO}
+FEATURES = 'inception'  # not a metric, but what FID is made of: float64[frames, 2048]
 LANDMARKS = {'same_clip': 'f_lmd', 'cross': 'pose_distance'}  # a metric that is missing exactly where a face is
 
 
@@ -82,7 +105,9 @@ def score_same_clip(landmarks: np.ndarray, truth: np.ndarray) -> dict[str, np.nd
   """
   mouth = landmark_metrics.MOUTH
   return {'m_lmd': landmark_metrics.landmark_distance(landmarks[:, mouth], truth[:, mouth]),
-          'f_lmd': landmark_metrics.landmark_distance(landmarks, truth)}
+          'f_lmd': landmark_metrics.landmark_distance(landmarks, truth),
+          'm_lmd_centred': landmark_metrics.centred_distance(landmarks[:, mouth], truth[:, mouth]),
+          'f_lmd_centred': landmark_metrics.centred_distance(landmarks, truth)}
 
 
 def score_cross(landmarks: np.ndarray, mouth: np.ndarray, pose: np.ndarray) -> dict[str, np.ndarray]:
@@ -98,3 +123,12 @@ def score_cross(landmarks: np.ndarray, mouth: np.ndarray, pose: np.ndarray) -> d
   }
 
 
+def score_sharpness(frames: np.ndarray) -> dict[str, np.ndarray]:
+  """Scores uint8[frames, size, size, 3] on their own. Returns metric key -> float64[frames]."""
+  return {'cpbd': np.array([sharpness.cpbd(frame) for frame in frames]),
+          'blur': np.array([sharpness.blur(frame) for frame in frames])}
+
+
+def similarity(one: np.ndarray, other: np.ndarray) -> float:
+  """Cosine of the angle between two embeddings; NaN if either is."""
+  return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))

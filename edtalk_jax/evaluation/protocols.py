@@ -20,7 +20,7 @@ class ClipInfo:
 class Driving:
   """One source frame driven by a sequence of frames. Clips are positions in the list that was chosen from."""
 
-  protocol: Literal['same_clip', 'cross']
+  protocol: Literal['same_clip', 'cross', 'video']
   source: int  # clip whose first frame is the portrait
   mouth: int  # clip that drives the mouth
   pose: int  # clip that drives head pose
@@ -39,6 +39,15 @@ def same_clip(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) 
   usable = _usable(clips)
   order = _identities_in_turn(clips, usable, np.random.default_rng(seed))
   return [Driving('same_clip', i, i, i, _spread(1, clips[i].frames, frames)) for i in order[:count or None]]
+
+
+def video(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> list[Driving]:
+  """As `same_clip`, with consecutive frames: those after the first, at most `frames` of them; 0: all.
+
+  The clips are the first `count` of those that `same_clip` chooses by the same seed.
+  """
+  chosen = same_clip(clips, count=count, frames=0, seed=seed)
+  return [dataclasses.replace(d, protocol='video', frames=d.frames[:frames or None]) for d in chosen]
 
 
 def cross(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> list[Driving]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from edtalk_jax.evaluation import metrics, page, pictures, spaces_page
-from edtalk_jax.evaluation.evaluate import GENERATED, MOUTH_DRIVER, MOUTH_PASTED, POSE_DRIVER, UNCHANGED, Scored
+from edtalk_jax.evaluation.evaluate import Scored
+from edtalk_jax.evaluation.scoring import GENERATED, MOUTH_DRIVER, MOUTH_PASTED, POSE_DRIVER, TRUE, UNCHANGED
 from edtalk_jax.evaluation.spaces import Spaces
 from edtalk_jax.evaluation.statistics import Interval
 from edtalk_jax.evaluation.summary import ProtocolSummary
@@ -16,13 +17,14 @@ from edtalk_jax.evaluation.summary import ProtocolSummary
 COLUMNS = 8  # frames of a film strip
 GAIN = 2  # of difference images
 
-TITLES = {'same_clip': 'Same-clip driving', 'cross': 'Cross-driving'}
+TITLES = {'same_clip': 'Same-clip driving', 'cross': 'Cross-driving', 'video': 'Videos'}
 METHOD_NOTES = {
   GENERATED: 'the model',
   UNCHANGED: 'every frame is the portrait: what doing nothing scores',
   MOUTH_PASTED: "the portrait with the driver's mouth pasted on it, as in training's mouth swap",
   MOUTH_DRIVER: "the mouth driver's frames themselves: right mouth, wrong person and pose",
   POSE_DRIVER: "the pose driver's frames themselves: right pose, wrong person and mouth",
+  TRUE: 'what a perfect model would score',
 }
 INTRODUCTIONS = {
   'same_clip': 'The first frame of a held-out clip is the portrait; later frames of the same clip drive every motion '
@@ -32,6 +34,8 @@ INTRODUCTIONS = {
            'Real clips have no true frame for this, so mouth shape and head pose are compared with their drivers; of '
            'rendered clips the portrait with the drivers’ mouth and pose factors is the truth. Motion spaces other '
            'than these two keep the portrait’s own.',
+  'video': 'Same-clip driving over consecutive frames: what can only be seen in motion, and heard. One number for each '
+           'sequence.',
 }
 
 
@@ -107,6 +111,9 @@ def _protocol(summary: ProtocolSummary, scored: Sequence[Scored]) -> str:
     'interval from resampling identities. Arrows point to the better side. Frames in which no face is found have no '
     'landmark metric; they are counted as missing.</p>',
   ]
+  if summary.skipped:
+    parts.append(f'<p class="note">Not measured: {page.text(", ".join(metric.label for metric in summary.skipped))}'
+                 '; the notes above say why.</p>')
   if samples:
     parts.append(f'<h3>Side by side</h3>{_grid(summary.protocol, samples)}<h3>Over time</h3>')
     parts += [_film(s) for s in samples]

@@ -21,6 +21,7 @@ from edtalk_jax.config import UserError
 from edtalk_jax.evaluation import (
   audio_to_mouth,
   audio_to_pose,
+  frozen,
   metrics,
   page,
   personalize,
@@ -33,7 +34,9 @@ from edtalk_jax.evaluation import (
   sync_expert,
   true_frames,
 )
-from edtalk_jax.evaluation.evaluate import GENERATED, Settings, choose, evaluate
+from edtalk_jax.evaluation.evaluate import Settings, choose, evaluate
+from edtalk_jax.evaluation.judges import shelf
+from edtalk_jax.evaluation.scoring import GENERATED
 from edtalk_jax.evaluation.summary import ProtocolSummary, summarise, to_json
 from edtalk_jax.model import load
 from edtalk_jax.training import hand_off, record, records_copy
@@ -49,8 +52,8 @@ STAGES = {
 
 
 def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest', 'best'] = 'latest', raw: bool = False,
-        out: str | None = None, settings: Settings | None = None, landmarks: bool = True,
-        leakage: bool = True) -> dict[str, Any]:
+        out: str | None = None, settings: Settings | None = None, landmarks: bool = True, leakage: bool = True,
+        judges: str | None = None, same_as: str | None = None) -> dict[str, Any]:
   """Evaluates a run, prints its tables and writes its files.
 
   Args:
@@ -63,6 +66,8 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
     settings: how much is evaluated; default: `Settings()`.
     landmarks: whether to measure landmark metrics, which need the extra `faces`.
     leakage: whether to measure how far the motion spaces are apart.
+    judges: folder of other people's networks, see `judges.shelf`.
+    same_as: a test list that an earlier evaluation wrote: measure exactly that, whatever `settings` would choose.
 
   Returns:
     The content of `metrics.json`.
@@ -82,17 +87,21 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
   report_file = (pathlib.Path(out) if out else folder) / 'report.html'
   model = load(str(folder), which, raw=raw)
   clips = records.Clips(here, split)
-  drivings = choose(clips.infos, model.banks, settings)
+  chosen = frozen.read(same_as, clips.infos) if same_as else choose(clips.infos, model.banks, settings)
+  drivings = [driving for driving in chosen if driving.protocol != 'cross' or {'mouth', 'pose'} <= set(model.banks)]
   if not drivings:
     raise UserError(f'{data}: split {split} holds no clip of two frames or more, so nothing can be driven')
+  listed = frozen.to_json(drivings, clips.infos)
+  networks = shelf.open_folder(judges)
   detector, notes = _detector(landmarks)
+  notes += networks.missing
   if not {'mouth', 'pose'} <= set(model.banks):
     notes.append(f'The model has one undivided motion space ({", ".join(model.banks)}): cross-driving needs one for '
                  'the mouth and one for head pose.')
   true, found = true_frames.find(clips), None
   with rich.progress.Progress(console=console, transient=True) as bar:
     task = bar.add_task('animating and scoring', total=len(drivings))
-    scored = evaluate(model, clips, drivings, detector, true=true, samples=settings.samples,
+    scored = evaluate(model, clips, drivings, detector, judges=networks, true=true, samples=settings.samples,
                       progress=lambda: bar.advance(task))
     if leakage:
       task = bar.add_task('', total=None)
@@ -106,11 +115,14 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
   notes += _faceless(summaries)
 
   about = _about(workdir, which, model, data, clips, split, settings)
+  about |= {'judges': networks.used, 'test_list': listed['sha256']}
+  report.write(metrics_file.with_name(frozen.FILE), json.dumps(listed) + '\n')
   result = {**about, 'notes': notes, **to_json(summaries, scored), **spaces.to_json(found)}
   report.write(metrics_file, json.dumps(result, indent=2) + '\n')
   facts = [('stage', about['stage']), ('step', f'{model.step:,}'), ('split', split),
            ('data set', clips.fingerprint[:12]), ('run', workdir), ('checkpoint', which), ('records', data),
-           ('model size', f'{model.image_size} pixels'), *about['settings'].items(), *about['versions'].items()]
+           ('model size', f'{model.image_size} pixels'), ('test list', listed['sha256'][:12]), *networks.used.items(),
+           *about['settings'].items(), *about['versions'].items()]
   report.write(report_file, report.render(
     title=f'EDTalk evaluation: {pathlib.Path(workdir).resolve().name}', facts=facts, summaries=summaries, scored=scored,
     curves=pictures.read_curves(folder / 'metrics.jsonl'), record=record.read(folder), notes=notes,
@@ -143,7 +155,7 @@ def _about(workdir, which, model, data, clips, split, settings: Settings) -> dic
     'stage': model.config.run.stage,
     'image_size': model.image_size, 'banks': list(model.banks), 'data': str(data), 'split': split,
     'fingerprint': clips.fingerprint,
-    'settings': {'clips': settings.clips, 'frames': settings.frames, 'seed': settings.seed},
+    'settings': {name: getattr(settings, name) for name in ('clips', 'frames', 'seed', 'videos', 'video_frames')},
     'versions': {'edtalk_jax': __version__, 'jax': jax.__version__, 'numpy': np.__version__,
                  'scikit-image': skimage.__version__, 'python': platform.python_version()},
   }
@@ -165,14 +177,17 @@ def _tables(summaries: list[ProtocolSummary]) -> list[rich.table.Table]:
     count = -(-len(summary.metrics) // 5)
     for part in range(count):
       chosen = summary.metrics[part * len(summary.metrics) // count:(part + 1) * len(summary.metrics) // count]
-      tables.append(_table(summary, chosen, first=not part))
+      tables.append(_table(summary, chosen, first=not part, last=part == count - 1))
   return tables
 
 
-def _table(summary: ProtocolSummary, chosen: Sequence[metrics.Metric], first: bool) -> rich.table.Table:
+def _table(summary: ProtocolSummary, chosen: Sequence[metrics.Metric], first: bool,
+           last: bool) -> rich.table.Table:  # fmt: skip
   title = (f'{report.TITLES[summary.protocol]}: mean over {summary.identities} identities, '
            f'{summary.sequences} sequences') if first else None
-  table = rich.table.Table(title=title, title_justify='left', title_style='bold')
+  skipped = f'not measured: {", ".join(metric.label for metric in summary.skipped)}' if summary.skipped else None
+  table = rich.table.Table(title=title, title_justify='left', title_style='bold', caption=skipped if last else None,
+                           caption_justify='left')  # fmt: skip
   table.add_column('', no_wrap=True)
   for metric in chosen:
     table.add_column(rich.text.Text(f'{metric.label} {metric.arrow}\n{metric.unit}'), justify='right')
@@ -187,5 +202,5 @@ def _faceless(summaries: list[ProtocolSummary]) -> list[str]:
   """Says in how many generated frames no face was found, where there were any."""
   return [f'{report.TITLES[s.protocol]}: no face was found in {row.missing} of {row.frames + row.missing} generated '
           'or driving frames, which therefore have no landmark metric.'
-          for s in summaries for row in [s.methods[GENERATED].get(metrics.LANDMARKS[s.protocol])]
+          for s in summaries for row in [s.methods[GENERATED].get(metrics.LANDMARKS.get(s.protocol))]
           if row is not None and row.missing]

@@ -4,9 +4,14 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from edtalk_jax.evaluation import metrics
-from edtalk_jax.evaluation.evaluate import GENERATED, UNCHANGED, Scored
+import numpy as np
+
+from edtalk_jax.evaluation import frechet, metrics
+from edtalk_jax.evaluation.evaluate import Scored
+from edtalk_jax.evaluation.scoring import GENERATED, TRUE, UNCHANGED
 from edtalk_jax.evaluation.statistics import Interval, by_identity
+
+FID = 'fid'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +24,7 @@ class ProtocolSummary:
   metrics: tuple[metrics.Metric, ...]  # those measured
   methods: dict[str, dict[str, Interval]]  # method -> metric key -> mean over identities
   gain: dict[str, Interval]  # metric key -> generated minus source unchanged, frame by frame
+  skipped: tuple[metrics.Metric, ...] = ()  # those that could not be measured
 
 
 def summarise(scored: Sequence[Scored]) -> list[ProtocolSummary]:
@@ -29,17 +35,35 @@ def summarise(scored: Sequence[Scored]) -> list[ProtocolSummary]:
     if not rows:
       continue
     identities = [row.identity for row in rows]
-    columns = tuple(metric for metric in columns if metric.key in rows[0].scores[GENERATED])
-    methods = {
-      method: {m.key: by_identity([row.scores[method][m.key] for row in rows], identities) for m in columns}
-      for method in rows[0].scores
-    }
+    measured = tuple(metric for metric in columns if metric.key in _keys(rows[0].scores[GENERATED]))
+    names = [name for name, scores in rows[0].scores.items() if {m.key for m in measured} <= _keys(scores)]
+    methods = {name: {m.key: _over(rows, name, m.key, identities) for m in measured} for name in names}
     gain = {
       m.key: by_identity([row.scores[GENERATED][m.key] - row.scores[UNCHANGED][m.key] for row in rows], identities)
-      for m in columns
+      for m in measured if m.key != FID
     }
-    summaries.append(ProtocolSummary(protocol, len(rows), len(set(identities)), columns, methods, gain))
+    if FID in methods.get(GENERATED, {}):
+      gain[FID] = _alone(methods[GENERATED][FID].mean - methods[UNCHANGED][FID].mean, methods[GENERATED][FID])
+    skipped = tuple(metric for metric in columns if metric not in measured)
+    summaries.append(ProtocolSummary(protocol, len(rows), len(set(identities)), measured, methods, gain, skipped))
   return summaries
+
+
+def _keys(scores: dict[str, np.ndarray]) -> set[str]:
+  """Names of the metrics that there are values of; FID is made of features."""
+  return {FID if key == metrics.FEATURES else key for key in scores}
+
+
+def _over(rows: Sequence[Scored], method: str, key: str, identities: Sequence[str]) -> Interval:
+  if key != FID:
+    return by_identity([row.scores[method][key] for row in rows], identities)
+  ours, true = (np.concatenate([row.scores[name][metrics.FEATURES] for row in rows]) for name in (method, TRUE))
+  value = frechet.distance(ours, true) if len(ours) > 1 else math.nan
+  return Interval(value, math.nan, math.nan, len(set(identities)), len(ours), 0)
+
+
+def _alone(value: float, like: Interval) -> Interval:
+  return dataclasses.replace(like, mean=value)
 
 
 def to_json(summaries: Sequence[ProtocolSummary], scored: Sequence[Scored]) -> dict:
@@ -50,6 +74,7 @@ def to_json(summaries: Sequence[ProtocolSummary], scored: Sequence[Scored]) -> d
       'identities': s.identities,
       'units': {metric.key: metric.unit for metric in s.metrics},
       'better': {metric.key: metric.better for metric in s.metrics},
+      'skipped': [metric.key for metric in s.skipped],
       'methods': {name: {key: _interval(value) for key, value in row.items()} for name, row in s.methods.items()},
       'gain_over_source_unchanged': {key: _interval(value) for key, value in s.gain.items()},
     }
@@ -59,7 +84,7 @@ def to_json(summaries: Sequence[ProtocolSummary], scored: Sequence[Scored]) -> d
     {
       'protocol': row.driving.protocol, 'identity': row.identity,
       'source': row.source_id, 'mouth': row.mouth_id, 'pose': row.pose_id, 'frames': list(row.driving.frames),
-      'means': {method: {key: _number(_mean(values)) for key, values in scores.items()}
+      'means': {method: {key: _number(_mean(values)) for key, values in scores.items() if key != metrics.FEATURES}
                 for method, scores in row.scores.items()},
     }
     for row in scored

@@ -9,7 +9,9 @@ import pytest
 
 from edtalk_jax.evaluation import evaluate as evaluate_lib
 from edtalk_jax.evaluation import protocols, report
-from edtalk_jax.evaluation.evaluate import GENERATED, MOUTH_DRIVER, MOUTH_PASTED, POSE_DRIVER, UNCHANGED, Settings
+from edtalk_jax.evaluation.evaluate import Settings
+from edtalk_jax.evaluation.judges.shelf import Judges
+from edtalk_jax.evaluation.scoring import GENERATED, MOUTH_DRIVER, MOUTH_PASTED, POSE_DRIVER, TRUE, UNCHANGED
 from edtalk_jax.evaluation.summary import summarise, to_json
 
 SIZE = 64
@@ -19,8 +21,12 @@ BASE = np.random.default_rng(0).uniform(20, 44, (68, 2))
 class FakeClip:
   """A noise picture that gets brighter; its landmarks shift and its mouth opens frame by frame."""
 
-  def __init__(self, number, identity, frames=6):
+  def __init__(self, number, identity, frames=8, emotion='happy', seconds=1):
     self.clip_id, self.identity, self.number, self.frames = f'clip{number}', identity, number, frames
+    self.emotion, self.waveform = emotion, np.zeros(16000 * seconds, np.float32)
+
+  def face_boxes(self, size):
+    return np.tile(np.float32([0, 0, size, size]), (self.frames, 1))
 
   def frame(self, index, size):
     assert size == SIZE
@@ -69,7 +75,7 @@ def exact_resize(monkeypatch):
 
 @pytest.fixture
 def clips():
-  return [FakeClip(0, 'a'), FakeClip(1, 'b'), FakeClip(2, 'c'), FakeClip(3, 'c')]
+  return [FakeClip(0, 'a'), FakeClip(1, 'b', emotion='sad'), FakeClip(2, 'c'), FakeClip(3, 'c')]
 
 
 @pytest.fixture
@@ -94,14 +100,14 @@ def test_a_perfect_model_is_perfect_and_the_baselines_are_not(scored):
     if row.source_id != 'clip2':
       np.testing.assert_allclose(ours['f_lmd'], 0, atol=1e-9)
       # Frame k is shifted by k/2 and its four lower lip points down by k: by hand, times 4 for 256 pixels.
-      k = np.arange(1, 6)
+      k = np.arange(1, 8)
       lower_lip = 4 * np.hypot(0.5 * k, 1.5 * k)
       np.testing.assert_allclose(still['m_lmd'], (4 * lower_lip + 16 * 4 * 0.5 * k * np.sqrt(2)) / 20)
 
 
 def test_a_frame_without_a_face_is_missing_in_landmark_metrics_only(scored):
   row = next(row for row in _rows(scored, 'same_clip') if row.source_id == 'clip2')
-  np.testing.assert_array_equal(np.isnan(row.scores[GENERATED]['f_lmd']), [False, False, True, False, False])
+  assert np.flatnonzero(np.isnan(row.scores[GENERATED]['f_lmd'])).tolist() == [2]
   assert not np.isnan(row.scores[GENERATED]['psnr']).any()
 
 
@@ -129,7 +135,48 @@ def test_the_summary_is_valid_json_with_paired_gains(scored):
 def test_without_a_detector_only_image_metrics_remain(clips):
   drivings = [protocols.Driving('same_clip', 0, 0, 0, (1, 2)), protocols.Driving('cross', 0, 1, 2, (0, 1))]
   same, cross = summarise(evaluate_lib.evaluate(FakeModel(), clips, drivings, None))
-  assert [m.key for m in same.metrics] == ['psnr', 'ssim', 'l1'] and cross.metrics == ()
+  assert [m.key for m in same.metrics] == ['psnr', 'ssim', 'l1', 'cpbd', 'blur']
+  assert [m.key for m in cross.metrics] == ['cpbd', 'blur']
+
+
+def _embeds_colours(frame, landmarks):
+  return frame.reshape(-1, 3).mean(0)
+
+
+JUDGES = Judges(
+  lpips=lambda frames, truth: np.abs(frames.astype(float) - truth).mean((1, 2, 3)),
+  inception=lambda frames: frames.reshape(len(frames), -1)[:, ::999].astype(float), identity=_embeds_colours,
+  sync=lambda frames, boxes, waveform: 2 * [frames[:waveform.size // 640 - 5].mean((1, 2))],
+  emotion=lambda frames: 'happy')
+
+
+def test_judges_measure_what_is_theirs(clips):
+  infos = [protocols.ClipInfo(clip.clip_id, clip.identity, clip.frames) for clip in clips]
+  drivings = evaluate_lib.choose(infos, ('motion',), Settings(frames=0, videos=3, video_frames=0))
+  scored = evaluate_lib.evaluate(FakeModel(), clips, drivings, _detector, judges=JUDGES)
+  same, video = summarise(scored)
+  assert same.skipped == () and video.skipped == ()
+  ours, still = same.methods[GENERATED], same.methods[UNCHANGED]
+  assert ours['fid'].mean == pytest.approx(0, abs=1e-6) and still['fid'].mean > 1
+  assert same.gain['fid'].mean == pytest.approx(ours['fid'].mean - still['fid'].mean) and np.isnan(ours['fid'].low)
+  assert ours['lpips'].mean == 0 < still['lpips'].mean and still['csim'].mean == pytest.approx(1)
+  assert ours['csim'].missing == 0  # the fake embedding finds a face everywhere
+  assert (video.sequences, video.identities) == (3, 3) and TRUE in video.methods and TRUE not in same.methods
+  assert video.methods[GENERATED]['flicker'].mean == 0 < video.methods[UNCHANGED]['flicker'].mean
+  assert video.methods[TRUE]['sync_d'].mean == 0  # the fake hears what it sees
+  # Two of three clips are happy.
+  assert video.methods[GENERATED]['acc_emo'].mean == pytest.approx(200 / 3)
+  content = json.loads(json.dumps(to_json([same, video], scored), allow_nan=False))
+  assert 'inception' not in json.dumps(content)
+  assert content['protocols']['video']['methods'][TRUE]['acc_emo']['frames'] == 3
+
+
+def test_a_clip_without_sound_or_emotion_is_missing_there(clips):
+  silent = FakeClip(0, 'a', emotion='', seconds=0)
+  scored = evaluate_lib.evaluate(FakeModel(), [silent], [protocols.Driving('video', 0, 0, 0, (1, 2, 3, 4, 5))], None,
+                                 judges=JUDGES)
+  (video,) = summarise(scored)
+  assert [video.methods[GENERATED][key].missing for key in ('flicker', 'sync_c', 'sync_d', 'acc_emo')] == [0, 1, 1, 1]
 
 
 def test_models_of_one_space_are_not_cross_driven(clips):

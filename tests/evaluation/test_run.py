@@ -71,15 +71,28 @@ def test_files_and_words(workdir, capsys):
   assert stored == result
   assert (stored['step'], stored['split'], stored['fingerprint']) == (1234, 'test', FakeClips.fingerprint)
   assert stored['protocols']['same_clip']['methods']['generated']['l1']['mean'] == 0
-  assert stored['notes'] == ['No landmark metrics: face detection needs dlib',
-                             'Leakage between the spaces was not measured: it needs landmarks.']
+  first, *missing, last = stored['notes']
+  assert first == 'No landmark metrics: face detection needs dlib'
+  assert last == 'Leakage between the spaces was not measured: it needs landmarks.'
+  assert [line.split(',')[0] for line in missing if 'CSIM' not in line] == [
+    'Not measured: LPIPS', 'Not measured: FID', 'Not measured: Sync-C', 'Not measured: Acc_emo']
+  assert {'lpips', 'fid', 'csim', 'm_lmd'} <= set(stored['protocols']['same_clip']['skipped'])
   assert stored['leakage'] is None and stored['disentanglement'] is None
   page = (workdir / 'report.html').read_text()
   assert 'One space swept' in page
   assert '1,234' in page and 'validation' in page and 'face detection needs dlib' in page
   printed = capsys.readouterr().out
   assert 'source unchanged' in printed and 'PSNR' in printed and str(workdir / 'report.html') in printed
+  assert 'LPIPS, FID' in printed and 'Not measured' in page
   assert not list(workdir.rglob('*.tmp'))
+
+
+def test_the_test_list_of_an_evaluation_can_be_measured_again(workdir, tmp_path):
+  first = run.run(str(workdir), 'records', settings=Settings(clips=2, frames=2, seed=5), leakage=False)
+  written = workdir / 'eval' / 'test' / 'test_list.json'
+  again = run.run(str(workdir), 'records', out=str(tmp_path / 'again'), same_as=str(written), leakage=False)
+  assert again['test_list'] == first['test_list'] == json.loads(written.read_text())['sha256']
+  assert again['sequences'] == first['sequences'] and again['protocols'] == first['protocols']
 
 
 def test_out_and_split_are_obeyed(workdir, tmp_path):
