@@ -85,14 +85,13 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
     return own.run(stage_report.Request(str(folder), here, split, which, out, settings.clips, settings.seed, raw))
   metrics_file = (pathlib.Path(out) if out else folder / 'eval' / split) / 'metrics.json'
   report_file = (pathlib.Path(out) if out else folder) / 'report.html'
-  model = load(str(folder), which, raw=raw)
+  networks, model = shelf.open_folder(judges), load(str(folder), which, raw=raw)
   clips = records.Clips(here, split)
   chosen = frozen.read(same_as, clips.infos) if same_as else choose(clips.infos, model.banks, settings)
   drivings = [driving for driving in chosen if driving.protocol != 'cross' or {'mouth', 'pose'} <= set(model.banks)]
   if not drivings:
     raise UserError(f'{data}: split {split} holds no clip of two frames or more, so nothing can be driven')
   listed = frozen.to_json(drivings, clips.infos)
-  networks = shelf.open_folder(judges)
   detector, notes = _detector(landmarks)
   notes += networks.missing
   if not {'mouth', 'pose'} <= set(model.banks):
