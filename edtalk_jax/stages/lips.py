@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from edtalk_jax import ops
+from edtalk_jax import ops, storage
 from edtalk_jax.config import AudioConfig, UserError
 from edtalk_jax.networks import audio
 from edtalk_jax.networks.audio import MEL_BANDS, MEL_COLUMNS
@@ -55,10 +55,11 @@ class Expert:
 
   def __init__(self, config: AudioConfig):
     """Finds out what `config.sync_expert` names. Raises UserError if there is no such thing."""
-    path = pathlib.Path(config.sync_expert)
-    if not path.exists():
-      raise UserError(f'audio.sync_expert={path}: no such run or file')
-    self.run = config.sync_expert if path.is_dir() else ''
+    name, path = config.sync_expert, pathlib.Path(config.sync_expert)
+    remote = storage.is_remote(name)  # files are read here, runs anywhere
+    if not remote and not path.exists():
+      raise UserError(f'audio.sync_expert={name}: no such run or file')
+    self.run = name if remote or path.is_dir() else ''
     self._path, self._network = path, SyncExpert(config.width if self.run else 1.0)
 
   def init(self) -> Params:

@@ -18,7 +18,7 @@ from edtalk_jax.training import trees
 RULES: tuple[tuple[str, P], ...] = (
   # Outputs of a handful of channels (RGB, flow and mask, logits, bank weights) are not worth dividing.
   (r'/(rgb|flow)_\d+/(conv/)?(kernel|bias)$|/logit/', P()),
-  (r'/heads/\w+/linear_\d+/(kernel|bias)$', P()),
+  (r'/heads/\w+/linear_\d+/(kernel|bias)$|/mapping/kernel$', P()),
   (r'/banks/\w+$', P()),  # QR needs a bank whole
   (r'/constant$', P()),
   (r'/(flow|semantic)/', P()),  # a million numbers each

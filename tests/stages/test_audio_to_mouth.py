@@ -122,6 +122,13 @@ def test_a_released_encoder_is_taken_over_whole_or_but_for_its_mapping(tmp_path)
     assert all(np.all(array == 0.5) and re.search(stage.given, f'audio/{path}') for path, array in found.items())
 
 
+def test_the_mapping_onto_twenty_weights_is_not_divided():
+  """Eight devices would not divide it; the encoder's channels they do."""
+  spec = lambda path, *shape: tuple(sharding.spec(f'model/audio/params/{path}', shape))
+  assert spec('mapping/kernel', 512, 20) == ()
+  assert spec('encoder/block_0/kernel', 3, 3, 1, 32) == (None, None, None, 'fsdp')
+
+
 def test_an_encoder_for_another_mouth_bank_is_one_line(tmp_path):
   np.savez(tmp_path / 'audio2lip.npz', **{'mapping.weight': np.zeros((20, 512)), 'mapping.bias': np.zeros(20)})
   with pytest.raises(UserError, match='drives a mouth bank of 20, the model has one of 4'):

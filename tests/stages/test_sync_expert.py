@@ -90,6 +90,10 @@ def test_an_expert_that_is_not_there_is_one_line(tmp_path):
   assert '\n' not in str(caught.value)
 
 
+def test_runs_on_object_storage_are_runs():
+  assert lips.Expert(AudioConfig(sync_expert='gs://bucket/sync_expert')).run == 'gs://bucket/sync_expert'
+
+
 def test_released_experts_get_blue_first_in_zero_to_one(tmp_path, monkeypatch):
   """Wav2Lip's conventions; ours are those of the stage."""
   seen = []
