@@ -151,7 +151,7 @@ class Model:
   def _must_hear(self) -> None:
     if not self.hears:
       raise UserError(f'a model of stage {self.config.run.stage} does not hear; sound needs one of stage '
-                      'audio_to_mouth')
+                      'audio_to_mouth, which animate takes as --audio-model')
 
   def _weigh_sound(self, windows: np.ndarray) -> np.ndarray:
     return np.asarray(inference.hear(self._audio, self._put(windows)))

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import edtalk_jax
-from edtalk_jax.config import Config, ModelConfig, PerceptualConfig, UserError
+from edtalk_jax.config import Config, ModelConfig, PerceptualConfig, RunConfig, UserError
 from edtalk_jax.model import Model, load
 from edtalk_jax.networks.audio import AudioToMouth
 from edtalk_jax.networks.edtalk import EDTalk
+from edtalk_jax.training import hand_off
 
 SIZE = 16
 CONFIG = Config(
@@ -165,3 +166,11 @@ def test_a_deaf_model_can_borrow_ears_that_fit_its_mouth(model, hearing, params)
   other = Model(CONFIG, {**params, 'navigation': jax.tree.map(lambda x: x + 1, params['navigation'])}, batch_size=2)
   with pytest.raises(UserError, match='different mouth spaces'):
     other.hearing_with(hearing)
+
+
+def test_a_run_without_a_generator_is_refused(monkeypatch, tmp_path):
+  config = Config(run=RunConfig(stage='audio_to_pose'))
+  restored = hand_off.Restored(config=config, params={'flow': {}}, step=1, path=tmp_path, averaged=False)
+  monkeypatch.setattr(hand_off, 'read_run', lambda *args, **options: restored)
+  with pytest.raises(UserError, match='runs/pose: a run of stage audio_to_pose has no encoder; animation needs'):
+    load('runs/pose')
