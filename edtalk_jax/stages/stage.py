@@ -31,8 +31,8 @@ class Stage:
     discriminator_losses: (discriminator, images) -> terms of the discriminator update; {} without one.
     judged_views: how many pictures of each example the discriminator judges together, one number for each of its calls;
       empty if it looks at each picture alone. Minibatch statistics are over batch * views pictures.
-    over_batch: the option that makes a loss term depend on the whole batch at once, which then cannot be accumulated
-      over parts; empty if none does.
+    over_batch: the option or layer that makes a loss term depend on the whole batch at once, which then cannot be
+      accumulated over parts; empty if none does.
     samples: names of the fields of `batch` and (name, view) pairs of `images` that sample grids show, in order, if any.
     logits: (discriminator, pictures[batch, views, ...]) -> float32[batch, views]; None: no R1.
     path_lengths: (model, batch, keys[batch]) -> float32[batch, views], for the regulariser of that name: how far the

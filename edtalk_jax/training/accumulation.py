@@ -89,8 +89,10 @@ def check(config: Config, stage: Stage, shares: int) -> None:
       f'divides each of the {shares} shares that the mesh makes of the batch'
     )
   if stage.over_batch:
-    reason = f'{stage.over_batch} takes statistics of the whole batch; use one of the two'
-    raise UserError(f'optimizer.accumulate={count}: {reason}')
+    raise UserError(
+      f'optimizer.accumulate={count}: {stage.over_batch} takes statistics of the whole batch, which parts lack; '
+      f'expected optimizer.accumulate=1 with it'
+    )
   for views in stage.judged_views:
     size = ops.stddev_group_size(batch_size * views, config.model.stddev_group)
     groups = batch_size * views // size
