@@ -57,7 +57,8 @@ def build(config: Config) -> Stage:
     return {'model': {**params['model'], NAME: drawn}, 'discriminator': discriminator}
 
   def init_frozen():
-    return {'perceptual': networks.perceptual.init(), **({'sync_expert': expert.init()} if expert else {})}
+    parts = {'perceptual': networks.perceptual if config.loss.perceptual else None, 'sync_expert': expert}
+    return {name: part.init() for name, part in parts.items() if part}
 
   return Stage(
     name='audio_to_mouth',
@@ -76,7 +77,7 @@ def build(config: Config) -> Stage:
     logits=networks.logits if adversarial else None,
     samples=(('source', 'source', 0), ('target', 'real', SHOWN), ('mouth by sound', 'fake', SHOWN),
              ('mouth by picture', 'by_picture', SHOWN)),
-    perceptual=True,
+    perceptual=bool(config.loss.perceptual),
     arrays={**lips.fields(config.model.image_size), 'mel': lips.mel(FRAMES), 'sync_mel': lips.mel()},
     moving=MOVING if everything else '',
     given=f'^{NAME}/(params/encoder|batch_stats)/' if given else '',
@@ -88,7 +89,7 @@ def _given(config: Config) -> tuple[Params, bool]:
   """Returns the variables of `audio.encoder`, {} without one, and whether they have a mapping."""
   if not config.audio.encoder:
     return {}, False
-  from edtalk_jax.weights import sound  # reads torch files
+  from edtalk_jax.weights import sound  # needed only with a weights file
 
   try:
     return sound.load_audio_encoder(config.audio.encoder, dict(config.model.banks)['mouth'])

@@ -66,7 +66,7 @@ class Expert:
     """Returns its variables: the file's, or drawn ones in whose place those of the run are put."""
     if self.run:
       return draw(self._network, jax.random.key(0))
-    from edtalk_jax.weights import sound  # reads torch files
+    from edtalk_jax.weights import sound  # needed only with a weights file
 
     try:
       return sound.load_sync_expert(self._path)

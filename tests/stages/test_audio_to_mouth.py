@@ -87,6 +87,16 @@ def test_without_the_adversarial_term_there_is_no_discriminator():
   assert stage.discriminator_losses({}, images) == {}
 
 
+def test_weights_alone_need_no_pictures_and_no_vgg():
+  config = settings()
+  off = dataclasses.replace(config.loss, l1=0.0, perceptual=0.0, adversarial=0.0, face_l1=0.0)
+  stage = stages.build(dataclasses.replace(config, loss=off))
+  assert not stage.perceptual and stage.init_frozen() == {}
+  params = jax.eval_shape(stage.init, jax.random.key(0))
+  terms, _ = jax.eval_shape(stage.model_losses, params['model'], {}, {}, tiny.batch(config))
+  assert set(terms) == {'weights', 'smooth'}
+
+
 def test_weights_and_their_steps_by_hand():
   """Off by 0, 1, 2, 3, 4 in the five frames: squares of 6 on average, and steps of one."""
   config = settings()
