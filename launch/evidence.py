@@ -52,7 +52,7 @@ class Evidence:
   """Steps of the first stage."""
   mouth_pose_steps: int = 6000
   """Steps of the second stage."""
-  uncorrelated_steps: int = 400
+  uncorrelated_steps: int = 1000
   """Steps that go on from there with `loss.correlation`."""
   ablation_steps: int = 800
   """Steps of each ablation and of the run that it compares with; 0 leaves them out."""
