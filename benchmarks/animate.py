@@ -87,7 +87,6 @@ def measure(folder: str, seconds: float, size: int, batch: int, tiny: bool, bega
 
 def fresh(size: int, batch: int, tiny: bool):
   """A model that hears, drawn at random."""
-  import jax
   import jax.numpy as jnp
 
   from edtalk_jax.config import Config, ModelConfig, PerceptualConfig
@@ -99,10 +98,22 @@ def fresh(size: int, batch: int, tiny: bool):
   width = 0.125 if tiny else 1.0
   config = Config(model=ModelConfig(image_size=size, **small), perceptual=PerceptualConfig(scales=()))
   image = jnp.zeros((1, size, size, 3))
-  params = jax.jit(EDTalk(config.model).init)(jax.random.key(0), image, image)['params']
+  params = drawn(EDTalk(config.model), image, image)['params']
   ears = AudioToMouth(dict(config.model.banks)['mouth'], width)
-  audio = jax.jit(ears.init)(jax.random.key(1), jnp.zeros((1, 80, 16)))
-  return Model(config, {**params, 'audio': audio}, batch_size=batch)
+  return Model(config, {**params, 'audio': drawn(ears, jnp.zeros((1, 80, 16)))}, batch_size=batch)
+
+
+def drawn(module, *inputs):
+  """A module's variables, drawn on the host: compiling its `init` would take longer than what is measured."""
+  import jax
+
+  rng = np.random.default_rng(0)
+
+  def one(path, leaf):
+    positive = path[-1].key in ('variance', 'scale')
+    return np.ones(leaf.shape, np.float32) if positive else rng.normal(0, 0.1, leaf.shape).astype(np.float32)
+
+  return jax.tree_util.tree_map_with_path(one, jax.eval_shape(module.init, jax.random.key(0), *inputs))
 
 
 def write_noise(path: str, seconds: float, rng: np.random.Generator) -> None:

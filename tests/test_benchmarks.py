@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import generate, harness, step, torch_weights, weak_scaling
+from benchmarks import animate, generate, harness, step, torch_weights, weak_scaling
 from edtalk_jax import stages
 from edtalk_jax.config import Config, ModelConfig, PerceptualConfig
 from edtalk_jax.model import Model
 from edtalk_jax.networks import VGG19, Discriminator, EDTalk
 from tests import tiny
+from tests.animation.fakes import SIZE, FakeModel
 from tests.faults import toy
 
 
@@ -76,3 +77,9 @@ def test_the_pytorch_side_gets_every_parameter_once():
     ids = jax.tree.unflatten(tree, [np.full(leaf.shape, number) for number, leaf in enumerate(leaves)])
     counts = np.bincount(np.concatenate([array.ravel() for array in convert(ids).values()]), minlength=len(leaves))
     np.testing.assert_array_equal(counts, [leaf.size for leaf in leaves], err_msg=name)
+
+
+def test_animate(monkeypatch, tmp_path):
+  monkeypatch.setattr(animate, 'fresh', lambda size, batch, tiny: FakeModel(batch_size=batch))
+  row = animate.measure(str(tmp_path), 1.0, SIZE, 4, True, began=0.0)
+  assert row['frames'] == 25 and row['frames/s'] > 0 and row['memory_mib'] > 0
