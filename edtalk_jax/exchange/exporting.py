@@ -53,9 +53,10 @@ def export_weights(workdir: str, out: str | pathlib.Path, which: Which = 'latest
     raise UserError(f'--out {out}: expected a file that ends in {", ".join(FORMATS)}')
   opened = hand_off.open_run(workdir, which)
   config = dataclasses.replace(opened.config, model=stages.model_config(opened.config))
-  network = network_of(config)
-  if network is None:
-    raise UserError(f'{workdir}: a run of stage {config.run.stage}, of which there is no official generator')
+  network = network_of(config.model)
+  if network is None or 'model/generator/constant' not in opened.arrays:
+    spaces = ', '.join(name for name, _ in config.model.banks)
+    raise UserError(f'{workdir}: no official generator is like this run of stage {config.run.stage} with {spaces}')
   signs = integrity.about(opened.path)['run'].get('imported', {}).get('bank_signs')
   params = dict(_host(hand_off.read_run(workdir, which, raw=raw).params))
   audio, discriminator = params.pop(AUDIO, None), _host(hand_off.read_part(opened, 'discriminator'))

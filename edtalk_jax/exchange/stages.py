@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from edtalk_jax import stages
 from edtalk_jax.config import AudioConfig, Config, ModelConfig, PerceptualConfig, RunConfig
+from edtalk_jax.weights.official_names import BANKS
 
 GENERATORS = {'edtalk': 'expression', 'lip_pose': 'mouth_pose', 'lia': 'reconstruction'}  # network -> stage
 HEARING = 'audio_to_mouth'  # the stage of a generator with the audio encoder 'audio2lip'
@@ -34,11 +35,12 @@ def config_of(network: str, model: ModelConfig, audio: AudioConfig | None = None
   return config
 
 
-def network_of(config: Config) -> str | None:
-  """Returns the official generator that a run's model is, by its stage and banks; None if there is none."""
-  if config.run.stage == HEARING:
-    return 'edtalk' if config.model.expression_module else 'lip_pose'
-  return next((network for network, stage in GENERATORS.items() if stage == config.run.stage), None)
+def network_of(model: ModelConfig) -> str | None:
+  """Returns the official generator that has a model's motion spaces; None if there is none."""
+  names = tuple(name for name, _ in model.banks)
+  if model.expression_module != ('expression' in names):
+    return None
+  return next((network for network, groups in BANKS.items() if names == sum((g for _, g in groups), ())), None)
 
 
 def same_sizes(generator: ModelConfig, discriminator: ModelConfig) -> None:

@@ -10,11 +10,12 @@ import pytest
 import edtalk_jax
 from edtalk_jax import cli
 from edtalk_jax.animation import presets
-from edtalk_jax.config import AudioConfig, ModelConfig, PerceptualConfig, UserError
+from edtalk_jax.config import AudioConfig, Config, ModelConfig, PerceptualConfig, RunConfig, UserError
 from edtalk_jax.exchange import exporting, importing
+from edtalk_jax.exchange.stages import network_of
 from edtalk_jax.networks import VGG19, Discriminator, EDTalk
 from edtalk_jax.networks.audio import AudioToMouth
-from edtalk_jax.training import hand_off, integrity
+from edtalk_jax.training import checkpoint, hand_off, integrity, record
 from edtalk_jax.weights import files, load_vgg19, safetensors_file, to_official, torch_writer
 from edtalk_jax.weights.official_names import inert
 from tests.networks.tiny import CONFIG
@@ -242,6 +243,23 @@ def test_a_missing_file_is_one_line(tmp_path, capsys):
     cli.main(['import-weights', str(tmp_path / 'absent.pt'), '--out', str(tmp_path / 'run')])
   assert stop.value.code == 2
   assert capsys.readouterr().err == f'error: {tmp_path}/absent.pt: No such file or directory\n'
+
+
+@pytest.mark.parametrize(('banks', 'network'), [
+  (CONFIG.banks, 'edtalk'), (LIP_POSE.banks, 'lip_pose'), (LIA.banks, 'lia'), ((*LIP_POSE.banks, ('eye', 2)), None),
+  (LIP_POSE.banks[::-1], None),
+])  # fmt: skip
+def test_the_banks_say_which_official_generator_a_model_is(banks, network):
+  expression = 'expression' in dict(banks)
+  assert network_of(dataclasses.replace(CONFIG, banks=banks, expression_module=expression)) == network
+
+
+def test_a_run_without_a_generator_is_one_line(tmp_path):
+  config = Config(run=RunConfig(stage='sync_expert'), model=CONFIG, perceptual=PerceptualConfig(scales=(1.0,)))
+  content = record.describe(config, {'stage': 'sync_expert'})
+  checkpoint.write(tmp_path, content, {'model': {'sync_expert': {'bias': jax.numpy.zeros(3)}}})
+  with pytest.raises(UserError, match='no official generator is like this run of stage sync_expert'):
+    exporting.export_weights(str(tmp_path), tmp_path / 'x.pt')
 
 
 def test_an_export_names_its_formats(tmp_path):
