@@ -251,7 +251,8 @@ def test_a_missing_file_is_one_line(tmp_path, capsys):
 ])  # fmt: skip
 def test_the_banks_say_which_official_generator_a_model_is(banks, network):
   expression = 'expression' in dict(banks)
-  assert network_of(dataclasses.replace(CONFIG, banks=banks, expression_module=expression)) == network
+  config = dataclasses.replace(CONFIG, style_dim=24, banks=banks, expression_module=expression)
+  assert network_of(config) == network
 
 
 def test_a_run_without_a_generator_is_one_line(tmp_path):
