@@ -7,7 +7,6 @@ extractors come from a file (`FeatureFile`), which `edtalk extract-features` or 
 import functools
 import itertools
 import os
-import pathlib
 import re
 import zipfile
 import zlib
@@ -93,12 +92,18 @@ def text_features(clip_id: str, path: str, records: str | os.PathLike) -> np.nda
   """
   if path.endswith('.npz'):
     return open_features(path).get(clip_id)
-  table = path or str(pathlib.Path(records) / transcripts.FILE)
-  if not path and not os.path.exists(table):
+  table = text_file(path, records)
+  if not table:
     return None
   texts = open_transcripts(table)
   text = texts.get(clip_id, texts.get(video_of(clip_id), ''))
   return hashed_text(text) if text.strip() else None
+
+
+def text_file(path: str, records: str | os.PathLike) -> str:
+  """The file that words come from: `path`, or the table beside the records; '' if there is none."""
+  beside = os.path.join(records, transcripts.FILE)
+  return path or (beside if os.path.exists(beside) else '')
 
 
 def mel_statistics(mel: np.ndarray) -> np.ndarray:

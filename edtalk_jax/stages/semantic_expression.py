@@ -60,6 +60,10 @@ def build(config: Config) -> Stage:
       'audio_features': settings.audio, 'text_features': settings.text,
       'drop': (settings.drop_audio, settings.drop_text),
     },
+    inputs=lambda records: {
+      **({'features of sound': settings.audio} if settings.audio else {}),
+      'words': semantics.text_file(settings.text, records),
+    },
     start=functools.partial(_start, module=module),
   )  # fmt: skip
 

@@ -40,6 +40,8 @@ class Stage:
     perceptual: whether a term compares VGG19's features.
     arrays: shape and dtype of each field of one example that is no picture (mel windows, weights, boxes), by name.
     sampling: fields of `data_pipeline.sampling.Options` that the stage sets.
+    inputs: folder of records -> what examples are made of beside these: name -> file, '' where there is none. Their
+      digests are kept with the run, which goes on with the same ones only.
     start: (parameters of the generator side, first batch of the run) -> {path: value} of those that depend on data,
       such as statistics. Called once where a fresh run begins; what another run has handed over stays as it is. It must
       average over the batch, so that the result is the same on every mesh.
@@ -69,6 +71,7 @@ class Stage:
   perceptual: bool = False
   arrays: Mapping[str, jax.ShapeDtypeStruct] = dataclasses.field(default_factory=dict)
   sampling: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  inputs: Callable[[str], Mapping[str, str]] | None = None
   start: Callable[[Params, dict[str, jax.Array]], dict[str, jax.Array]] | None = None
   moving: str = ''
   validation_losses: Callable[[Params, Params, Any, dict[str, jax.Array]], tuple[Terms, Images]] | None = None

@@ -84,6 +84,7 @@ def check_same(workdir: pathlib.Path | str, old: Mapping[str, Any], content: Map
     ('perceptual features', lambda record: record['perceptual_features']),
     ('motion weights', lambda record: record.get('motion')),
     ('networks of other runs', lambda record: record.get('reads') or {}),
+    ('files beside the records', lambda record: record.get('inputs') or {}),
   ):
     if get(old) != get(content):
       differing.append(f'{name}: {get(old)} there, {get(content)} here')

@@ -5,14 +5,14 @@ import hashlib
 import pathlib
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from data_pipeline import loader, records, sampling
+from data_pipeline import digests, loader, records, sampling
 from edtalk_jax import stages, storage
 from edtalk_jax.config import Config, UserError
 from edtalk_jax.stages.stage import Stage
@@ -91,6 +91,8 @@ def train(
     )
     _write_record(folder, content)  # from here on the folder holds a run
     say(f'stage {stage.name}, {_count(state)}, mesh {dict(mesh.shape)}{_perceptual(config, stage)}')
+    for name, path in _inputs(config, stage, data).items():
+      say(f'{name}: {path or "none"}')
     with Checkpoints(folder, config.checkpoint, content, place.remote) as checkpoints:
       loop = Loop(
         config, stage, programs, frozen, held_out, mesh=mesh, workdir=folder, checkpoints=checkpoints,
@@ -152,9 +154,22 @@ def _origin(
     'perceptual_features': features,
     'motion': None if motion is None else {'fingerprint': motion.fingerprint},
     'reads': {name: hand_off_lib.open_run(run).fingerprint for name, run in stage.reads.items()},
+    'inputs': _digests(_inputs(config, stage, data)),
     'data': origin,
     'began': time.time(),  # of the first start, in seconds since 1970
   }
+
+
+def _inputs(config: Config, stage: Stage, data: str | None) -> Mapping[str, str]:
+  """Name -> file of what examples are made of beside records; '' where there is none."""
+  return {} if stage.inputs is None or config.data.synthetic_batch else stage.inputs(data)
+
+
+def _digests(inputs: Mapping[str, str]) -> dict[str, str]:
+  try:
+    return {name: digests.of_file(path) if path else '' for name, path in inputs.items()}
+  except OSError as error:
+    raise UserError(f'{error.filename}: {error.strerror}') from None
 
 
 def _write_record(folder: pathlib.Path, content: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Stages that learn from motion weights, from records to the report."""
 
 import dataclasses
+import functools
 import json
 import types
 
@@ -8,10 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from data_pipeline import motion, records
+from data_pipeline import motion, records, transcripts
 from data_pipeline.datasets import synthetic
 from data_pipeline.synthetic.clip import Plan
-from edtalk_jax.config import CheckpointConfig, FlowConfig, LogConfig, OptimizerConfig, SemanticConfig
+from edtalk_jax.config import CheckpointConfig, FlowConfig, LogConfig, OptimizerConfig, SemanticConfig, UserError
 from edtalk_jax.evaluation import audio_to_pose
 from edtalk_jax.evaluation import run as evaluation
 from edtalk_jax.evaluation.evaluate import Settings
@@ -55,11 +56,13 @@ def trained(data, monkeypatch, tmp_path, request):
   )  # fmt: skip
   config = dataclasses.replace(
     config, data=dataclasses.replace(config.data, motion='reader'), run=dataclasses.replace(config.run, steps=20))
-  run.train(config, str(tmp_path), str(data), say=lambda line: None)
-  return tmp_path
+  train = functools.partial(run.train, config, str(tmp_path), str(data), say=lambda line: None)
+  train()
+  return tmp_path, train
 
 
-def evaluate(workdir, data):
+def evaluate(trained, data):
+  workdir, _ = trained
   evaluation.run(str(workdir), str(data), split='train', settings=Settings(clips=0))
   assert '<h2>Measured</h2>' in (workdir / 'report.html').read_text()
   return json.loads((workdir / 'eval' / 'train' / 'metrics.json').read_text())
@@ -87,6 +90,19 @@ def test_expression_from_semantics_is_trained_and_measured(trained, data):
   assert all(0 <= table[f'label from {mode}'] <= 1.001 for mode in modes)
   clips = len(records.Clips(data, 'train'))
   assert all(np.sum(counts) == clips for counts in found['confusion'].values())
+
+
+@pytest.mark.parametrize('trained', ['semantic_expression'], indirect=True)
+def test_a_run_does_not_go_on_with_other_words(trained, data):
+  _, train = trained
+  table = data / transcripts.FILE
+  words = table.read_text()
+  try:
+    table.write_text(words.replace('the', 'a'))
+    with pytest.raises(UserError, match='files beside the records'):
+      train()
+  finally:
+    table.write_text(words)
 
 
 def test_speed_by_hand():
