@@ -102,5 +102,10 @@ def test_nearest_mean_and_balanced_accuracy_by_hand():
   presets = {'happy': np.array([1.0, 0.0]), 'sad': np.array([-1.0, 0.0])}
   weights = np.array([[0.1, 50.0], [-0.1, 0.0], [2.0, 0.0]])
   assert evaluation.nearest(weights, presets, ['happy', 'sad'], np.array([1.0, 1.0])) == ['happy', 'sad', 'happy']
-  right = evaluation.balanced(np.array([1, 0, 1, 1]), ['happy', 'happy', 'happy', 'sad'], ['happy', 'sad'])
-  assert right.mean() == pytest.approx((2 / 3 + 1) / 2)
+  wanted = ['happy', 'happy', 'happy', 'sad', 'mixed']
+  found = ['happy', 'sad', 'happy', 'sad', 'sad']
+  value = evaluation.balanced(found, wanted, ['happy', 'sad'], ['one'] * 5)
+  assert value.mean == pytest.approx((2 / 3 + 1) / 2) and (value.frames, value.missing) == (4, 1)
+  # Two people, each counting once: the first finds half of her happy clips, the second all of his.
+  value = evaluation.balanced([*found[:3], 'sad'], wanted[:4], ['happy', 'sad'], ['one', 'one', 'two', 'two'])
+  assert value.mean == pytest.approx(((0.5 + 0.5) / (1 + 0.5) + 1) / 2) and value.low < value.mean <= value.high <= 1
