@@ -23,8 +23,7 @@ METRICS = {'PSNR, dB': image_metrics.psnr, 'SSIM': image_metrics.ssim, 'L1, grey
 BEFORE, AFTER = 'before', 'after'
 INTRODUCTION = (
   'The first frame of each video is the portrait, and the frames at its end, which training never saw, drive every '
-  'motion space and are the truth. The same is done with the model from which the run started. Videos stand in for '
-  'people in the intervals, of whom there is one.'
+  'motion space and are the truth. The same is done with the model from which the run started.'
 )
 
 
@@ -65,6 +64,7 @@ def run(request: Request) -> dict:
   return stage_report.finish(
     request, clips, stage=config.run.stage, step=models[AFTER].step, numbers={}, rows=_rows(scored, request.seed),
     introduction=INTRODUCTION, sections=[_pictures(scored[:SHOWN])], notes=notes,
+    unit='videos',
   )
 
 

@@ -61,6 +61,7 @@ def chosen(infos: Sequence, count: int, seed: int, usable: Callable[[Any], bool]
 def finish(
   request: Request, clips: records.Clips, *, stage: str, step: int, numbers: dict[str, Any], rows: Sequence[Row],
   introduction: str, sections: Sequence[str] = (), notes: Sequence[str] = (),
+  unit: str = 'people',
 ) -> dict[str, Any]:
   """Writes metrics.json and report.html, prints the table, and returns the content of metrics.json.
 
@@ -74,6 +75,7 @@ def finish(
     introduction: what was done, in a few sentences.
     sections: HTML that follows the table.
     notes: sentences about what could not be measured.
+    unit: what counts once and is resampled, in the plural.
   """
   folder = pathlib.Path(request.workdir)
   metrics_file = (pathlib.Path(request.out) if request.out else folder / 'eval' / request.split) / 'metrics.json'
@@ -88,10 +90,10 @@ def finish(
   table = {row.label: dataclasses.asdict(row.value) for row in rows}
   result = {**about, 'notes': list(notes), 'table': table, **numbers}
   report.write(metrics_file, json.dumps(result, indent=2) + '\n')
-  report.write(report_file, _page(folder, about, rows, introduction, sections, notes))
+  report.write(report_file, _page(folder, about, rows, introduction, sections, notes, unit))
   console = rich.console.Console(highlight=False)
   for row in rows:
-    console.print(rich.text.Text(f'{row.label}: {_figure(row.value)}'), soft_wrap=True)
+    console.print(rich.text.Text(f'{row.label}: {_figure(row.value, unit)}'), soft_wrap=True)
   for note in notes:
     console.print(rich.text.Text(note), soft_wrap=True)
   console.print(f'wrote {metrics_file} (all numbers) and {report_file} (open it in a browser)', soft_wrap=True)
@@ -107,7 +109,7 @@ def svg(figure: Figure) -> str:
   return text[text.index('<svg'):]
 
 
-def _page(folder: pathlib.Path, about: dict[str, Any], rows, introduction: str, sections, notes) -> str:
+def _page(folder: pathlib.Path, about: dict[str, Any], rows, introduction: str, sections, notes, unit: str) -> str:
   title = f'EDTalk {about["stage"]}: {folder.resolve().name}'
   facts = [(name, value) for name, value in about.items() if not isinstance(value, dict)]
   facts += [*about['settings'].items(), *about['versions'].items()]
@@ -120,8 +122,8 @@ def _page(folder: pathlib.Path, about: dict[str, Any], rows, introduction: str, 
     page.cards([(page.number(row.value.mean), row.label) for row in rows]),
     *(f'<p class="note">{page.text(note)}</p>' for note in notes),
     f'<h2>Measured</h2><p>{page.text(introduction)}</p>',
-    page.table(['', 'value', '95 % interval', 'people'], [('', cells) for cells in body]),
-    '<p class="note">Every person counts once; the interval resamples people.</p>',
+    page.table(['', 'value', '95 % interval', unit], [('', cells) for cells in body]),
+    f'<p class="note">Each of the {page.text(unit)} counts once; the interval resamples them.</p>',
     *sections,
     *([f'<h2>Losses</h2>{pictures.loss_figure(curves)}'] if curves else []),
     '<h2>This evaluation</h2>' + page.definitions(facts) + '<details><summary>configuration of the run</summary><pre>'
@@ -129,8 +131,8 @@ def _page(folder: pathlib.Path, about: dict[str, Any], rows, introduction: str, 
   ])  # fmt: skip
 
 
-def _figure(value: Interval) -> str:
-  return f'{page.number(value.mean)} ({_range(value)}), {value.identities} people'
+def _figure(value: Interval, unit: str) -> str:
+  return f'{page.number(value.mean)} ({_range(value)}), {value.identities} {unit}'
 
 
 def _range(value: Interval) -> str:
