@@ -3,17 +3,19 @@
 import dataclasses
 import json
 import pathlib
+import re
 import shutil
 import typing
 
+import jax
 import pytest
 
-from edtalk_jax import settings
+from edtalk_jax import settings, stages
 from edtalk_jax.chain import Chain, figures, plan
 from edtalk_jax.chain import run as chain_run
 from edtalk_jax.config import Config, LogConfig, RunConfig, UserError
 from edtalk_jax.terminal import Preempted
-from edtalk_jax.training import run
+from edtalk_jax.training import checkpoint, run
 from tests.faults import toy
 
 STAGES = ('reconstruction', 'mouth_pose', 'expression')
@@ -170,3 +172,17 @@ def test_key_figures_of_pictures_and_spaces():
   assert figures.of(metrics) == [figures.Figure('PSNR over source unchanged, dB', 2.5, 2.0, 3.0),
                                  figures.Figure('R² of opening in mouth', 0.8, 0.7, 0.9)]
   assert figures.of({'protocols': {}}) == []
+
+
+def test_what_a_stage_freezes_is_what_the_run_before_it_has():
+  """Of every array that does not train, by its shape; nothing is computed."""
+  arrays = {}
+  for run_config in plan.load(str(CONFIGS / 'tiny_chain.py')).runs:
+    stage = stages.build(run_config)
+    model = jax.eval_shape(stage.init, jax.random.key(0))['model']
+    arrays[stage.name] = checkpoint.describe(model)
+    before = arrays.get(plan.NEEDS[stage.name].start, {})
+    fine = [stage.trainable, *filter(None, (stage.moving, stage.given))]
+    for path, text in arrays[stage.name].items():
+      if stage.start is None and not any(re.search(pattern, path) for pattern in fine):
+        assert before.get(path) == text, f'{stage.name}: {path}'
