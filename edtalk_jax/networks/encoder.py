@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 
 from edtalk_jax.config import ModelConfig
-from edtalk_jax.networks.layers import EqualConv, ResBlock, rematerialized
+from edtalk_jax.networks.layers import EqualConv, ResBlock, rematerialized, stem
 
 
 class Encoder(nn.Module):
@@ -30,7 +30,7 @@ class Encoder(nn.Module):
     config, size = self.config, self.config.image_size
     if images.ndim != 4 or images.shape[1:] != (size, size, 3):
       raise ValueError(f'images has shape {images.shape}, expected (batch, {size}, {size}, 3)')
-    x = EqualConv(config.channels(size), kernel_size=1, dtype=config.dtype, name='stem')(images)
+    x = stem(images, config.channels(size), config.dtype)
     features = [x]
     while size > 4:
       size //= 2

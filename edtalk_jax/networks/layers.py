@@ -7,6 +7,7 @@ not depend on the size of the gradient, is relative to the stored weight.
 Leaf names are `kernel`, `bias` and `constant` only; sharding rules and optimiser masks match on them.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -77,6 +78,7 @@ class EqualConv(nn.Module):
     downsample: blur with [1, 3, 3, 1] and take every second pixel.
     activate: add a bias and apply the scaled leaky ReLU; otherwise the layer is linear and has no bias.
     padding: 'SAME' or 'VALID'.
+    paired: whether the input has its columns in pairs (`ops.pairs`), and so the output unless it is halved.
     dtype: of the computation; parameters are float32.
   """
 
@@ -85,18 +87,31 @@ class EqualConv(nn.Module):
   downsample: bool = False
   activate: bool = True
   padding: str = 'SAME'
+  paired: bool = False
   dtype: Dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps x[batch, height, width, in] to [batch, height', width', features], halved if `downsample`."""
-    shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+    shape = (self.kernel_size, self.kernel_size, x.shape[-1] // (1 + self.paired), self.features)
     kernel = equalized(self.param('kernel', nn.initializers.normal(1.0), shape)).astype(self.dtype)
     x = x.astype(self.dtype)
-    x = ops.split_rows(ops.conv_downsample(x, kernel) if self.downsample else ops.conv(x, kernel, self.padding))
+    if self.downsample:
+      x = ops.conv_downsample(x, kernel, paired=self.paired)
+    else:
+      x = ops.conv(x, kernel, self.padding, paired=self.paired)
+    x = ops.split_rows(x)
     if not self.activate:
       return x
-    return ops.leaky_relu_scaled(x, self.param('bias', nn.initializers.zeros, (self.features,)))
+    bias = self.param('bias', nn.initializers.zeros, (self.features,))
+    return ops.leaky_relu_scaled(x, bias, paired=self.paired and not self.downsample)
+
+
+def stem(images: jax.Array, features: int, dtype: Dtype) -> jax.Array:
+  """The first layer, 'stem', of encoder and discriminator: images[batch, height, width, 3] -> [..., features]."""
+  paired = ops.narrow(features)
+  conv = EqualConv(features, kernel_size=1, paired=paired, dtype=dtype, name='stem')
+  return ops.split_columns(conv(ops.pair_columns(images))) if paired else conv(images)
 
 
 class ResBlock(nn.Module):
@@ -113,8 +128,11 @@ class ResBlock(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps x[batch, height, width, in] to [batch, height / 2, width / 2, features]."""
-    y = EqualConv(x.shape[-1], dtype=self.dtype, name='conv_0')(x)
-    y = EqualConv(self.features, downsample=True, dtype=self.dtype, name='conv_1')(y)
-    skip = EqualConv(self.features, kernel_size=1, downsample=True, activate=False, dtype=self.dtype, name='skip')(x)
+    channels, paired = x.shape[-1], ops.narrow(x.shape[-1])
+    conv = functools.partial(EqualConv, dtype=self.dtype, paired=paired)
+    x = ops.pair_columns(x) if paired else x
+    y = conv(channels, name='conv_0')(x)
+    y = conv(self.features, downsample=True, name='conv_1')(y)
+    skip = conv(self.features, kernel_size=1, downsample=True, activate=False, name='skip')(x)
     # Keeps the variance of a sum of two independent terms at that of one.
     return (y + skip) * (1 / math.sqrt(2))

@@ -14,6 +14,10 @@ from edtalk_jax.ops.normalization import minibatch_stddev as minibatch_stddev
 from edtalk_jax.ops.normalization import stddev_group_size as stddev_group_size
 from edtalk_jax.ops.orthonormal import householder_signs as householder_signs
 from edtalk_jax.ops.orthonormal import orthonormal_basis as orthonormal_basis
+from edtalk_jax.ops.pairs import narrow as narrow
+from edtalk_jax.ops.pairs import of_pairs as of_pairs
+from edtalk_jax.ops.pairs import pair_columns as pair_columns
+from edtalk_jax.ops.pairs import split_columns as split_columns
 from edtalk_jax.ops.partition import split_rows as split_rows
 from edtalk_jax.ops.pooling import max_pool as max_pool
 from edtalk_jax.ops.resample import antialias_downsample as antialias_downsample

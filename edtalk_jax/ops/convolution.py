@@ -6,26 +6,29 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from edtalk_jax.ops import phases, resample, strided
+from edtalk_jax.ops import pairs, resample, strided, tpu_forms
 from edtalk_jax.ops.kernel_gradient import kernel_gradient
 
 CONV = 'conv'  # names the results of convolutions for rematerialisation policies
-_NONE = ((0, 0), (0, 0))  # padding
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 
 
-def conv(x: jax.Array, kernel: jax.Array, padding: str = 'SAME') -> jax.Array:
+def conv(x: jax.Array, kernel: jax.Array, padding: str = 'SAME', *, paired: bool = False) -> jax.Array:
   """Cross-correlation with stride 1.
 
   Args:
     x: [batch, height, width, in].
     kernel: [side, side, in, out] in the type of `x`.
     padding: 'SAME' (zeros) or 'VALID'.
+    paired: whether `x` has its columns in pairs, and so the result (`ops.pairs`); of side 1 or 3, with 'SAME'.
 
   Returns:
     [batch, height, width, out], smaller by side - 1 with 'VALID'.
   """
-  if kernel.shape[:2] == (1, 1):
+  if paired:
+    apart = lambda x, kernel: pairs.pair_columns(conv(pairs.split_columns(x), kernel))
+    y = jax.lax.platform_dependent(x, kernel, tpu=tpu_forms.conv_pairs, default=apart)
+  elif kernel.shape[:2] == (1, 1):
     y = x @ kernel[0, 0]
   elif padding == 'SAME' and kernel.shape[0] == kernel.shape[1] == 3:
     y = jax.lax.platform_dependent(x, kernel, cpu=same_conv_by_products, default=same_conv)
@@ -55,15 +58,16 @@ def _same_conv_backward(residuals, cotangent):
 same_conv_by_products.defvjp(lambda x, kernel: (same_conv(x, kernel), (x, kernel)), _same_conv_backward)
 
 
-def conv_downsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def conv_downsample(x: jax.Array, kernel: jax.Array, *, paired: bool = False) -> jax.Array:
   """Halves height and width: FIR blur, then a stride-2 convolution (official code, networks/encoder.py, ConvLayer).
 
-  Two forms of the same: on the CPU backend the blur is a few additions and the convolution matrix products; elsewhere
-  the filter is folded into the kernel, since matrix units are fast and passes over full-size feature maps are not.
+  Forms of the same: on the CPU backend the blur is a few additions and the convolution matrix products; on TPUs see
+  `ops.tpu_forms`; elsewhere the filter is folded into the kernel.
 
   Args:
     x: [batch, height, width, in] with even height and width.
     kernel: [side, side, in, out] of side 1 or 3, in the type of `x`.
+    paired: whether `x` has its columns in pairs (`ops.pairs`); the result has not.
 
   Returns:
     [batch, height / 2, width / 2, out].
@@ -71,11 +75,15 @@ def conv_downsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
   Raises:
     ValueError: for an odd height or width, or another side.
   """
+  if paired:
+    apart = lambda x, kernel: conv_downsample(pairs.split_columns(x), kernel)
+    y = jax.lax.platform_dependent(x, kernel, tpu=tpu_forms.downsample_pairs, default=apart)
+    return checkpoint_name(y, CONV)
   if x.shape[1] % 2 or x.shape[2] % 2:
     raise ValueError(f'height and width of x must be even to be halved, got {x.shape}')
   if kernel.shape[:2] not in ((1, 1), (3, 3)):
     raise ValueError(f'kernel must be 1 x 1 or 3 x 3, got {kernel.shape}')
-  y = jax.lax.platform_dependent(x, kernel, cpu=downsample_separately, tpu=downsample_by_phases,
+  y = jax.lax.platform_dependent(x, kernel, cpu=downsample_separately, tpu=tpu_forms.downsample,
                                  default=downsample_folded)
   return checkpoint_name(y, CONV)
 
@@ -90,30 +98,19 @@ def downsample_separately(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def downsample_folded(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """`conv_downsample` as one strided convolution, whose kernel is three pixels wider for the filter in it."""
   pad = (kernel.shape[0] + 1) // 2
-  folded = _filtered(kernel).astype(kernel.dtype)
+  folded = resample.blur_kernel(kernel).astype(kernel.dtype)
   return jax.lax.conv_general_dilated(x, folded, (2, 2), [(pad, pad)] * 2, dimension_numbers=_LAYOUT)
 
 
-def downsample_by_phases(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """`conv_downsample` as a blur of each channel and a strided convolution, whose gradients multiply no zeros."""
-  if kernel.shape[0] == 1:
-    return resample.depthwise_blur(x, (1, 1), stride=2) @ kernel[0, 0]
-  return phases.strided_conv(resample.depthwise_blur(x, (2, 2)), kernel, (2, 2), _NONE)
-
-
-def _filtered(kernel: jax.Array) -> jax.Array:
-  """The kernel[side, side, in, out], blurred to float32[side + 3, side + 3, in, out]."""
-  return resample.blur(kernel.astype(jnp.float32).transpose(2, 0, 1, 3), (3, 3)).transpose(1, 2, 0, 3)
-
-
-def conv_upsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def conv_upsample(x: jax.Array, kernel: jax.Array, *, paired: bool = False) -> jax.Array:
   """Doubles height and width: transposed convolution with stride 2, then an FIR blur of gain 4.
 
-  Official code, networks/styledecoder.py, ModulatedConv2d. Two forms of the same, as in `conv_downsample`.
+  Official code, networks/styledecoder.py, ModulatedConv2d. Forms of the same, as in `conv_downsample`.
 
   Args:
     x: [batch, height, width, in].
     kernel: [3, 3, in, out] in the type of `x`.
+    paired: whether the result is to have its columns in pairs (`ops.pairs`).
 
   Returns:
     [batch, 2 * height, 2 * width, out].
@@ -123,7 +120,11 @@ def conv_upsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """
   if kernel.shape[:2] != (3, 3):
     raise ValueError(f'kernel must be 3 x 3, got {kernel.shape}')
-  y = jax.lax.platform_dependent(x, kernel, cpu=upsample_separately, tpu=upsample_by_phases,
+  if paired:
+    apart = lambda x, kernel: pairs.pair_columns(conv_upsample(x, kernel))
+    y = jax.lax.platform_dependent(x, kernel, tpu=tpu_forms.upsample_pairs, default=apart)
+    return checkpoint_name(y, CONV)
+  y = jax.lax.platform_dependent(x, kernel, cpu=upsample_separately, tpu=tpu_forms.upsample,
                                  default=upsample_folded)
   return checkpoint_name(y, CONV)
 
@@ -143,21 +144,14 @@ def upsample_folded(x: jax.Array, kernel: jax.Array) -> jax.Array:
   _, _, channels, features = kernel.shape
   # K[m] = sum_t fir[t] w[m + t - 1] for m = -2..3. With q = 2 s + phase, tap m meets x[s - (m - phase) / 2]: the order
   # along each axis is reversed.
-  folded = 4 * _filtered(kernel).reshape(3, 2, 3, 2, channels, features)[::-1, :, ::-1]
+  folded = 4 * resample.blur_kernel(kernel).reshape(3, 2, 3, 2, channels, features)[::-1, :, ::-1]
   folded = folded.transpose(0, 2, 4, 1, 3, 5).reshape(3, 3, channels, 4 * features)
   y = same_conv(x, folded.astype(kernel.dtype)).reshape(batch, height, width, 2, 2, features)
   return y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, features)
 
 
-def upsample_by_phases(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """`conv_upsample` as a transposed convolution, phase by phase, and a blur of each channel."""
-  size = 2 * x.shape[1] + 1, 2 * x.shape[2] + 1
-  y = phases.transposed_conv(x, kernel.swapaxes(2, 3), (2, 2), _NONE, size)
-  return resample.depthwise_blur(y, (1, 1), gain=4)
-
-
 def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, demodulate: bool = True,
-                   upsample: bool = False) -> jax.Array:
+                   upsample: bool = False, paired: bool = False) -> jax.Array:
   """Convolution whose input channels are scaled per sample by a style (StyleGAN2 Eqs. 1-3).
 
   The scale is moved from the kernel to the activations and the normalisation to the outputs, so that all samples
@@ -169,6 +163,7 @@ def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, demodul
     style: [batch, in], one scale per input channel.
     demodulate: whether to undo the growth of the outputs' norm by the style.
     upsample: whether to double height and width (`conv_upsample`).
+    paired: whether the result is to have its columns in pairs and, without `upsample`, `x` has (`ops.pairs`).
 
   Returns:
     [batch, height, width, out] or twice the height and width, in the type of `x`.
@@ -176,14 +171,16 @@ def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, demodul
   Raises:
     ValueError: if `style` does not hold one scale per sample and input channel.
   """
-  if style.shape != (x.shape[0], x.shape[-1]):
-    raise ValueError(f'style must have shape {(x.shape[0], x.shape[-1])}, got {style.shape}')
-  scaled = (x.astype(jnp.float32) * style[:, None, None]).astype(x.dtype)
-  y = (conv_upsample if upsample else conv)(scaled, kernel.astype(x.dtype))
+  if style.shape != (x.shape[0], kernel.shape[2]):
+    raise ValueError(f'style must have shape {(x.shape[0], kernel.shape[2])}, got {style.shape}')
+  scale = pairs.of_pairs(style) if paired and not upsample else style
+  scaled = (x.astype(jnp.float32) * scale[:, None, None]).astype(x.dtype)
+  y = (conv_upsample if upsample else conv)(scaled, kernel.astype(x.dtype), paired=paired)
   if not demodulate:
     return y
   # Adding up the taps one by one is ten times as fast on the CPU backend as a reduction over two leading axes.
   taps = jnp.square(kernel.astype(jnp.float32)).reshape(-1, *kernel.shape[2:])
   energy = functools.reduce(jnp.add, jnp.unstack(taps))
   variance = jnp.square(style.astype(jnp.float32)) @ energy
-  return (y.astype(jnp.float32) * jax.lax.rsqrt(variance + 1e-8)[:, None, None]).astype(x.dtype)
+  norm = jax.lax.rsqrt(variance + 1e-8)
+  return (y.astype(jnp.float32) * (pairs.of_pairs(norm) if paired else norm)[:, None, None]).astype(x.dtype)

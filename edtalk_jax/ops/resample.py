@@ -32,12 +32,16 @@ def blur(x: jax.Array, pad: tuple[int, int]) -> jax.Array:
     [batch, height + sum(pad) - 3, width + sum(pad) - 3, channels].
   """
   for axis in (1, 2):
-    x = _pad(x, axis, *pad)
-    size = x.shape[axis] - 3
-    outer = _slice(x, axis, 0, size) + _slice(x, axis, 3, size)
-    inner = _slice(x, axis, 1, size) + _slice(x, axis, 2, size)
-    x = outer * 0.125 + inner * 0.375
+    x = _correlate(x, axis, pad)
   return x
+
+
+def _correlate(x, axis, pad):
+  x = _pad(x, axis, *pad)
+  size = x.shape[axis] - 3
+  outer = _slice(x, axis, 0, size) + _slice(x, axis, 3, size)
+  inner = _slice(x, axis, 1, size) + _slice(x, axis, 2, size)
+  return outer * 0.125 + inner * 0.375
 
 
 def _blur_forward(x, pad):
@@ -53,7 +57,19 @@ def _blur_backward(pad, _, cotangent):
 blur.defvjp(_blur_forward, _blur_backward)
 
 
-def depthwise_blur(x: jax.Array, pad: tuple[int, int], *, stride: int = 1, gain: float = 1) -> jax.Array:
+def blur_kernel(kernel: jax.Array, *, rows: bool = True) -> jax.Array:
+  """The kernel[side, side, in, out] of a convolution and a blur together: float32[side + 3, side + 3, in, out].
+
+  Without `rows`, the blur is along rows alone, and [side, side + 3, in, out] the result.
+  """
+  kernel = kernel.astype(jnp.float32).transpose(2, 0, 1, 3)
+  blurred = blur(kernel, (3, 3)) if rows else _correlate(kernel, 2, (3, 3))
+  return blurred.transpose(1, 2, 0, 3)
+
+
+def depthwise_blur(
+  x: jax.Array, pad: tuple[int, int], *, stride: int = 1, gain: float = 1, columns: bool = True
+) -> jax.Array:
   """`gain * blur(x, pad)` at every `stride`-th pixel as one convolution of each channel by itself.
 
   On a TPU half the time of `blur`, which is written for the CPU; rounded once.
@@ -63,16 +79,18 @@ def depthwise_blur(x: jax.Array, pad: tuple[int, int], *, stride: int = 1, gain:
     pad: zeros before and after, on both axes.
     stride: 1 or 2.
     gain: a power of two, so that the taps are exact in bfloat16.
+    columns: whether columns, and not only rows, are filtered, padded and strided.
 
   Returns:
     [batch, (height + sum(pad) - 4) // stride + 1, ..., channels] in the type of `x`.
   """
   channels = x.shape[-1]
-  taps = gain * np.outer(_TAPS, _TAPS)[:, :, None, None]
-  kernel = jnp.broadcast_to(jnp.asarray(taps, x.dtype), (4, 4, 1, channels))
+  taps = gain * np.outer(_TAPS, _TAPS if columns else 1)[:, :, None, None]
+  kernel = jnp.broadcast_to(jnp.asarray(taps, x.dtype), (*taps.shape[:2], 1, channels))
   return jax.lax.conv_general_dilated(
-    x, kernel, (stride, stride), [pad] * 2, dimension_numbers=('NHWC', 'HWIO', 'NHWC'), feature_group_count=channels
-  )
+    x, kernel, (stride, stride if columns else 1), [pad, pad if columns else (0, 0)],
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'), feature_group_count=channels,
+  )  # fmt: skip
 
 
 def blur_decimate(x: jax.Array) -> jax.Array:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edtalk_jax import ops
-from edtalk_jax.ops import convolution, kernel_gradient, phases, strided
+from edtalk_jax.ops import convolution, kernel_gradient, pairs, phases, strided, tpu_forms
 
 # Both sides add the same products in another order; a few hundred terms of unit size in float32.
 CLOSE = {'rtol': 1e-4, 'atol': 1e-4}
@@ -27,13 +27,13 @@ def _assert_same_with_gradients(first, second, *args):
 
 
 @pytest.mark.parametrize('side', [1, 3])
-@pytest.mark.parametrize('form', [convolution.downsample_folded, convolution.downsample_by_phases])
+@pytest.mark.parametrize('form', [convolution.downsample_folded, tpu_forms.downsample])
 def test_forms_of_downsampling_agree(form, side):
   _assert_same_with_gradients(convolution.downsample_separately, form,
                               _normal(0, 2, 8, 12, 3), _normal(1, side, side, 3, 5))
 
 
-@pytest.mark.parametrize('form', [convolution.upsample_folded, convolution.upsample_by_phases])
+@pytest.mark.parametrize('form', [convolution.upsample_folded, tpu_forms.upsample])
 def test_forms_of_upsampling_agree(form):
   _assert_same_with_gradients(convolution.upsample_separately, form,
                               _normal(0, 2, 4, 5, 3), _normal(1, 3, 3, 3, 2))
@@ -48,6 +48,24 @@ def test_strided_convolution_by_phases_agrees_with_xla(strides, padding, sides):
     lambda x, kernel: phases.strided_conv(x, kernel, strides, padding),
     lambda x, kernel: phases.strided_conv.fun(x, kernel, strides, padding),
     _normal(0, 2, 9, 6, 3), _normal(1, *sides, 3, 4))
+
+
+def _apart(function):
+  return lambda x, kernel: function(pairs.split_columns(x), kernel)
+
+
+@pytest.mark.parametrize('side', [1, 3])
+def test_pairs_of_columns_are_convolved_as_columns(side):
+  x, kernel = pairs.pair_columns(_normal(0, 2, 4, 6, 3)), _normal(1, side, side, 3, 5)
+  paired = lambda *args: pairs.pair_columns(_apart(ops.conv)(*args))
+  _assert_same_with_gradients(tpu_forms.conv_pairs, paired, x, kernel)
+  _assert_same_with_gradients(tpu_forms.downsample_pairs, _apart(convolution.downsample_separately), x, kernel)
+
+
+def test_upsampling_to_pairs_of_columns():
+  _assert_same_with_gradients(tpu_forms.upsample_pairs,
+                              lambda *args: pairs.pair_columns(convolution.upsample_separately(*args)),
+                              _normal(0, 2, 4, 5, 3), _normal(1, 3, 3, 3, 2))
 
 
 def test_plain_convolution_by_products_agrees_with_xla():

@@ -1,0 +1,63 @@
+"""Convolutions as a TPU does them best: wide matrices, no products with zeros of dilation, filters apart from kernels.
+
+Each equals the function of its name in `ops.convolution`. Costs are the TPU compiler's estimates, docs/performance.md.
+"""
+
+import jax
+
+from edtalk_jax.ops import pairs, phases, resample
+
+_NONE = ((0, 0), (0, 0))  # padding
+_LAYOUT = ('NHWC', 'HWIO', 'NHWC')
+
+
+def conv_pairs(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`conv` of a map with its columns in pairs: [batch, height, width / 2, 2 * in] -> [..., 2 * out]."""
+  side = kernel.shape[0]
+  wide = pairs.kernel_of_pairs(kernel, side // 2, 1)
+  if side == 1:
+    return x @ wide[0, 1]
+  return _conv(x, wide, (1, 1), 'SAME')
+
+
+def downsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`conv_downsample` as a blur of each channel and a strided convolution, whose gradients multiply no zeros."""
+  if kernel.shape[0] == 1:
+    return resample.depthwise_blur(x, (1, 1), stride=2) @ kernel[0, 0]
+  return phases.strided_conv(resample.depthwise_blur(x, (2, 2)), kernel, (2, 2), _NONE)
+
+
+def downsample_pairs(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`conv_downsample` of a map with its columns in pairs.
+
+  The filter is folded into the kernel, but for the rows of a 1 x 1 convolution, where it would be most of the products.
+  Half the products of the input gradient are with zeros: to interleave phases of such a large map costs more.
+  """
+  if kernel.shape[0] == 1:
+    wide = pairs.kernel_of_pairs(resample.blur_kernel(kernel, rows=False), 1, 2).astype(kernel.dtype)
+    return _conv(resample.depthwise_blur(x, (1, 1), stride=2, columns=False), wide, (1, 1), ((0, 0), (1, 1)))
+  return _conv(x, _filtered_pairs(kernel), (2, 1), ((2, 2), (1, 1)))
+
+
+def upsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`conv_upsample` as a transposed convolution, phase by phase, and a blur of each channel."""
+  size = 2 * x.shape[1] + 1, 2 * x.shape[2] + 1
+  y = phases.transposed_conv(x, kernel.swapaxes(2, 3), (2, 2), _NONE, size)
+  return resample.depthwise_blur(y, (1, 1), gain=4)
+
+
+def upsample_pairs(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`conv_upsample`, whose result has its columns in pairs: the transpose of `downsample_pairs`, with gain 4."""
+  wide = _filtered_pairs(4 * kernel.swapaxes(2, 3))[::-1, ::-1].swapaxes(2, 3)
+  return jax.lax.conv_general_dilated(
+    x, wide, (1, 1), ((3, 3), (1, 1)), lhs_dilation=(2, 1), dimension_numbers=_LAYOUT
+  )
+
+
+def _filtered_pairs(kernel):
+  """A 3 x 3 kernel with the filter in it, for pairs of columns, that takes every second row and column."""
+  return pairs.kernel_of_pairs(resample.blur_kernel(kernel), 2, 2).astype(kernel.dtype)
+
+
+def _conv(x, kernel, strides, padding):
+  return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=_LAYOUT)
