@@ -1,9 +1,13 @@
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from edtalk_jax import ops
+
+warp = importlib.import_module('edtalk_jax.ops.warp')  # its name in `ops` is the function's
 
 
 def _pixel_grid(size):
@@ -47,6 +51,18 @@ def test_gradient_of_the_displacement_matches_finite_differences():
   gradient = jax.grad(loss)(shift)[0, 2, 3, 0]
   step = jnp.zeros_like(shift).at[0, 2, 3, 0].set(1e-2)
   np.testing.assert_allclose(gradient, (loss(shift + step) - loss(shift - step)) / 2e-2, rtol=2e-2, atol=2e-3)
+
+
+def test_one_lookup_of_all_corners_equals_four_with_gradients():
+  features = jax.random.normal(jax.random.key(0), (2, 6, 8, 3))
+  # Some far outside, some half.
+  x, y = (jax.random.uniform(jax.random.key(seed), (2, 5, 7), minval=-4.0, maxval=12.0) for seed in (1, 2))
+  results = []
+  for form in (warp.sample_corners, warp.sample_quads):
+    out, pull_back = jax.vjp(form, features, x, y)
+    results.append((out, pull_back(jnp.cos(jnp.arange(out.size).reshape(out.shape)))))
+  # The same few products in another order.
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), *results)
 
 
 def test_bfloat16_features_are_sampled_at_float32_positions():
