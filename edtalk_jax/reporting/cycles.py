@@ -24,6 +24,7 @@ KINDS: tuple[tuple[str, frozenset[str]], ...] = (
     'tanh', 'log', 'power', 'negate', 'abs', 'clamp', 'logistic', 'convert', 'floor', 'exponential-minus-one',
   })),
 )  # fmt: skip
+WITHOUT_ESTIMATE = ('scatter', 'gather', 'sort')
 COPIES = 'copies and padding'  # nothing is computed: layouts, slices, padding, concatenation
 
 
@@ -47,6 +48,16 @@ def by_source(module: Module) -> list[Share]:
   A fusion counts for the function that its result comes from, though its parts may come from several.
   """
   return _shares((_source(module, i), i.cycles * times) for i, times in module.scheduled() if i.cycles)
+
+
+def without_estimate(module: Module) -> list[Share]:
+  """Operations to which the compiler gives no cycles: lookups, scattered additions, sorts."""
+  count = collections.Counter()
+  for instruction, times in module.scheduled():
+    opcodes = {instruction.opcode, *(inner.opcode for inner in module.inside(instruction))}
+    if not instruction.cycles and (kind := next((kind for kind in WITHOUT_ESTIMATE if kind in opcodes), None)):
+      count[kind] += times
+  return [Share(kind, 0, number) for kind, number in count.most_common()]
 
 
 def _shares(pairs: Iterable[tuple[str, int]]) -> list[Share]:

@@ -32,6 +32,7 @@ def facts(report: Report) -> Rows:
   if not report.step_seconds:
     return rows
   exposed = report.exposed_seconds / report.step_seconds
+  unestimated = ', '.join(f'{share.count} {share.name}' for share in report.unestimated)
   cost = 'no price known (--prices)' if report.million_cost is None else (
     f'{report.million_cost:.2f} {report.currency} a million examples, at {report.chip_hour:g} a chip and hour '
     f'({report.price_date})')  # fmt: skip
@@ -40,6 +41,7 @@ def facts(report: Report) -> Rows:
     ('HBM traffic', f'{report.bytes_accessed / 1e9:.1f} GB a step, {report.intensity:.0f} FLOP a byte'),
     ('step', f'{report.step_seconds * 1e3:.1f} ms: computation {report.compute_seconds * 1e3:.1f}, collectives not '
      f'hidden {report.exposed_seconds * 1e3:.2f} ({exposed:.1%})'),
+    *([('not in the step', f'{unestimated}: the compiler gives no time for them')] if unestimated else []),
     ('floor', f'{report.floor_seconds * 1e3:.1f} ms for convolutions and matrix products at the peaks of the chip'),
     ('speed', f'{report.examples_per_second:.1f} examples/s, {report.mfu:.1%} MFU'),
     ('cost', cost),

@@ -38,6 +38,7 @@ class Report:
     peak: FLOP/s of one device.
     chip_hour: price, None where unknown; `currency` and `price_date` belong to it.
     kinds: cycles by kind of operation; `sources`: by function of ours.
+    unestimated: operations that take time of which the compiler says nothing (`cycles.without_estimate`).
     collectives: as `collectives.find` gives them.
   """
 
@@ -69,6 +70,7 @@ class Report:
   price_date: str
   kinds: tuple[Share, ...] = ()
   sources: tuple[Share, ...] = ()
+  unestimated: tuple[Share, ...] = ()
   collectives: tuple[Collective, ...] = ()
 
   @property

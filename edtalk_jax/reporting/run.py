@@ -155,7 +155,8 @@ def _compiled(
     bytes_accessed=(compiled.cost_analysis() or {}).get('bytes accessed', 0.0),
     compute_seconds=sum(kind.cycles for kind in kinds) / topology.chip.clock,
     exposed_seconds=sum(one.seconds - one.hidden for one in exchanged),
-    kinds=tuple(kinds), sources=tuple(cycles.by_source(module)), collectives=tuple(exchanged),
+    kinds=tuple(kinds), sources=tuple(cycles.by_source(module)),
+    unestimated=tuple(cycles.without_estimate(module)), collectives=tuple(exchanged),
   ), gradients  # fmt: skip
 
 

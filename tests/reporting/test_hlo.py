@@ -56,6 +56,14 @@ def test_cycles_by_function_of_ours(module):
   assert found == {'ops/resample blur (backward)': 3000, 'training/step train_step.loss': 500, 'unknown': 1500}
 
 
+def test_lookups_without_cycles_are_named_and_others_are_not(module):
+  assert cycles.without_estimate(module) == []
+  line = '  %looked.{n} = f32[8,128]{{1,0}} gather(%fusion.1, %weights), offset_dims={{1}}{rest}\n'
+  cost = ', backend_config={"window_config":{"estimated_cycles":"7"}}'
+  text = programs.TEXT.replace('  %state.2 =', line.format(n=1, rest='') + line.format(n=2, rest=cost) + '  %state.2 =')
+  assert cycles.without_estimate(hlo.parse(text)) == [cycles.Share('gather', 0, 1)]
+
+
 def test_collectives_have_groups_bytes_and_time(module):
   gather, reduce, permute = collectives.find(module, SLICE, 8)
   assert (gather.kind, gather.group, gather.size) == ('all-gather', 8, MIB)

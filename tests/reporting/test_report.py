@@ -46,6 +46,12 @@ def test_the_page_says_what_matters():
     assert text in page
 
 
+def test_the_page_names_what_the_compiler_gives_no_time_for():
+  assert 'not in the step' not in render.markdown(REPORT)
+  page = render.markdown(dataclasses.replace(REPORT, unestimated=(Share('gather', 0, 6), Share('scatter', 0, 6))))
+  assert '| not in the step | 6 gather, 6 scatter:' in page
+
+
 def test_a_program_that_does_not_fit_says_so():
   page = render.markdown(dataclasses.replace(
     REPORT, memory=Memory(2 * GIB, 20 * GIB, 0, 16 * GIB), compute_seconds=0.0, exposed_seconds=0.0, collectives=()
