@@ -1,5 +1,7 @@
 """Backward warping by a dense flow."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +24,7 @@ def grid_sample(features: jax.Array, grid: jax.Array) -> jax.Array:
   Args:
     features: [batch, height, width, channels].
     grid: [batch, out_height, out_width, 2], (x, y) where -1 and 1 are the outer edges of the border pixels. Coordinates
-      and interpolation are float32 whatever the type of `features`: the grid's gradient is a sum over channels.
+      and sums are float32 whatever the type of `features`: the grid's gradient is a sum over channels.
 
   Returns:
     [batch, out_height, out_width, channels] in the type of `features`, differentiable in both arguments.
@@ -56,7 +58,8 @@ def sample_quads(features: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
 
   A lookup, and still more the addition in its gradient, costs a TPU by the row, whatever its length. All else is
   matrix products, whose results have channels side by side as the rows have: other forms spend their time on moving
-  weights from pixels side by side to channels side by side. In bfloat16 each corner's part is rounded before the sum.
+  weights from pixels side by side to channels side by side. With features in bfloat16, positions are still float32, but
+  the weights and each corner's part are rounded as the features are.
   """
   batch, height, width, channels = features.shape
   left, top = jnp.floor(x), jnp.floor(y)
@@ -73,12 +76,11 @@ def sample_quads(features: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
   column = jnp.clip(left, -1, width - 1).astype(jnp.int32) + 1
   index = (row * (width + 1) + column).reshape(batch, -1)
   quads = jax.vmap(lambda rows, at: rows[at])(table.reshape(batch, -1, 4 * channels), index)
-  spread = jnp.repeat(jnp.eye(4), channels, 1)
-  # Three passes of bfloat16: float32 but for the last bits.
-  spread_weights = jnp.matmul(weights.reshape(batch, -1, 4), spread, precision=jax.lax.Precision.HIGH)
-  parts = (quads.astype(jnp.float32) * spread_weights).astype(features.dtype)
+  product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+  spread = jnp.repeat(jnp.eye(4, dtype=features.dtype), channels, 1)
+  parts = quads * product(weights.astype(features.dtype).reshape(batch, -1, 4), spread)
   add = jnp.tile(jnp.eye(channels, dtype=features.dtype), (4, 1))
-  return jnp.matmul(parts, add, precision=jax.lax.Precision.HIGHEST).reshape(*x.shape, channels)
+  return product(parts, add).reshape(*x.shape, channels)
 
 
 def warp(features: jax.Array, displacement: jax.Array) -> jax.Array:
