@@ -3,8 +3,9 @@
 import flax.linen as nn
 import jax
 
+from edtalk_jax import ops
 from edtalk_jax.config import ModelConfig
-from edtalk_jax.networks.layers import EqualConv, ResBlock, rematerialized, stem
+from edtalk_jax.networks.layers import EqualConv, ResBlock, rematerialized
 
 
 class Encoder(nn.Module):
@@ -30,7 +31,8 @@ class Encoder(nn.Module):
     config, size = self.config, self.config.image_size
     if images.ndim != 4 or images.shape[1:] != (size, size, 3):
       raise ValueError(f'images has shape {images.shape}, expected (batch, {size}, {size}, 3)')
-    x = stem(images, config.channels(size), config.dtype)
+    channels = config.channels(size)
+    x = EqualConv(channels, kernel_size=1, paired=ops.narrow(channels), dtype=config.dtype, name='stem')(images)
     features = [x]
     while size > 4:
       size //= 2

@@ -22,7 +22,7 @@ class StyledConv(nn.Module):
   Attributes:
     features: output channels.
     upsample: double the resolution.
-    paired: whether the output has its columns in pairs (`ops.pairs`) and, without `upsample`, the input.
+    paired: compute on pairs of columns (`ops.pairs`), which changes no result.
     dtype: of the convolution.
   """
 
@@ -34,14 +34,14 @@ class StyledConv(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, latent: jax.Array) -> jax.Array:
     """Maps x[batch, height, width, in], latent[batch, style_dim] to [batch, height', width', features]."""
-    channels = x.shape[-1] // (2 if self.paired and not self.upsample else 1)
-    style = EqualDense(channels, bias_init=1.0, name='style')(latent)
-    kernel = self.param('kernel', nn.initializers.normal(1.0), (3, 3, channels, self.features))
+    style = EqualDense(x.shape[-1], bias_init=1.0, name='style')(latent)
+    kernel = self.param('kernel', nn.initializers.normal(1.0), (3, 3, x.shape[-1], self.features))
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
-    x = ops.modulated_conv(
-      x.astype(self.dtype), equalized(kernel), style, upsample=self.upsample, paired=self.paired
-    )
-    return ops.leaky_relu_scaled(ops.split_rows(x), bias, paired=self.paired)
+    x = x.astype(self.dtype)
+    x = ops.pair_columns(x) if self.paired and not self.upsample else x
+    x = ops.modulated_conv(x, equalized(kernel), style, upsample=self.upsample, paired=self.paired)
+    x = ops.leaky_relu_scaled(ops.split_rows(x), bias, paired=self.paired)
+    return ops.split_columns(x) if self.paired else x
 
 
 class Flow(nn.Module):
@@ -161,7 +161,6 @@ def _level(generator: Generator, x, flow, rgb, latent, source, expression):
   paired = ops.narrow(channels)
   x = StyledConv(channels, upsample=True, paired=paired, dtype=config.dtype, name=f'up_{size}')(x, latent)
   x = StyledConv(channels, paired=paired, dtype=config.dtype, name=f'conv_{size}')(x, latent)
-  x = ops.split_columns(x) if paired else x
   if expression is not None:
     source = ExpressionModule(config.expression_hidden, config.dtype, name=f'expression_{size}')(source, expression)
   warped, x, flow = Flow(config.flow_init, name=f'flow_{size}')(x, latent, source, flow)

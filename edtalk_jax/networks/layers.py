@@ -78,7 +78,7 @@ class EqualConv(nn.Module):
     downsample: blur with [1, 3, 3, 1] and take every second pixel.
     activate: add a bias and apply the scaled leaky ReLU; otherwise the layer is linear and has no bias.
     padding: 'SAME' or 'VALID'.
-    paired: whether the input has its columns in pairs (`ops.pairs`), and so the output unless it is halved.
+    paired: compute on pairs of columns (`ops.pairs`), which changes no result. Between two such layers nothing moves.
     dtype: of the computation; parameters are float32.
   """
 
@@ -93,25 +93,19 @@ class EqualConv(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps x[batch, height, width, in] to [batch, height', width', features], halved if `downsample`."""
-    shape = (self.kernel_size, self.kernel_size, x.shape[-1] // (1 + self.paired), self.features)
+    shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
     kernel = equalized(self.param('kernel', nn.initializers.normal(1.0), shape)).astype(self.dtype)
     x = x.astype(self.dtype)
+    x = ops.pair_columns(x) if self.paired else x
     if self.downsample:
       x = ops.conv_downsample(x, kernel, paired=self.paired)
     else:
       x = ops.conv(x, kernel, self.padding, paired=self.paired)
     x = ops.split_rows(x)
-    if not self.activate:
-      return x
-    bias = self.param('bias', nn.initializers.zeros, (self.features,))
-    return ops.leaky_relu_scaled(x, bias, paired=self.paired and not self.downsample)
-
-
-def stem(images: jax.Array, features: int, dtype: Dtype) -> jax.Array:
-  """The first layer, 'stem', of encoder and discriminator: images[batch, height, width, 3] -> [..., features]."""
-  paired = ops.narrow(features)
-  conv = EqualConv(features, kernel_size=1, paired=paired, dtype=dtype, name='stem')
-  return ops.split_columns(conv(ops.pair_columns(images))) if paired else conv(images)
+    paired = self.paired and not self.downsample
+    if self.activate:
+      x = ops.leaky_relu_scaled(x, self.param('bias', nn.initializers.zeros, (self.features,)), paired=paired)
+    return ops.split_columns(x) if paired else x
 
 
 class ResBlock(nn.Module):
@@ -128,10 +122,8 @@ class ResBlock(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps x[batch, height, width, in] to [batch, height / 2, width / 2, features]."""
-    channels, paired = x.shape[-1], ops.narrow(x.shape[-1])
-    conv = functools.partial(EqualConv, dtype=self.dtype, paired=paired)
-    x = ops.pair_columns(x) if paired else x
-    y = conv(channels, name='conv_0')(x)
+    conv = functools.partial(EqualConv, dtype=self.dtype, paired=ops.narrow(x.shape[-1]))
+    y = conv(x.shape[-1], name='conv_0')(x)
     y = conv(self.features, downsample=True, name='conv_1')(y)
     skip = conv(self.features, kernel_size=1, downsample=True, activate=False, name='skip')(x)
     # Keeps the variance of a sum of two independent terms at that of one.

@@ -54,27 +54,17 @@ def _block(block: int):
 
   @nn.compact
   def apply(vgg: VGG19, x: jax.Array) -> jax.Array:
-    def conv(block, index, x, paired):
+    def conv(block, index, x):
       channels = max(1, round(_BLOCKS[block - 1][1] * vgg.width))
-      return nn.relu(_Conv(channels, vgg.dtype, paired, name=f'conv{block}_{index}')(x))
+      return nn.relu(_Conv(channels, vgg.dtype, name=f'conv{block}_{index}')(x))
 
     if block > 1:
-      paired = _paired(x, x.shape[-1])
-      x = ops.pair_columns(x) if paired else x
       for index in range(2, _BLOCKS[block - 2][0] + 1):
-        x = conv(block - 1, index, x, paired)
-      x = ops.max_pool(x, paired=paired)
-    paired = _paired(x, _BLOCKS[block - 1][1] * vgg.width)
-    if not paired:
-      return conv(block, 1, x, False)
-    return ops.split_columns(conv(block, 1, ops.pair_columns(x), True))
+        x = conv(block - 1, index, x)
+      x = ops.max_pool(x)
+    return conv(block, 1, x)
 
   return apply
-
-
-def _paired(x: jax.Array, channels: float) -> bool:
-  """Whether a layer of so many output channels is computed on pairs of columns (`ops.pairs`)."""
-  return x.shape[2] % 2 == 0 and ops.narrow(round(channels))
 
 
 class _Conv(nn.Module):
@@ -82,16 +72,16 @@ class _Conv(nn.Module):
 
   features: int
   dtype: Any
-  paired: bool
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    shape = (3, 3, x.shape[-1] // (1 + self.paired), self.features)
-    kernel = self.param('kernel', nn.initializers.he_uniform(), shape)
+    kernel = self.param('kernel', nn.initializers.he_uniform(), (3, 3, x.shape[-1], self.features))
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
-    x = ops.split_rows(ops.conv(x.astype(self.dtype), kernel.astype(self.dtype), paired=self.paired))
-    bias = ops.of_pairs(bias) if self.paired else bias
-    return (x.astype(jnp.float32) + bias).astype(self.dtype)
+    paired = ops.narrow(self.features) and x.shape[2] % 2 == 0
+    x = ops.pair_columns(x) if paired else x
+    x = ops.split_rows(ops.conv(x.astype(self.dtype), kernel.astype(self.dtype), paired=paired))
+    x = (x.astype(jnp.float32) + (ops.of_pairs(bias) if paired else bias)).astype(self.dtype)
+    return ops.split_columns(x) if paired else x
 
 
 def pyramid_features(

@@ -8,6 +8,7 @@ import jax
 from edtalk_jax.ops import pairs, phases, resample
 
 _NONE = ((0, 0), (0, 0))  # padding
+_FILTERED = ((2, 2), (1, 1))  # padding of a 3 x 3 kernel with the filter in it, over rows and pairs of columns
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 
 
@@ -31,12 +32,11 @@ def downsample_pairs(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """`conv_downsample` of a map with its columns in pairs.
 
   The filter is folded into the kernel, but for the rows of a 1 x 1 convolution, where it would be most of the products.
-  Half the products of the input gradient are with zeros: to interleave phases of such a large map costs more.
   """
   if kernel.shape[0] == 1:
     wide = pairs.kernel_of_pairs(resample.blur_kernel(kernel, rows=False), 1, 2).astype(kernel.dtype)
     return _conv(resample.depthwise_blur(x, (1, 1), stride=2, columns=False), wide, (1, 1), ((0, 0), (1, 1)))
-  return _conv(x, _filtered_pairs(kernel), (2, 1), ((2, 2), (1, 1)))
+  return phases.strided_conv(x, _filtered_pairs(kernel), (2, 1), _FILTERED)
 
 
 def upsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -48,10 +48,8 @@ def upsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def upsample_pairs(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """`conv_upsample`, whose result has its columns in pairs: the transpose of `downsample_pairs`, with gain 4."""
-  wide = _filtered_pairs(4 * kernel.swapaxes(2, 3))[::-1, ::-1].swapaxes(2, 3)
-  return jax.lax.conv_general_dilated(
-    x, wide, (1, 1), ((3, 3), (1, 1)), lhs_dilation=(2, 1), dimension_numbers=_LAYOUT
-  )
+  wide = _filtered_pairs(4 * kernel.swapaxes(2, 3))
+  return phases.transposed_conv(x, wide, (2, 1), _FILTERED, (2 * x.shape[1], x.shape[2]))
 
 
 def _filtered_pairs(kernel):
