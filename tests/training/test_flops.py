@@ -88,7 +88,9 @@ def test_forms_for_platforms():
   assert flops.count(ops.conv_upsample, x, kernel) == mathematics
   assert flops.count(ops.conv_upsample, x, kernel, platform='cpu') == mathematics
   # Folded: four times the channels, 3 * 16 - 2 taps along each axis that meet a pixel.
-  assert flops.count(ops.conv_upsample, x, kernel, platform='tpu') == 2 * 46**2 * 8 * 32
+  assert flops.count(ops.conv_upsample, x, kernel, platform='cuda') == 2 * 46**2 * 8 * 32
+  # And a blur of each channel: four taps along each axis for 32 pixels, but two at the borders.
+  assert flops.count(ops.conv_upsample, x, kernel, platform='tpu') == mathematics + 2 * 126**2 * 8
 
 
 def test_all_devices_count():
