@@ -1,6 +1,7 @@
 """How commands end: one clear line and a documented exit code; a traceback only for a defect of ours."""
 
 import functools
+import inspect
 import sys
 import traceback
 from collections.abc import Callable
@@ -26,21 +27,24 @@ def run_main(main: Callable[[], None]) -> None:
 
   # Orbax and Grain say much that no user of a command can act on, and log with a traceback what they raise as well.
   logging.set_verbosity(logging.FATAL)
-  sys.unraisablehook = functools.partial(without_abandoned_writes, sys.unraisablehook)
+  sys.unraisablehook = functools.partial(without_abandoned_work, sys.unraisablehook)
   try:
     main()
   except (Exception, KeyboardInterrupt) as error:
     sys.exit(report(error))
 
 
-def without_abandoned_writes(show: Callable[[Any], None], unraisable: Any) -> None:
-  """A `sys.unraisablehook` that hides one thing from `show`: threads of TensorStore that find nobody waiting.
+def without_abandoned_work(show: Callable[[Any], None], unraisable: Any) -> None:
+  """A `sys.unraisablehook` that hides one thing from `show`: reads and writes of TensorStore that nobody waits for.
 
-  When one write of a save fails, as on a full disk, Orbax closes the event loop in which it waited for all of them.
-  Each that ends later would print a traceback around the line that says why saving failed.
+  When one array of a checkpoint fails, as on a full disk or in a damaged file, Orbax closes the event loop in which it
+  waited for all of them. Each write that ends later, and each read that is thrown away unfinished, would print a
+  traceback around the line that says why.
   """
   error = unraisable.exc_value
-  if not (type(error) is RuntimeError and str(error) == 'Event loop is closed' and unraisable.object is None):
+  write = type(error) is RuntimeError and str(error) == 'Event loop is closed' and unraisable.object is None
+  read = isinstance(error.__cause__, GeneratorExit) and inspect.iscoroutine(unraisable.object)
+  if not (write or read):
     show(unraisable)
 
 

@@ -19,5 +19,5 @@ jax.config.update('jax_default_matmul_precision', 'highest')
 
 
 def pytest_configure(config):
-  """Writes of a save that failed on purpose end whenever they end, in any later test, whose fault they are not."""
-  sys.unraisablehook = functools.partial(terminal.without_abandoned_writes, sys.unraisablehook)
+  """Reads and writes that failed on purpose end whenever they end, in any later test, whose fault they are not."""
+  sys.unraisablehook = functools.partial(terminal.without_abandoned_work, sys.unraisablehook)

@@ -1,9 +1,11 @@
 """Checkpoints that were damaged, half written, or of another run: named in one line, never silently wrong."""
 
+import asyncio
 import dataclasses
 import gc
 import resource
 import shutil
+import sys
 import types
 
 import jax
@@ -149,10 +151,36 @@ def test_writes_that_end_after_a_failed_save_print_no_traceback():
   shown = []
   for error, source in ((RuntimeError('Event loop is closed'), None), (RuntimeError('Event loop is closed'), 'ours'),
                         (RuntimeError('another'), None), (ValueError('Event loop is closed'), None)):  # fmt: skip
-    terminal.without_abandoned_writes(shown.append, types.SimpleNamespace(exc_value=error, object=source))
+    terminal.without_abandoned_work(shown.append, types.SimpleNamespace(exc_value=error, object=source))
   assert [(str(found.exc_value), found.object) for found in shown] == [
     ('Event loop is closed', 'ours'), ('another', None), ('Event loop is closed', None)
   ]  # fmt: skip
+
+
+def test_reads_that_are_thrown_away_unfinished_print_no_traceback():
+  shown, messages = [], []
+
+  async def read():
+    try:
+      await asyncio.sleep(0)
+    except GeneratorExit as error:
+      raise ValueError('closed') from error
+
+  def look(unraisable):
+    messages.append(str(unraisable.exc_value))
+    terminal.without_abandoned_work(shown.append, unraisable)
+
+  before, sys.unraisablehook = sys.unraisablehook, look
+  try:
+    reading = read()
+    reading.send(None)
+    del reading
+    gc.collect()
+  finally:
+    sys.unraisablehook = before
+  assert messages == ['closed'] and not shown
+  terminal.without_abandoned_work(shown.append, types.SimpleNamespace(exc_value=ValueError('ours'), object=None))
+  assert len(shown) == 1
 
 
 def test_a_full_disk_stops_the_save_before_it_begins(workdir, monkeypatch):

@@ -166,7 +166,7 @@ def penalty_gradient(networks, chosen):
 def test_gradients_of_gradients_are_right_through_our_own_derivatives(networks, chosen, monkeypatch):
   """The CPU's operators with derivatives of their own, against XLA's convolutions and automatic derivatives."""
   found = penalty_gradient(networks, chosen)
-  monkeypatch.setattr(jax.lax, 'platform_dependent', lambda *arguments, cpu, default: default(*arguments))
+  monkeypatch.setattr(jax.lax, 'platform_dependent', lambda *arguments, default, **others: default(*arguments))
   monkeypatch.setattr(resample, 'blur', inspect.unwrap(resample.blur))
   expected = penalty_gradient(networks, chosen)
   scale = max(np.linalg.norm(array) for array in expected.values())
