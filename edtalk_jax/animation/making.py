@@ -21,7 +21,7 @@ class Settings:
   """How motion is made.
 
   Attributes:
-    source: portrait whose pose the head leaves; '': it begins at any.
+    source: portrait whose pose the head leaves; '': it leaves the mean pose.
     crop: find its face and frame it as in training (needs the extra `faces`).
     text: what is said, for the expression.
     seed: of the head's motion.
@@ -91,14 +91,12 @@ def predict(semantic: Restored, sound: np.ndarray, text: str) -> np.ndarray:
 def _pose(flow: Restored, mel: np.ndarray, frames: int, reader: Model, settings: Settings) -> np.ndarray:
   module, params = audio_to_pose.network(flow.config), flow.params['flow']
   sound = np.asarray(audio_to_pose.features(mel_windows(mel, np.arange(frames))))
-  first, blend = np.asarray(params['mean']), 0
+  first = np.asarray(params['mean'])
   if settings.source:
     detector = framing.find_faces() if settings.crop else None
     portrait = framing.portrait(settings.source, reader.image_size, detector).crop
-    first, blend = reader.motion(portrait[None])[audio_to_pose.BANK][0], pose_sampling.BLEND
-  return pose_sampling.sample(
-    module, params, sound, first, settings.seed, temperature=settings.temperature, blend=blend
-  )
+    first = reader.motion(portrait[None])[audio_to_pose.BANK][0]
+  return pose_sampling.sample(module, params, sound, first, settings.seed, temperature=settings.temperature)
 
 
 def _open(workdir: str, stage: str) -> Restored:

@@ -10,7 +10,6 @@ import numpy as np
 from edtalk_jax.networks.pose_flow import PoseFlow
 
 TEMPERATURE = 0.7  # of the noise; 1 moves as much as the data, 0 is one pose for one sound
-BLEND = 10  # frames in which a sample leaves the given pose
 CHUNK = 512  # frames made at a time
 
 
@@ -22,10 +21,9 @@ def sample(
   seed: int = 0,
   *,
   temperature: float = TEMPERATURE,
-  blend: int = BLEND,
   chunk: int = CHUNK,
 ) -> np.ndarray:
-  """Returns pose weights float32[frames, size] for the sound, beginning at the pose `first`.
+  """Returns pose weights float32[frames, size] for the sound, whose first frame is `first`.
 
   Frame t's noise is a function of seed and t. A frame depends on `module.reach` frames before and after it, so chunks
   that overlap by as many give what the whole would, up to the rounding of matrix products of another length.
@@ -37,9 +35,11 @@ def sample(
     first: float32[size] pose weights, as of the source picture.
     seed: of the sample.
     temperature: standard deviation of the noise.
-    blend: frames in which the sample leaves `first` along a straight line; 0 begins anywhere.
     chunk: frames made at a time.
   """
+  if not len(sound):
+    return np.zeros((0, len(first)), np.float32)
+  sound = sound[1:]  # the first frame is given
   count, reach = len(sound), module.reach
   width = count if count <= chunk else chunk + 2 * reach
   made = []
@@ -51,20 +51,27 @@ def sample(
     heard[0, :high - low] = sound[low:high]
     piece = _piece(params, heard, np.asarray(first, np.float32)[None], seed, low, high - low, temperature, module)
     made.append(np.asarray(piece)[begin - low:min(begin + chunk, count) - low])
-  weights = np.concatenate(made) if made else np.zeros((0, len(first)), np.float32)
-  share = np.minimum(np.arange(count) / blend, 1.0)[:, None] if blend else 1.0
-  return (first + share * (weights - first)).astype(np.float32)
+  found = np.concatenate([np.zeros((0, len(first)), np.float32), *made])
+  return np.asarray(_composed(params, found, np.asarray(first, np.float32), module))
+
+
+@functools.partial(jax.jit, static_argnames='module')
+def _composed(params, found, first, module):
+  """Weights of all frames, of which the first is given, from what is left of the others."""
+  apply = functools.partial(module.apply, {'params': params})
+  later = apply(found[None], apply(first, method='standardise')[None], method='compose')
+  return jnp.concatenate([first[None], apply(later[0], method='restore')])
 
 
 @functools.partial(jax.jit, static_argnames='module')
 def _piece(params, heard, first, seed, low, length, temperature, module):
-  """Frames [low, low + length) of a sample, as if nothing were beyond them."""
+  """What linear prediction leaves of `length` frames from `low` on, as if nothing were beyond them."""
   width = heard.shape[1]
   apply = functools.partial(module.apply, {'params': params})
   valid = (jnp.arange(width) < length)[None]
   z = temperature * noise(seed, low, width, module.channels)[None]
   known = apply(heard, apply(first, method='standardise'), valid, method='known')
-  return apply(apply(z, known, valid, method='inverse'), method='restore')[0]
+  return apply(z, known, valid, method='inverse')[0]
 
 
 def noise(seed: jax.Array | int, begin: jax.Array | int, count: int, channels: int) -> jax.Array:

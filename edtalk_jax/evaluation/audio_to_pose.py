@@ -21,6 +21,7 @@ from edtalk_jax.evaluation import stage_report
 from edtalk_jax.evaluation.stage_report import Request, Row
 from edtalk_jax.evaluation.statistics import by_identity
 from edtalk_jax.networks.pose_flow import PoseFlow
+from edtalk_jax.ops import flow
 from edtalk_jax.stages import audio_to_pose
 from edtalk_jax.training import extraction, hand_off
 
@@ -40,6 +41,7 @@ class Held:
   Attributes:
     identity: who.
     x: float32[frames, size] standardised pose weights.
+    left: float32[frames - 1, size], what linear prediction leaves of them.
     sound: float32[frames, features], what the flow hears.
     loudness: float32[frames], mean of the mel bands at each frame.
     samples: temperature -> float32[SAMPLES, frames, size], standardised.
@@ -49,6 +51,7 @@ class Held:
 
   identity: str
   x: np.ndarray
+  left: np.ndarray
   sound: np.ndarray
   loudness: np.ndarray
   samples: dict[float, np.ndarray]
@@ -81,15 +84,17 @@ def _measure(module: PoseFlow, params, identity: str, weights, mel, other, seed:
   first, sound = weights[0], np.asarray(audio_to_pose.features(mel))
   wrong = np.asarray(audio_to_pose.features(np.resize(other, mel.shape)))
   standard = lambda w: (w - params['mean']) / params['deviation']
+  x = standard(weights)
   own = _density(module, params, _padded(weights), _padded(sound), count)
   made = {
     warm: standard(np.stack([
-      pose_sampling.sample(module, params, sound, first, seed * SAMPLES + k, temperature=warm, blend=0)
+      pose_sampling.sample(module, params, sound, first, seed * SAMPLES + k, temperature=warm)
       for k in range(SAMPLES)]))
     for warm in WARM
   }  # fmt: skip
   return Held(
-    identity, np.asarray(standard(weights)), sound, loudness(mel), {k: np.asarray(v) for k, v in made.items()},
+    identity, np.asarray(x), np.asarray(flow.innovations(x[None], params['predictor'])[0]), sound, loudness(mel),
+    {k: np.asarray(v) for k, v in made.items()},
     nll=float(own[0]), nll_other=float(_density(module, params, _padded(weights), _padded(wrong), count)[0]),
     inverse_error=float(own[1]),
   )  # fmt: skip
@@ -99,12 +104,13 @@ def _measure(module: PoseFlow, params, identity: str, weights, mel, other, seed:
 def _density(module: PoseFlow, params, weights, sound, length) -> tuple[jax.Array, jax.Array]:
   """Nats per number of one clip, and the largest error of its inverse."""
   apply = functools.partial(module.apply, {'params': params})
-  valid = (jnp.arange(len(weights)) < length)[None]
+  valid = (jnp.arange(1, len(weights)) < length)[None]
   x = apply(weights[None], method='standardise')
-  known = apply(sound[None], x[:, 0], valid, method='known')
-  z, change = apply(x, known, valid, method='forward')
-  back = apply(z, known, valid, method='inverse')
-  error = jnp.max(jnp.where(valid[..., None], jnp.abs(back - x), 0.0))
+  left = apply(x, method='innovations')
+  known = apply(sound[None, 1:], x[:, 0], valid, method='known')
+  z, change = apply(left, known, valid, method='forward')
+  back = apply(apply(z, known, valid, method='inverse'), x[:, 0], method='compose')
+  error = jnp.max(jnp.where(valid[..., None], jnp.abs(back - x[:, 1:]), 0.0))
   return audio_to_pose.nats_per_number(z, change, valid)[0], error
 
 
@@ -149,20 +155,26 @@ def beat(x: np.ndarray, sound: np.ndarray, direction: np.ndarray) -> float:
   return float((one - one.mean()) @ (other - other.mean()) / norms) if norms else 0.0
 
 
+def normal_nats(values: np.ndarray, spread: np.ndarray) -> float:
+  """Nats per number of values[frames, size] under independent normal numbers of mean 0 and deviation `spread`[size]."""
+  return float(np.mean(0.5 * math.log(2 * math.pi) + np.log(spread) + 0.5 * (values / spread) ** 2))
+
+
 def _report(request: Request, clips: records.Clips, step: int, found: list[Held]) -> dict:
   people = [one.identity for one in found]
   mean = lambda value: by_identity([np.array([value(one)]) for one in found], people)
   direction = following([(one.x, one.loudness) for one in found])
   others = found[1:] + found[:1]
   cool, warm = WARM
+  spread = np.concatenate([one.left for one in found]).std(0)
   fast = np.mean([speeds(one.x).mean() for one in found])
   wide = np.mean([one.x.std(0).mean() for one in found])
   rows = [
     Row('likelihood (nats)', 'of the true motion, given its sound', mean(lambda one: one.nll)),
     Row('likelihood, other sound', 'given the sound of another clip: the more above, the more the sound tells',
         mean(lambda one: one.nll_other)),
-    Row('likelihood, no model', 'of independent normal numbers with the mean and spread of the training data',
-        mean(lambda one: 0.5 * (math.log(2 * math.pi) + float(np.mean(one.x**2))))),
+    Row('likelihood, prediction', 'under linear prediction alone, with normal errors',
+        mean(lambda one: normal_nats(one.left, spread))),
     Row('speed of samples', f'mean frame-to-frame distance at temperature {warm:g}, over that of the data',
         mean(lambda one: speeds(one.samples[warm]).mean() / fast)),
     Row('speed of usual samples', f'the same at temperature {cool:g}, the default',

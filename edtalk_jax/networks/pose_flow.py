@@ -1,8 +1,9 @@
 """Head pose from sound: a normalising flow over sequences of pose weights (EDTalk, Sec. 3.4; sizes are ours).
 
-The flow maps standardised weights x[batch, frames, channels] to noise z of the same shape, given sound and the pose of
-the first frame, and back. A step is an actnorm, a mixing of the channels and an affine coupling (`ops.flow`). All
-steps have one shape, so their parameters are stacked along a leading axis and a scan runs them.
+Weights are standardised, and predicted linearly from the two frames before. What that leaves of them, x[batch, frames,
+channels], the flow maps to noise z of the same shape, given sound and the pose of the first frame, and back. A step is
+an actnorm, a mixing of the channels and an affine coupling (`ops.flow`). All steps have one shape, so their parameters
+are stacked along a leading axis and a scan runs them.
 """
 
 from collections.abc import Mapping
@@ -44,6 +45,7 @@ class PoseFlow(nn.Module):
       raise ValueError(f'channels must be at least 2, so that one can tell of another, got {self.channels}')
     self.mean = self.param('mean', nn.initializers.zeros, (self.channels,))
     self.deviation = self.param('deviation', nn.initializers.ones, (self.channels,))
+    self.predictor = self.param('predictor', nn.initializers.zeros, (2, self.channels, self.channels))
     self.sound = Sound(self.condition)
     self.first_pose = nn.Dense(self.condition)
     self.stacked = Steps(self.channels, self.steps, self.hidden, self.layers, 2 * self.condition)
@@ -60,6 +62,14 @@ class PoseFlow(nn.Module):
   def restore(self, x: Array) -> Array:
     """The inverse of `standardise`."""
     return x * self.deviation + self.mean
+
+  def innovations(self, x: Array) -> Array:
+    """Standardised weights [batch, frames, channels] -> what linear prediction leaves of all but the first frame."""
+    return flow.innovations(x, self.predictor)
+
+  def compose(self, found: Array, first: Array) -> Array:
+    """The inverse of `innovations`, after the standardised pose first[batch, channels]."""
+    return flow.compose(found, self.predictor, first)
 
   def known(self, sound: Array, first: Array, valid: Array) -> Array:
     """What the flow is told: sound[batch, frames, features], first[batch, channels] -> [batch, frames, 2 condition].
@@ -83,12 +93,15 @@ class PoseFlow(nn.Module):
     return self.stacked.inverse(z, known, valid)
 
   def start(self, weights: Array, sound: Array, valid: Array) -> dict[str, Array]:
-    """The parameters that depend on data, by path: standardisation, and every actnorm, from the first batch."""
+    """The parameters that depend on data, by path: standardisation, prediction, every actnorm."""
     mean, deviation = flow.moments(weights, valid)
     deviation = jnp.maximum(deviation, 1e-4)
     x = (weights - mean) / deviation
-    log_scale, shift = self.stacked.start(x, self.known(sound, x[:, 0], valid), valid)
-    return {'mean': mean, 'deviation': deviation, 'stacked/log_scale': log_scale, 'stacked/shift': shift}
+    predictor = flow.predictor_start(x, valid)
+    left, later = flow.innovations(x, predictor), valid[:, 1:]
+    log_scale, shift = self.stacked.start(left, self.known(sound[:, 1:], x[:, 0], later), later)
+    fixed = {'mean': mean, 'deviation': deviation, 'predictor': predictor}
+    return {**fixed, 'stacked/log_scale': log_scale, 'stacked/shift': shift}
 
 
 class Sound(nn.Module):

@@ -95,6 +95,51 @@ def couple_inverse(y: Array, log_scale: Array, shift: Array) -> Array:
   return y * jnp.exp(-log_scale) - shift
 
 
+def predictor_start(x: Array, valid: Array, ridge: float = 1e-5, largest: float = 0.998) -> Array:
+  """The linear prediction of a frame from the two before it, by least squares over the valid frames: [2, c, c].
+
+  So that sequences of any length stay near the data, its slowest mode decays by `largest` a frame.
+  """
+  channels = x.shape[-1]
+  past, now = jnp.concatenate([x[:, 1:-1], x[:, :-2]], -1), x[:, 2:]
+  weight = valid[:, 2:, None] / jnp.maximum(jnp.sum(valid[:, 2:]), 1)
+  gram = jnp.einsum('bti,btj->ij', weight * past, past) + ridge * jnp.eye(2 * channels)
+  found = jnp.linalg.solve(gram, jnp.einsum('bti,btj->ij', weight * past, now)).reshape(2, channels, channels)
+  below = jnp.concatenate([jnp.eye(channels), jnp.zeros((channels, channels))], 1)
+  step = jnp.concatenate([jnp.concatenate([found[0].T, found[1].T], 1), below])  # of (now, before)
+  shrink = jnp.minimum(1.0, largest / _radius(step))
+  return found * jnp.array([shrink, shrink**2])[:, None, None]
+
+
+def _radius(matrix: Array, squarings: int = 10) -> Array:
+  """Spectral radius, from the norm of matrix^1024, which is kept at 1 on the way."""
+  log_norm = jnp.zeros(())
+  for power in range(squarings):
+    norm = jnp.maximum(jnp.linalg.norm(matrix), 1e-30)
+    log_norm, matrix = log_norm + jnp.log(norm) / 2**power, (matrix / norm) @ (matrix / norm)
+  return jnp.exp(log_norm + jnp.log(jnp.maximum(jnp.linalg.norm(matrix), 1e-30)) / 2**squarings)
+
+
+def innovations(x: Array, predictor: Array) -> Array:
+  """What a linear prediction from the two frames before leaves unexplained: [batch, frames, c] -> [.., frames - 1, c].
+
+  Frame -1 is taken to be frame 0. Given frame 0, this changes no volume: each frame is only shifted by earlier ones.
+  """
+  before = jnp.concatenate([x[:, :1], x[:, :-2]], 1)
+  return x[:, 1:] - x[:, :-1] @ predictor[0] - before @ predictor[1]
+
+
+def compose(found: Array, predictor: Array, first: Array) -> Array:
+  """The inverse of `innovations`: frames 1, 2, ... after first[batch, c]."""
+
+  def step(past, innovation):
+    now, before = past
+    after = now @ predictor[0] + before @ predictor[1] + innovation
+    return (after, now), after
+
+  return jnp.moveaxis(jax.lax.scan(step, (first, first), jnp.moveaxis(found, 1, 0))[1], 0, 1)
+
+
 def normal_log_density(z: Array) -> Array:
   """log N(z; 0, I) over the last axis."""
   return -0.5 * jnp.sum(z**2 + math.log(2 * math.pi), -1)

@@ -17,7 +17,7 @@ from edtalk_jax.stages.stage import Images, Params, Stage, Terms
 
 BANK = 'pose'
 POOL = 4  # mel bands, and columns, whose mean is heard
-TRAINABLE = {'everything': '^flow/(?!mean$|deviation$)'}  # these two are the first batch's
+TRAINABLE = {'everything': '^flow/(?!mean$|deviation$|predictor$)'}  # these are the first batch's
 
 
 def model_config(model: ModelConfig) -> ModelConfig:
@@ -89,15 +89,16 @@ def _model_losses(
 ) -> tuple[Terms, Images]:
   """Likelihood of the poses, and how far one sample of little noise is from them, in place and in motion."""
   apply = functools.partial(module.apply, {'params': model['flow']})
-  valid = valid_frames(batch)
+  valid = valid_frames(batch)[:, 1:]  # the first frame is given
   x = apply(batch['pose'], method='standardise')
-  known = apply(features(batch['mel']), x[:, 0], valid, method='known')
-  z, change = apply(x, known, valid, method='forward')
-  sample = apply(weight.temperature * batch['noise'], known, valid, method='inverse')
+  known = apply(features(batch['mel'])[:, 1:], x[:, 0], valid, method='known')
+  z, change = apply(apply(x, method='innovations'), known, valid, method='forward')
+  made = apply(weight.temperature * batch['noise'][:, 1:], known, valid, method='inverse')
+  sample = jnp.concatenate([x[:, :1], apply(made, x[:, 0], method='compose')], 1)
   return {
     'nll': nats_per_number(z, change, valid),
-    'dual': weight.dual * squared_error(sample, x, valid),
-    'temporal': weight.temporal * squared_error(jnp.diff(sample, axis=1), jnp.diff(x, axis=1), valid[:, 1:]),
+    'dual': weight.dual * squared_error(sample[:, 1:], x[:, 1:], valid),
+    'temporal': weight.temporal * squared_error(jnp.diff(sample, axis=1), jnp.diff(x, axis=1), valid),
   }, {}
 
 

@@ -73,7 +73,7 @@ def test_a_pose_flow_is_trained_and_measured(trained, data):
   found = evaluate(trained, data)
   table = {name: row['mean'] for name, row in found['table'].items()}
   assert all(np.isfinite(value) for value in table.values())
-  assert table['likelihood (nats)'] < 0.5 + table['likelihood, no model']
+  assert table['likelihood (nats)'] < 0.5 + table['likelihood, prediction']
   assert found['largest_inverse_error'] < 1e-4
   assert table['speed of usual samples'] < table['speed of samples']  # colder is calmer
   assert 0 < table['diversity'] < 3

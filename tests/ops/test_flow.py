@@ -61,3 +61,24 @@ def test_temporal_conv_is_numpys(dilation):
   wanted = sum(np.stack([np.convolve(X[0, :, i], spread[::-1, i, o], 'full')[dilation:dilation + 5]
                          for o in range(2)], -1) for i in range(4))  # fmt: skip
   np.testing.assert_allclose(flow.temporal_conv(X, kernel, dilation)[0], wanted, atol=1e-4)
+
+
+def test_innovations_are_what_prediction_leaves_and_compose_undoes_them():
+  predictor = np.random.default_rng(2).normal(0, 0.3, (2, 4, 4)).astype(np.float32)
+  left = flow.innovations(X, predictor)
+  np.testing.assert_allclose(left[0, 0], X[0, 1] - X[0, 0] @ (predictor[0] + predictor[1]), atol=1e-5)
+  np.testing.assert_allclose(left[1, 2], X[1, 3] - X[1, 2] @ predictor[0] - X[1, 1] @ predictor[1], atol=1e-5)
+  np.testing.assert_allclose(flow.compose(left, predictor, X[:, 0]), X[:, 1:], atol=1e-4)
+
+
+def test_the_prediction_is_the_one_that_made_the_data_and_never_runs_away():
+  rng, made = np.random.default_rng(4), np.stack([1.2 * np.eye(2), [[-0.5, 0.1], [0.0, -0.4]]]).astype(np.float32)
+  noise = rng.normal(size=(8, 300, 2)).astype(np.float32)
+  x = np.concatenate([noise[:, :1], flow.compose(noise[:, 1:], made, noise[:, 0])], 1)
+  valid = np.ones(x.shape[:2], bool)
+  # 2400 frames: a coefficient's standard deviation is about 0.02.
+  np.testing.assert_allclose(flow.predictor_start(x, valid), made, atol=0.08)
+  growing = flow.compose(noise, np.stack([1.02 * np.eye(2), np.zeros((2, 2))]).astype(np.float32), noise[:, 0])
+  predictor = flow.predictor_start(growing / np.std(growing), valid)
+  far = flow.compose(np.zeros((1, 2000, 2), np.float32), predictor, np.ones((1, 2), np.float32))
+  assert np.abs(far).max() < 10

@@ -65,7 +65,7 @@ def test_what_the_first_batch_sets_stays_bit_equal_and_all_else_moves(trained):
   before, after = trees.flatten(before), trees.flatten(after)
   np.testing.assert_allclose(before['flow/mean'], batch(0)['pose'].mean((0, 1)), rtol=1e-5)
   for path, array in after.items():
-    assert np.array_equal(array, before[path]) == (path in ('flow/mean', 'flow/deviation')), path
+    assert np.array_equal(array, before[path]) == (path in ('flow/mean', 'flow/deviation', 'flow/predictor')), path
 
 
 def test_losses_by_hand():
