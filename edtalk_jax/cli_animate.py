@@ -1,0 +1,167 @@
+"""The commands that animate portraits; see `cli`."""
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from edtalk_jax.arguments import File, Folder, OptionalFile, OptionalFolder, Which
+from edtalk_jax.config import UserError
+
+if TYPE_CHECKING:
+  from collections.abc import Iterator
+
+  from edtalk_jax.animation.driving import Progress, Say
+  from edtalk_jax.model import Model, Motion
+
+Sources = Annotated[tuple[str, ...], tyro.conf.arg(metavar='FILE [...]', help_behavior_hint='(at least one)')]
+Expression = Annotated[str | None, tyro.conf.arg(metavar='FILE_OR_PRESETS', help_behavior_hint='(optional)')]
+
+
+def animate(
+  model: Folder,
+  source: Sources,
+  out: File,
+  mouth: OptionalFile = None,
+  pose: OptionalFile = None,
+  expression: Expression = None,
+  driver: OptionalFile = None,
+  audio: OptionalFile = None,
+  audio_model: OptionalFolder = None,
+  save_motion: OptionalFile = None,
+  fps: float = 25,
+  extend: Literal['hold', 'pingpong', 'loop', 'stop'] = 'hold',
+  smooth: float = 0,
+  crop: bool = True,
+  face: str = 'largest',
+  paste: bool = False,
+  longest: int = 1920,
+  upscale: OptionalFile = None,
+  upscale_signed: bool = False,
+  which: Which = 'latest',
+  raw: bool = False,
+  batch: int = 8,
+) -> None:
+  """Animates a portrait with the motion of videos, sound and motion files; the result has the mouth driver's sound.
+
+  Example: edtalk animate --model runs/mouth_pose --source portrait.png --mouth talk.mp4 --pose nod.mp4 --out x.mp4
+
+  The mouth driver sets the length. Motion that nothing drives stays as in the source. docs/animation.md explains all.
+
+  Args:
+    model: Folder of the run, as train.py wrote it.
+    source: Portrait image, or a video whose face is painted anew in every frame; or several.
+    out: The MP4 to write; of several sources, the folder for one each.
+    mouth: Video, image, sound or motion file (.npz) whose mouth the portrait takes.
+    pose: Video, image or motion file whose head pose it takes.
+    expression: Video, image or motion file whose expression it takes, or presets such as happy:0.7+surprised:0.3,
+      strengths above neutral (extract-presets makes them).
+    driver: The same for every motion space that is not given its own.
+    audio: Sound of the result, in place of the driver's; drives the mouth too where nothing else does.
+    audio_model: Folder of a run of stage audio_to_mouth, where --model is of another stage.
+    save_motion: Motion file to write, which --mouth, --pose, --expression and --driver replay.
+    fps: Frames per second of the result.
+    extend: How a driver goes on that is shorter than the result: hold its last frame, back and forth, or again; or stop
+      with the shortest.
+    smooth: Smooth all motion in time by a Gaussian of so many frames.
+    crop: Find the face in every input and frame it as in training; needs the extra [faces].
+    face: Which face of a portrait: largest, only (several are an error), or 1, 2, ... from left to right.
+    paste: Put the painted face back into the whole picture.
+    longest: With --paste, scale larger pictures down to so many pixels.
+    upscale: ONNX file of a super-resolution network for the painted face; needs the extra [upscale].
+    upscale_signed: Its pictures are in [-1, 1], rather than in [0, 1].
+    which: The newest checkpoint, or the one of the lowest validation loss.
+    raw: Take the parameters themselves, not the average that a run with optimizer.ema keeps.
+    batch: Frames per call, shared by the devices.
+  """
+  from edtalk_jax import animation
+
+  if not source:
+    raise UserError('edtalk animate: give at least one --source')
+  options = animation.Options(fps=fps, extend=extend, smooth=smooth, crop=crop, face=face, paste=paste, longest=longest,
+                              upscale=upscale or '', upscale_signed=upscale_signed)
+  loaded = load(model, audio_model, which, raw=raw, batch=batch)
+  weights = preset_weights(model, loaded, expression)
+  drivers = {'mouth': mouth, 'pose': pose, 'expression': None if weights else expression}
+  with _shown() as (say, progress):
+    done = animation.animate(
+      loaded, source[0] if len(source) == 1 else source, {bank: path for bank, path in drivers.items() if path}, out,
+      driver=driver, audio=audio, weights=weights, save_motion=save_motion, options=options, say=say, progress=progress)
+  for one in done:
+    sound = 'with sound' if one.sound else 'silent'
+    print(f'wrote {one.path}: {one.frames} frames, {one.seconds:.2f} s at {fps:g} frames/s, {sound}')
+
+
+def load(model: str, audio_model: str | None, which: Which, *, raw: bool, batch: int) -> 'Model':
+  """Loads what paints, on all devices of the machine, with the ears of another run if one is named."""
+  import jax
+
+  from edtalk_jax import model as model_lib
+
+  if batch < 1:
+    raise UserError(f'--batch must be at least 1, got {batch}')
+  devices = jax.local_devices()
+  batch = -(-batch // len(devices)) * len(devices)
+  loaded = model_lib.load(model, which, raw=raw, batch_size=batch, devices=devices)
+  if audio_model is not None:
+    loaded = loaded.hearing_with(model_lib.load(audio_model, which, raw=raw))
+  return loaded
+
+
+def preset_weights(model: str, loaded: 'Model', expression: str | None) -> 'Motion':
+  """The weights of a mixture of presets, by their bank; none where `expression` is a file, or nothing."""
+  from edtalk_jax.animation import presets
+
+  if not expression or os.path.exists(expression) or not presets.is_mixture(expression):
+    return {}
+  return {presets.BANK: presets.read(model, loaded).mix(expression)}
+
+
+@contextlib.contextmanager
+def _shown() -> 'Iterator[tuple[Say, Progress]]':
+  """Yields what shows lines and progress on the terminal."""
+  import rich.console
+  import rich.progress
+
+  console = rich.console.Console(highlight=False, markup=False, soft_wrap=True)
+  with rich.progress.Progress(console=console, transient=True) as bar:
+    task = bar.add_task('animating', total=None)
+    yield console.print, lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def extract_presets(
+  model: Folder,
+  data: Folder,
+  split: str = 'train',
+  frames: int = 10,
+  which: Which = 'latest',
+  batch: int = 8,
+) -> None:
+  """Averages a model's expression weights by emotion, for edtalk animate --expression happy:0.7.
+
+  Example: edtalk extract-presets --model runs/expression --data records
+
+  Writes MODEL/presets.json. docs/stages/expression.md explains how strengths are counted.
+
+  Args:
+    model: Folder of a run of stage expression, as train.py wrote it.
+    data: Folder of records with emotions, as `edtalk prepare` wrote it.
+    split: Split of the records.
+    frames: Frames read of each clip, evenly spaced.
+    which: The newest checkpoint, or the one of the lowest validation loss.
+    batch: Frames per device call.
+  """
+  from data_pipeline.records import Clips
+  from edtalk_jax import model as model_lib
+  from edtalk_jax.animation import presets
+
+  if frames < 1:
+    raise UserError(f'--frames must be at least 1, got {frames}')
+  found = presets.extract(model_lib.load(model, which, batch_size=batch), Clips(data, split), frames)
+  print(f'wrote {presets.write(found, model)}: expression weights at step {found.step}, split {split}')
+  for name, preset in found.emotions.items():
+    print(f'  {name}: {found.distance(name):.2f} from neutral, {preset.clips} clips of {preset.people} people that '
+          f'spread by {preset.radius:.2f}')
+  print(f'next: edtalk animate --model {model} --source portrait.png --driver talk.mp4 --expression happy:0.7 '
+        '--out x.mp4')
