@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from edtalk_jax.stages.stage import Stage
-from edtalk_jax.training import run, sharding
+from edtalk_jax.training import examples, run, sharding
 from tests import tiny
 
 POISON = {'loss': 255, 'gradient': 254, 'discriminator': 253, 'spike': 252}
@@ -36,11 +36,11 @@ def stage() -> Stage:
 def install(monkeypatch, make_loader) -> None:
   """Lets `run.train` train the toy, on one device, from the batches of `make_loader` instead of records."""
   monkeypatch.setattr(run.stages, 'build', lambda config: stage())
-  monkeypatch.setattr(run.loader, 'make_loader', make_loader)
+  monkeypatch.setattr(examples.loader, 'make_loader', make_loader)
   one_device = functools.partial(sharding.make_mesh, devices=jax.devices()[:1])
   monkeypatch.setattr(run.sharding, 'make_mesh', one_device)
-  monkeypatch.setattr(run.records, 'splits', lambda folder: ('train',))
-  monkeypatch.setattr(run.records, 'fingerprint', lambda folder: 'digest')
+  monkeypatch.setattr(examples.records, 'splits', lambda folder: ('train',))
+  monkeypatch.setattr(examples.records, 'fingerprint', lambda folder: 'digest')
 
 
 def _init(key):

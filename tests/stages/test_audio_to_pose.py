@@ -15,7 +15,8 @@ from data_pipeline.sampling import Draw, Options
 from edtalk_jax import stages
 from edtalk_jax.config import FlowConfig, MeshConfig, OptimizerConfig, UserError
 from edtalk_jax.stages import audio_to_pose
-from edtalk_jax.training import feed, programs, run, sharding, trees
+from edtalk_jax.training import feed, first_state, programs, sharding, trees
+from edtalk_jax.training.examples import Examples
 from tests import tiny
 
 FRAMES = 6
@@ -97,7 +98,7 @@ def test_every_mesh_begins_with_the_same_parameters():
     mesh = sharding.make_mesh(MeshConfig(), jax.devices()[:devices])
     parts = programs.build(config, stage, mesh)
     with jax.set_mesh(mesh):
-      begun.append(jax.device_get(run._first_state(config, stage, parts, mesh, None, '', None, print).model))
+      begun.append(jax.device_get(first_state.build(Examples(config, stage, None), parts, mesh, None, print).model))
   assert float(jnp.max(jnp.abs(begun[0]['flow']['stacked']['shift'][1]))) > 0  # the data has set it
   jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-5), *begun)
 

@@ -6,13 +6,15 @@ import jax
 import numpy as np
 import pytest
 
+from data_pipeline import records
 from data_pipeline.datasets import synthetic
 from data_pipeline.synthetic.clip import Plan
 from edtalk_jax import stages
 from edtalk_jax.config import MeshConfig, PersonalizeConfig, UserError
 from edtalk_jax.evaluation import image_metrics, personalize
 from edtalk_jax.stages.personalize import psnr
-from edtalk_jax.training import programs, run, sharding, trees
+from edtalk_jax.training import programs, sharding, trees
+from edtalk_jax.training.examples import Examples
 from tests import tiny
 
 BANKS = (('mouth', 4), ('pose', 3), ('expression', 3))
@@ -78,12 +80,12 @@ def heads(tmp_path_factory):
 
 def test_held_out_frames_are_the_last_of_the_same_person(heads):
   config = settings()
-  (person,) = {info.identity for info in run.loader.Clips(heads, 'test').infos}
+  (person,) = {info.identity for info in records.Clips(heads, 'test').infos}
   config = dataclasses.replace(config, personalize=PersonalizeConfig(identity=person, split='test'))
   stage = stages.build(config)
   frames = {}
   for held_out in (False, True):
-    with run._batches(config, stage, heads, '', workers=0, start_step=0, held_out=held_out) as batches:
+    with Examples(config, stage, heads).batches(start_step=0, workers=0, held_out=held_out) as batches:
       origins = np.concatenate([next(batches)['origin'] for _ in range(6)])
     assert all(origin.split('=')[1].startswith(person) for origin in origins.ravel())
     sources, targets = ([int(origin.rsplit(':')[-1]) for origin in column] for column in origins.T)

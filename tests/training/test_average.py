@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edtalk_jax.config import CheckpointConfig, LogConfig, MeshConfig
-from edtalk_jax.training import hand_off, programs, run, sharding, trees
+from edtalk_jax.training import examples, hand_off, programs, run, sharding, trees
 from tests.faults import toy
 
 HALF_LIFE = 20.0  # examples; batches have 8
@@ -57,7 +57,7 @@ def data(monkeypatch):
       step += 1
 
   toy.install(monkeypatch, make_loader)
-  monkeypatch.setattr(run.records, 'splits', lambda folder: ('train', 'val'))
+  monkeypatch.setattr(examples.records, 'splits', lambda folder: ('train', 'val'))
   monkeypatch.setattr(hand_off.stages, 'model_config', lambda config: config.model)
   return 'records'
 

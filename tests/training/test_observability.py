@@ -11,7 +11,7 @@ import pytest
 
 from edtalk_jax import chips, cli
 from edtalk_jax.config import CheckpointConfig, LogConfig, UserError
-from edtalk_jax.training import observe, run, sharding
+from edtalk_jax.training import observe, origin, run, sharding
 from edtalk_jax.training.metrics import TIMING, untimed
 from edtalk_jax.training.observe import Observe
 from edtalk_jax.training.timing import Timing
@@ -70,7 +70,7 @@ def test_goodput_goes_on_over_restarts(one_device, tmp_path):
     config = settings(12)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, synthetic_batch=False))
     with pytest.MonkeyPatch.context() as patch:
-      patch.setattr(run.records, 'fingerprint', lambda folder: 'digest')
+      patch.setattr(origin.records, 'fingerprint', lambda folder: 'digest')
       run.train(config, str(tmp_path), 'records')
 
 

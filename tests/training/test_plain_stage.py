@@ -11,7 +11,7 @@ import pytest
 
 from edtalk_jax.config import CheckpointConfig, LogConfig, UserError
 from edtalk_jax.stages.stage import Stage
-from edtalk_jax.training import checkpoint, feed, hand_off, programs, run, sharding
+from edtalk_jax.training import checkpoint, examples, feed, first_state, hand_off, origin, programs, run, sharding
 from tests import tiny
 
 FIELD = jax.ShapeDtypeStruct((5, 3), np.float32)
@@ -55,9 +55,9 @@ def train(monkeypatch):
     make_mesh = functools.partial(sharding.make_mesh, devices=jax.devices()[:devices])
     with monkeypatch.context() as patch:
       patch.setattr(run.stages, 'build', lambda config: stage(**changes))
-      patch.setattr(run.loader, 'make_loader', make_loader)
+      patch.setattr(examples.loader, 'make_loader', make_loader)
       patch.setattr(run.sharding, 'make_mesh', make_mesh)
-      patch.setattr(run.records, 'fingerprint', lambda folder: 'digest')
+      patch.setattr(origin.records, 'fingerprint', lambda folder: 'digest')
       config = dataclasses.replace(CONFIG, run=dataclasses.replace(CONFIG.run, steps=steps))
       run.train(config, str(workdir), 'records', say=say.append)
     return say
@@ -99,9 +99,10 @@ def test_what_another_run_has_handed_over_stays(train, tmp_path):
   assert set(report.restored) == {'model/layer/scale', 'model/layer/bias'}
   noise = dataclasses.replace(CONFIG, data=dataclasses.replace(CONFIG.data, synthetic_batch=True))
   mesh = sharding.make_mesh(CONFIG.mesh, jax.devices()[:1])
-  begun = run._started(noise, stage(), built, mesh, None, '', params['model'], set())
+  learns_from = examples.Examples(noise, stage(), None)
+  begun = first_state.set_by_first_batch(learns_from, built, mesh, params['model'], set())
   assert begun['layer']['bias'] is params['model']['layer']['bias']
-  moved = run._started(noise, stage(), built, mesh, None, '', params['model'], {'model/layer/bias'})
+  moved = first_state.set_by_first_batch(learns_from, built, mesh, params['model'], {'model/layer/bias'})
   assert moved['layer']['scale'] is params['model']['layer']['scale']
   assert not np.array_equal(moved['layer']['bias'], params['model']['layer']['bias'])
 

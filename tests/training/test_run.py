@@ -10,7 +10,7 @@ import pytest
 
 from edtalk_jax import stages
 from edtalk_jax.config import CheckpointConfig, LogConfig, MeshConfig, UserError
-from edtalk_jax.training import hand_off, metrics, run, sharding, trees
+from edtalk_jax.training import examples, hand_off, metrics, origin, run, sharding, trees
 from tests import tiny
 
 
@@ -25,11 +25,11 @@ def data(monkeypatch):
       yield {'index': index, **tiny.batch(current, size=batch_size, seed=1000 * (split == 'val') + step)}
       step += 1
 
-  monkeypatch.setattr(run.loader, 'make_loader', make_loader)
+  monkeypatch.setattr(examples.loader, 'make_loader', make_loader)
   one_device = functools.partial(sharding.make_mesh, devices=jax.devices()[:1])
   monkeypatch.setattr(run.sharding, 'make_mesh', one_device)  # compiles in half the time; meshes have their own test
-  monkeypatch.setattr(run.records, 'splits', lambda folder: ('train', 'val'))
-  monkeypatch.setattr(run.records, 'fingerprint', lambda folder: f'digest of {folder}')
+  monkeypatch.setattr(examples.records, 'splits', lambda folder: ('train', 'val'))
+  monkeypatch.setattr(origin.records, 'fingerprint', lambda folder: f'digest of {folder}')
   return 'records'
 
 
