@@ -63,7 +63,7 @@ class Held:
 def run(request: Request) -> dict:
   """Evaluates a run of stage audio_to_pose; see `evaluation.run.run`."""
   restored = hand_off.read_run(request.workdir, request.which, raw=request.raw)
-  source = hand_off.open_run(restored.config.data.motion, parts=('model',))
+  source = stage_report.motion_reader(request, restored.config)
   motion = Motion(extraction.ensure(source, request.data, [request.split]), request.split)
   clips = records.Clips(request.data, request.split)
   numbers = stage_report.chosen(clips.infos, request.clips, request.seed, sequences.with_sound)

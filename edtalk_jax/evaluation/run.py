@@ -1,16 +1,15 @@
 """One evaluation from a run's folder to `metrics.json` and `report.html`: what eval.py and `edtalk eval` call."""
 
+import dataclasses
 import json
 import pathlib
 import platform
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
 import numpy as np
 import rich.console
 import rich.progress
-import rich.table
 import rich.text
 import skimage
 
@@ -23,7 +22,6 @@ from edtalk_jax.evaluation import (
   audio_to_pose,
   frozen,
   metrics,
-  page,
   personalize,
   pictures,
   report,
@@ -31,14 +29,16 @@ from edtalk_jax.evaluation import (
   spaces,
   spaces_table,
   stage_report,
+  summary_table,
   sync_expert,
   true_frames,
 )
-from edtalk_jax.evaluation.evaluate import Settings, choose, evaluate
+from edtalk_jax.evaluation.evaluate import Scored, Settings, choose, evaluate
 from edtalk_jax.evaluation.judges import shelf
+from edtalk_jax.evaluation.protocols import Driving
 from edtalk_jax.evaluation.scoring import GENERATED
 from edtalk_jax.evaluation.summary import ProtocolSummary, summarise, to_json
-from edtalk_jax.model import load
+from edtalk_jax.model import Model, load
 from edtalk_jax.training import hand_off, record, records_copy
 
 # Judged in their own way.
@@ -85,50 +85,102 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
     return own.run(stage_report.Request(str(folder), here, split, which, out, settings.clips, settings.seed, raw))
   metrics_file = (pathlib.Path(out) if out else folder / 'eval' / split) / 'metrics.json'
   report_file = (pathlib.Path(out) if out else folder) / 'report.html'
-  networks, model = shelf.open_folder(judges), load(str(folder), which, raw=raw)
-  clips = records.Clips(here, split)
-  chosen = frozen.read(same_as, clips.infos) if same_as else choose(clips.infos, model.banks, settings)
-  drivings = [driving for driving in chosen if driving.protocol != 'cross' or {'mouth', 'pose'} <= set(model.banks)]
+  evaluation = Evaluation(load(str(folder), which, raw=raw), records.Clips(here, split), shelf.open_folder(judges),
+                          settings)
+  chosen = _chosen(evaluation, same_as, f'{data}: split {split}')
+  measured = _measure(evaluation, chosen, landmarks=landmarks, fit=_others(here, split, evaluation.clips),
+                      leakage=leakage, console=console)
+  result = _result(evaluation, measured, {'workdir': str(workdir), 'checkpoint': which, 'data': str(data),
+                                          'split': split})
+  _write(evaluation, measured, result, folder, metrics_file, report_file)
+  _print(console, measured)
+  console.print(f'wrote {metrics_file} (all numbers) and {report_file} (open it in a browser)', soft_wrap=True)
+  return result
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """What is evaluated, on what, by whom, and how much."""
+
+  model: Model
+  clips: records.Clips
+  judges: shelf.Judges
+  settings: Settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+  """What came out: the test list, scores of its sequences, the separation of the spaces, and what could not be."""
+
+  listed: dict[str, Any]
+  scored: list[Scored]
+  summaries: list[ProtocolSummary]
+  spaces: spaces.Spaces | None
+  notes: list[str]
+
+
+def _chosen(evaluation: Evaluation, same_as: str | None, where: str) -> list[Driving]:
+  """The sequences to drive: those of the test list `same_as`, or as the settings choose them."""
+  infos, banks = evaluation.clips.infos, evaluation.model.banks
+  chosen = frozen.read(same_as, infos) if same_as else choose(infos, banks, evaluation.settings)
+  drivings = [driving for driving in chosen if driving.protocol != 'cross' or {'mouth', 'pose'} <= set(banks)]
   if not drivings:
-    raise UserError(f'{data}: split {split} holds no clip of two frames or more, so nothing can be driven')
-  listed = frozen.to_json(drivings, clips.infos)
+    raise UserError(f'{where} holds no clip of two frames or more, so nothing can be driven')
+  return drivings
+
+
+def _measure(evaluation: Evaluation, drivings: list[Driving], *, landmarks: bool, leakage: bool,
+             fit: records.Clips | None, console: rich.console.Console) -> Measured:
+  model, clips, settings = evaluation.model, evaluation.clips, evaluation.settings
   detector, notes = _detector(landmarks)
-  notes += networks.missing
+  notes += evaluation.judges.missing
   if not {'mouth', 'pose'} <= set(model.banks):
     notes.append(f'The model has one undivided motion space ({", ".join(model.banks)}): cross-driving needs one for '
                  'the mouth and one for head pose.')
   true, found = true_frames.find(clips), None
   with rich.progress.Progress(console=console, transient=True) as bar:
     task = bar.add_task('animating and scoring', total=len(drivings))
-    scored = evaluate(model, clips, drivings, detector, judges=networks, true=true, samples=settings.samples,
+    scored = evaluate(model, clips, drivings, detector, judges=evaluation.judges, true=true, samples=settings.samples,
                       progress=lambda: bar.advance(task))
     if leakage:
       task = bar.add_task('', total=None)
-      found = spaces.measure(model, clips, spaces.limited(settings.clips, settings.seed), detector=detector,
-                             fit=_others(here, split, clips),
+      found = spaces.measure(model, clips, spaces.limited(settings.clips, settings.seed), detector=detector, fit=fit,
                              progress=lambda what: bar.update(task, description=what))
       notes += found.notes
     else:
       notes.append('The separation of the motion spaces was not measured (--no-leakage).')
   summaries = summarise(scored)
-  notes += _faceless(summaries)
+  return Measured(frozen.to_json(drivings, clips.infos), scored, summaries, found, notes + _faceless(summaries))
 
-  about = _about(workdir, which, model, data, clips, split, settings)
-  about |= {'judges': networks.used, 'test_list': listed['sha256']}
-  report.write(metrics_file.with_name(frozen.FILE), json.dumps(listed) + '\n')
-  result = {**about, 'notes': notes, **to_json(summaries, scored), **spaces.to_json(found)}
+
+def _result(evaluation: Evaluation, measured: Measured, asked: dict[str, str]) -> dict[str, Any]:
+  """The content of metrics.json; `asked` is what the user named."""
+  model, settings = evaluation.model, evaluation.settings
+  return {
+    **asked, 'step': model.step, 'averaged': model.averaged, 'stage': model.config.run.stage,
+    'image_size': model.image_size, 'banks': list(model.banks), 'fingerprint': evaluation.clips.fingerprint,
+    'settings': {name: getattr(settings, name) for name in ('clips', 'frames', 'seed', 'videos', 'video_frames')},
+    'versions': {'edtalk_jax': __version__, 'jax': jax.__version__, 'numpy': np.__version__,
+                 'scikit-image': skimage.__version__, 'python': platform.python_version()},
+    'judges': evaluation.judges.used, 'test_list': measured.listed['sha256'], 'notes': measured.notes,
+    **to_json(measured.summaries, measured.scored), **spaces.to_json(measured.spaces),
+  }  # fmt: skip
+
+
+def _write(evaluation: Evaluation, measured: Measured, result: dict[str, Any], folder: pathlib.Path,
+           metrics_file: pathlib.Path, report_file: pathlib.Path) -> None:
+  """Writes the test list, metrics.json and the page."""
+  report.write(metrics_file.with_name(frozen.FILE), json.dumps(measured.listed) + '\n')
   report.write(metrics_file, json.dumps(result, indent=2) + '\n')
-  facts = [('stage', about['stage']), ('step', f'{model.step:,}'), ('split', split),
-           ('data set', clips.fingerprint[:12]), ('run', workdir), ('checkpoint', which), ('records', data),
-           ('model size', f'{model.image_size} pixels'), ('test list', listed['sha256'][:12]), *networks.used.items(),
-           *about['settings'].items(), *about['versions'].items()]
+  facts = [('stage', result['stage']), ('step', f'{result["step"]:,}'), ('split', result['split']),
+           ('data set', result['fingerprint'][:12]), ('run', result['workdir']), ('checkpoint', result['checkpoint']),
+           ('records', result['data']), ('model size', f'{result["image_size"]} pixels'),
+           ('test list', result['test_list'][:12]), *result['judges'].items(), *result['settings'].items(),
+           *result['versions'].items()]  # fmt: skip
   report.write(report_file, report.render(
-    title=f'EDTalk evaluation: {pathlib.Path(workdir).resolve().name}', facts=facts, summaries=summaries, scored=scored,
-    curves=pictures.read_curves(folder / 'metrics.jsonl'), record=record.read(folder), notes=notes,
-    spaces=found))
-  _print(console, summaries, found, notes)
-  console.print(f'wrote {metrics_file} (all numbers) and {report_file} (open it in a browser)', soft_wrap=True)
-  return result
+    title=f'EDTalk evaluation: {pathlib.Path(result["workdir"]).resolve().name}', facts=facts,
+    summaries=measured.summaries, scored=measured.scored, curves=pictures.read_curves(folder / 'metrics.jsonl'),
+    record=record.read(folder), notes=measured.notes, spaces=measured.spaces))
 
 
 def _detector(wanted: bool) -> tuple[Any, list[str]]:
@@ -148,53 +200,12 @@ def _others(data: str, split: str, clips: records.Clips) -> records.Clips | None
   return records.Clips(data, 'train')
 
 
-def _about(workdir, which, model, data, clips, split, settings: Settings) -> dict[str, Any]:
-  return {
-    'workdir': str(workdir), 'checkpoint': which, 'step': model.step, 'averaged': model.averaged,
-    'stage': model.config.run.stage,
-    'image_size': model.image_size, 'banks': list(model.banks), 'data': str(data), 'split': split,
-    'fingerprint': clips.fingerprint,
-    'settings': {name: getattr(settings, name) for name in ('clips', 'frames', 'seed', 'videos', 'video_frames')},
-    'versions': {'edtalk_jax': __version__, 'jax': jax.__version__, 'numpy': np.__version__,
-                 'scikit-image': skimage.__version__, 'python': platform.python_version()},
-  }
-
-
-def _print(console: rich.console.Console, summaries: list[ProtocolSummary], found: spaces.Spaces | None,
-           notes: list[str]) -> None:
+def _print(console: rich.console.Console, measured: Measured) -> None:
   """Prints the means; intervals and definitions are in the report."""
-  for table in (*_tables(summaries), *spaces_table.tables(found)):
+  for table in (*summary_table.tables(measured.summaries), *spaces_table.tables(measured.spaces)):
     console.print(table)
-  for note in notes:
+  for note in measured.notes:
     console.print(rich.text.Text(note), soft_wrap=True)
-
-
-def _tables(summaries: list[ProtocolSummary]) -> list[rich.table.Table]:
-  """Returns the tables of the protocols, at most five metrics in each so that they fit a narrow terminal."""
-  tables = []
-  for summary in summaries:
-    count = -(-len(summary.metrics) // 5)
-    for part in range(count):
-      chosen = summary.metrics[part * len(summary.metrics) // count:(part + 1) * len(summary.metrics) // count]
-      tables.append(_table(summary, chosen, first=not part, last=part == count - 1))
-  return tables
-
-
-def _table(summary: ProtocolSummary, chosen: Sequence[metrics.Metric], first: bool,
-           last: bool) -> rich.table.Table:  # fmt: skip
-  title = (f'{report.TITLES[summary.protocol]}: mean over {summary.identities} identities, '
-           f'{summary.sequences} sequences') if first else None
-  skipped = f'not measured: {", ".join(metric.label for metric in summary.skipped)}' if summary.skipped else None
-  table = rich.table.Table(title=title, title_justify='left', title_style='bold', caption=skipped if last else None,
-                           caption_justify='left')  # fmt: skip
-  table.add_column('', no_wrap=True)
-  for metric in chosen:
-    table.add_column(rich.text.Text(f'{metric.label} {metric.arrow}\n{metric.unit}'), justify='right')
-  for method, row in summary.methods.items():
-    table.add_row(method, *(page.number(row[m.key].mean) for m in chosen), style='bold' if method == GENERATED else '')
-  table.add_section()
-  table.add_row('generated minus source', *(page.number(summary.gain[m.key].mean, True) for m in chosen))
-  return table
 
 
 def _faceless(summaries: list[ProtocolSummary]) -> list[str]:

@@ -35,7 +35,7 @@ def run(request: Request) -> dict:
   """Evaluates a run of stage semantic_expression; see `evaluation.run.run`."""
   restored = hand_off.read_run(request.workdir, request.which, raw=request.raw)
   config, params = restored.config, restored.params['semantic']
-  source = hand_off.open_run(config.data.motion, parts=('model',))
+  source = stage_report.motion_reader(request, config)
   motion = Motion(extraction.ensure(source, request.data, [request.split]), request.split)
   clips = records.Clips(request.data, request.split)
   numbers = stage_report.chosen(clips.infos, request.clips, request.seed, semantics.any_clip)

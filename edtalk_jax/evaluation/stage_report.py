@@ -18,9 +18,11 @@ from matplotlib.figure import Figure
 
 from data_pipeline import records
 from edtalk_jax import __version__
+from edtalk_jax.config import Config, UserError
 from edtalk_jax.evaluation import page, pictures, report
 from edtalk_jax.evaluation.statistics import Interval
-from edtalk_jax.training import record
+from edtalk_jax.training import hand_off, record
+from edtalk_jax.training.hand_off import Opened
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,14 @@ class Row:
   label: str
   note: str
   value: Interval
+
+
+def motion_reader(request: Request, config: Config) -> Opened:
+  """The run that read the motion weights which the evaluated run learnt from. Raises UserError if it is gone."""
+  try:
+    return hand_off.open_run(config.data.motion, parts=('model',))
+  except UserError as error:
+    raise UserError(f'{request.workdir}: the run that read its motion weights is needed, too: {error}') from None
 
 
 def chosen(infos: Sequence, count: int, seed: int, usable: Callable[[Any], bool]) -> list[int]:

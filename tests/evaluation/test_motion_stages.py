@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import pathlib
 import types
 
 import jax
@@ -44,7 +45,8 @@ def trained(data, monkeypatch, tmp_path, request):
   """A run of the stage of a few steps."""
   stage = request.param
   open_run = hand_off.open_run
-  monkeypatch.setattr(hand_off, 'open_run', lambda workdir, *a, **k: READER if workdir == 'reader' else open_run(
+  monkeypatch.setattr(hand_off, 'open_run', lambda workdir, *a, **k: READER if pathlib.Path(
+    workdir).name == 'reader' else open_run(
     workdir, *a, **k))
   monkeypatch.setattr(extraction, 'ensure', lambda source, folder, splits, **_: motion.folder_of(
     folder, source.fingerprint))
