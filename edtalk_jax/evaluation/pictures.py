@@ -16,6 +16,8 @@ from edtalk_jax.training import metrics
 
 NO_CURVE = ('step', 'example')
 VALIDATION = 'validation/'
+STYLE = {'svg.fonttype': 'none', 'font.family': 'sans-serif', 'font.size': 9, 'axes.spines.top': False,
+         'axes.spines.right': False, 'svg.hashsalt': 'edtalk'}  # fmt: skip
 
 Curves = dict[str, dict[str, list[tuple[float, float]]]]  # loss name -> 'training' | 'validation' -> (step, value)
 
@@ -55,19 +57,23 @@ def read_curves(path: pathlib.Path) -> Curves:
   return curves
 
 
-def loss_figure(curves: Curves, columns: int = 3) -> str:
+def loss_figure(curves: Curves) -> str:
   """Draws one panel a loss, training and validation, and returns an SVG element."""
-  rows = -(-len(curves) // columns)
-  with matplotlib.rc_context({'svg.fonttype': 'none', 'font.family': 'sans-serif', 'font.size': 9,
-                              'axes.spines.top': False, 'axes.spines.right': False, 'svg.hashsalt': 'edtalk'}):
-    figure = Figure(figsize=(10.5, 2.5 * rows), layout='constrained')
-    # The total first; the others as the run wrote them.
-    for position, (name, kinds) in enumerate(sorted(curves.items(), key=lambda item: item[0] != 'loss')):
-      _panel(figure.add_subplot(rows, columns, position + 1), name, kinds)
-    stream = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(stream, metadata=dict.fromkeys(('Creator', 'Date', 'Format', 'Type')))
+  stream = io.StringIO()
+  with matplotlib.rc_context(STYLE):
+    FigureCanvasSVG(figure(curves)).print_svg(stream, metadata=dict.fromkeys(('Creator', 'Date', 'Format', 'Type')))
   svg = stream.getvalue()
   return svg[svg.index('<svg'):]
+
+
+def figure(curves: Curves, columns: int = 3) -> Figure:
+  """One panel a loss, the total first and the others as the run wrote them."""
+  rows = -(-len(curves) // columns)
+  with matplotlib.rc_context(STYLE):
+    drawn = Figure(figsize=(10.5, 2.5 * rows), layout='constrained')
+    for position, (name, kinds) in enumerate(sorted(curves.items(), key=lambda item: item[0] != 'loss')):
+      _panel(drawn.add_subplot(rows, columns, position + 1), name, kinds)
+  return drawn
 
 
 def _panel(axes, name: str, kinds: Mapping[str, list[tuple[float, float]]]) -> None:
