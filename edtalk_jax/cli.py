@@ -225,6 +225,7 @@ def evaluate(
   videos: int = 20,
   judges: OptionalFolder = None,
   same_as: OptionalFile = None,
+  paintings: bool = False,
 ) -> None:
   """Measures a trained model on held-out clips and writes metrics.json and report.html.
 
@@ -247,13 +248,15 @@ def evaluate(
     videos: Clips whose consecutive frames are measured too: flicker, lip synchrony, emotion; 0 takes none.
     judges: Folder with other people's networks, for LPIPS, FID, Sync-C and so on; docs/metrics.md names the files.
     same_as: The test_list.json of another evaluation, to measure exactly the same.
+    paintings: Measure what a run of audio_to_mouth or personalize paints, by the protocols of all models, instead of
+      its stage's own table. Adds a row whose mouth is driven by the sound.
   """
   from edtalk_jax.evaluation import run
   from edtalk_jax.evaluation.evaluate import Settings
 
   settings = Settings(clips=clips, frames=frames, seed=seed, videos=videos)
   run.run(workdir, data, split=split, which=which, raw=raw, out=out, settings=settings, landmarks=landmarks,
-          leakage=leakage, judges=judges, same_as=same_as)
+          leakage=leakage, judges=judges, same_as=same_as, paintings=paintings)
 
 
 def extract_motion(

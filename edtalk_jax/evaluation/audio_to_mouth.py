@@ -9,10 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from data_pipeline import records, windows
-from data_pipeline.media import AUDIO_RATE
 from edtalk_jax import model as model_lib
 from edtalk_jax.config import UserError
-from edtalk_jax.evaluation import face_measures, page, pictures, stage_report, statistics
+from edtalk_jax.evaluation import face_measures, hearing, page, pictures, stage_report, statistics
 from edtalk_jax.evaluation.stage_report import Request, Row
 
 PAINTED = 24  # clips whose frames are generated and read back
@@ -67,8 +66,7 @@ def run(request: Request) -> dict:
 def _track(model: model_lib.Model, clip: records.Clip, painted: bool, shown: bool) -> Track:
   frames = clip.frames(model.image_size)
   motion = model.motion(frames)
-  heard = model.motion_from_audio(clip.waveform, AUDIO_RATE)['mouth']
-  heard = heard[np.clip(np.arange(len(clip)) + clip.record.av_offset, 0, len(heard) - 1)]
+  heard = hearing.mouth_weights(model, clip)
   read, made = None, None
   if painted:
     made = model.generate(model.encode(frames[0]), {**motion, 'mouth': heard})

@@ -7,9 +7,9 @@ from typing import Protocol
 import numpy as np
 
 from data_pipeline import transforms
-from edtalk_jax.evaluation import landmark_metrics, metrics, protocols, scoring, true_frames
+from edtalk_jax.evaluation import hearing, landmark_metrics, metrics, protocols, scoring, true_frames
 from edtalk_jax.evaluation.judges.shelf import Judges
-from edtalk_jax.evaluation.scoring import GENERATED, MOUTH_DRIVER, MOUTH_PASTED, POSE_DRIVER, UNCHANGED, Sample
+from edtalk_jax.evaluation.scoring import GENERATED, HEARD, MOUTH_DRIVER, MOUTH_PASTED, POSE_DRIVER, UNCHANGED, Sample
 from edtalk_jax.evaluation.true_frames import TrueFrames
 from edtalk_jax.model import Model
 
@@ -107,7 +107,8 @@ def predict(model: Model, driving: protocols.Driving, source: Clip, mouth: Clip,
   """Renders one sequence with the model and with every baseline of its protocol.
 
   Same-clip driving takes all banks from the driver; cross-driving mouth and pose, all others from the portrait. The
-  truth is the driver's frames in the first, and in the second the rendered portrait with the drivers' factors.
+  truth is the driver's frames in the first, and in the second the rendered portrait with the drivers' factors. A model
+  that hears also paints the first with the mouth from the clip's sound.
   """
   size, times = model.image_size, list(driving.frames)
   portrait = source.frame(0, size)
@@ -116,13 +117,16 @@ def predict(model: Model, driving: protocols.Driving, source: Clip, mouth: Clip,
   if driving.protocol == 'cross':
     pose_frames = np.stack([pose.frame(j, size) for j in times])
     motion = {'mouth': motion['mouth'], 'pose': model.motion(pose_frames)['pose']}
+  encoded = model.encode(portrait)
   portrait_landmarks, mouth_landmarks = source.landmarks(size)[0], mouth.landmarks(size)[times]
   predictions = {
-    GENERATED: model.generate(model.encode(portrait), motion),
+    GENERATED: model.generate(encoded, motion),
     UNCHANGED: np.repeat(portrait[None], len(times), axis=0),
     MOUTH_PASTED: np.stack([transforms.swap_mouth(frame, landmarks, portrait, portrait_landmarks)
                             for frame, landmarks in zip(mouth_frames, mouth_landmarks, strict=True)]),
   }
+  if driving.protocol != 'cross' and model.hears and len(mouth.waveform):
+    predictions[HEARD] = model.generate(encoded, {**motion, 'mouth': hearing.mouth_weights(model, mouth)[times]})
   if driving.protocol == 'cross':
     predictions |= {MOUTH_DRIVER: mouth_frames, POSE_DRIVER: pose_frames}
   truth = mouth_frames if driving.protocol != 'cross' else None

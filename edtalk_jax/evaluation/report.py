@@ -9,7 +9,7 @@ import numpy as np
 
 from edtalk_jax.evaluation import metrics, page, pictures, spaces_page
 from edtalk_jax.evaluation.evaluate import Scored
-from edtalk_jax.evaluation.scoring import GENERATED, MOUTH_DRIVER, MOUTH_PASTED, POSE_DRIVER, TRUE, UNCHANGED
+from edtalk_jax.evaluation.scoring import GENERATED, HEARD, MOUTH_DRIVER, MOUTH_PASTED, POSE_DRIVER, TRUE, UNCHANGED
 from edtalk_jax.evaluation.spaces import Spaces
 from edtalk_jax.evaluation.statistics import Interval
 from edtalk_jax.evaluation.summary import ProtocolSummary
@@ -20,6 +20,7 @@ GAIN = 2  # of difference images
 TITLES = {'same_clip': 'Same-clip driving', 'cross': 'Cross-driving', 'video': 'Videos'}
 METHOD_NOTES = {
   GENERATED: 'the model',
+  HEARD: 'the model, its mouth driven by the sound alone',
   UNCHANGED: 'every frame is the portrait: what doing nothing scores',
   MOUTH_PASTED: "the portrait with the driver's mouth pasted on it, as in training's mouth swap",
   MOUTH_DRIVER: "the mouth driver's frames themselves: right mouth, wrong person and pose",

@@ -53,7 +53,7 @@ STAGES = {
 
 def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest', 'best'] = 'latest', raw: bool = False,
         out: str | None = None, settings: Settings | None = None, landmarks: bool = True, leakage: bool = True,
-        judges: str | None = None, same_as: str | None = None) -> dict[str, Any]:
+        judges: str | None = None, same_as: str | None = None, paintings: bool = False) -> dict[str, Any]:
   """Evaluates a run, prints its tables and writes its files.
 
   Args:
@@ -68,6 +68,7 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
     leakage: whether to measure how far the motion spaces are apart.
     judges: folder of other people's networks, see `judges.shelf`.
     same_as: a test list that an earlier evaluation wrote: measure exactly that, whatever `settings` would choose.
+    paintings: measure what the run paints even if its stage has a way of its own; the stage must have the generator.
 
   Returns:
     The content of `metrics.json`.
@@ -81,7 +82,7 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
   folder = hand_off.fetched(workdir, which, hand_off.FOR_INFERENCE)
   console = rich.console.Console(highlight=False)
   here = records_copy.here(data, console.print)
-  if (own := STAGES.get(record.read(folder).get('stage'))) is not None:
+  if (own := STAGES.get(record.read(folder).get('stage'))) is not None and not paintings:
     return own.run(stage_report.Request(str(folder), here, split, which, out, settings.clips, settings.seed, raw))
   metrics_file = (pathlib.Path(out) if out else folder / 'eval' / split) / 'metrics.json'
   report_file = (pathlib.Path(out) if out else folder) / 'report.html'

@@ -8,6 +8,7 @@ from edtalk_jax.evaluation import image_metrics, landmark_metrics, metrics, sync
 from edtalk_jax.evaluation.judges.shelf import Judges
 
 GENERATED = 'generated'
+HEARD = 'mouth from sound'
 UNCHANGED = 'source unchanged'
 MOUTH_PASTED = 'mouth pasted'
 MOUTH_DRIVER = 'mouth driver pasted'

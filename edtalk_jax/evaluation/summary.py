@@ -36,8 +36,9 @@ def summarise(scored: Sequence[Scored]) -> list[ProtocolSummary]:
       continue
     identities = [row.identity for row in rows]
     measured = tuple(metric for metric in columns if metric.key in _keys(rows[0].scores[GENERATED]))
-    names = [name for name, scores in rows[0].scores.items() if {m.key for m in measured} <= _keys(scores)]
-    methods = {name: {m.key: _over(rows, name, m.key, identities) for m in measured} for name in names}
+    drawn = {name: scores for row in rows for name, scores in row.scores.items()}
+    names = [name for name, scores in drawn.items() if {m.key for m in measured} <= _keys(scores)]
+    methods = {name: {m.key: _over(rows, name, m.key) for m in measured} for name in names}
     gain = {
       m.key: by_identity([row.scores[GENERATED][m.key] - row.scores[UNCHANGED][m.key] for row in rows], identities)
       for m in measured if m.key != FID
@@ -54,7 +55,10 @@ def _keys(scores: dict[str, np.ndarray]) -> set[str]:
   return {FID if key == metrics.FEATURES else key for key in scores}
 
 
-def _over(rows: Sequence[Scored], method: str, key: str, identities: Sequence[str]) -> Interval:
+def _over(rows: Sequence[Scored], method: str, key: str) -> Interval:
+  """Over the sequences that the method drew: sound drives no clip that has none."""
+  rows = [row for row in rows if method in row.scores]
+  identities = [row.identity for row in rows]
   if key != FID:
     return by_identity([row.scores[method][key] for row in rows], identities)
   ours, true = (np.concatenate([row.scores[name][metrics.FEATURES] for row in rows]) for name in (method, TRUE))

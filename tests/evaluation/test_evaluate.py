@@ -11,7 +11,7 @@ from edtalk_jax.evaluation import evaluate as evaluate_lib
 from edtalk_jax.evaluation import protocols, report
 from edtalk_jax.evaluation.evaluate import Settings
 from edtalk_jax.evaluation.judges.shelf import Judges
-from edtalk_jax.evaluation.scoring import GENERATED, MOUTH_DRIVER, MOUTH_PASTED, POSE_DRIVER, TRUE, UNCHANGED
+from edtalk_jax.evaluation.scoring import GENERATED, HEARD, MOUTH_DRIVER, MOUTH_PASTED, POSE_DRIVER, TRUE, UNCHANGED
 from edtalk_jax.evaluation.summary import summarise, to_json
 
 SIZE = 64
@@ -24,6 +24,9 @@ class FakeClip:
   def __init__(self, number, identity, frames=8, emotion='happy', seconds=1):
     self.clip_id, self.identity, self.number, self.frames = f'clip{number}', identity, number, frames
     self.emotion, self.waveform = emotion, np.zeros(16000 * seconds, np.float32)
+
+  def __len__(self):
+    return self.frames
 
   def face_boxes(self, size):
     return np.tile(np.float32([0, 0, size, size]), (self.frames, 1))
@@ -54,7 +57,7 @@ def _detector(frame):
 class FakeModel:
   """Returns its pose driver's frames: perfect where a truth exists, a copy of the pose driver in cross-driving."""
 
-  image_size, banks = SIZE, ('mouth', 'pose')
+  image_size, banks, hears = SIZE, ('mouth', 'pose'), False
 
   def encode(self, image):
     return image
@@ -177,6 +180,37 @@ def test_a_clip_without_sound_or_emotion_is_missing_there(clips):
                                  judges=JUDGES)
   (video,) = summarise(scored)
   assert [video.methods[GENERATED][key].missing for key in ('flicker', 'sync_c', 'sync_d', 'acc_emo')] == [0, 1, 1, 1]
+
+
+class HearingModel(FakeModel):
+  """Hears which frame it is: the k-th 1/25 s of sound holds the number k. Its mouth is painted as brightness."""
+
+  hears = True
+
+  def motion(self, images):
+    return {'mouth': np.full((len(images), 1), -1.0), 'pose': images}
+
+  def motion_from_audio(self, wave, rate):
+    return {'mouth': wave.reshape(-1, rate // 25)[:, :1]}
+
+  def generate(self, source, motion):
+    return np.where(motion['mouth'][..., None, None] < 0, motion['pose'], motion['mouth'][..., None, None]).astype(
+      np.uint8)
+
+
+def test_a_model_that_hears_also_paints_mouths_from_the_sound():
+  talking, silent = FakeClip(0, 'anna'), FakeClip(1, 'bert', seconds=0)
+  talking.waveform = np.repeat(np.arange(8, dtype=np.float32), 640)
+  talking.record = types.SimpleNamespace(av_offset=2)  # what is seen in frame j is heard in frame j + 2
+  infos = [protocols.ClipInfo(clip.clip_id, clip.identity, clip.frames) for clip in (talking, silent)]
+  drivings = protocols.same_clip(infos, count=0, frames=0, seed=0)
+  scored = evaluate_lib.evaluate(HearingModel(), [talking, silent], drivings, None)
+  by_id = {row.source_id: row for row in scored}
+  painted = by_id['clip0'].sample.predictions[HEARD]
+  np.testing.assert_array_equal(painted[:, 0, 0, 0], [3, 4, 5, 6, 7, 7, 7])  # frames 1 to 7; the sound ends with 7
+  assert HEARD not in by_id['clip1'].scores
+  (summary,) = summarise(scored)
+  assert summary.methods[HEARD]['l1'].identities == 1 and summary.methods[GENERATED]['l1'].identities == 2
 
 
 def test_models_of_one_space_are_not_cross_driven(clips):

@@ -38,7 +38,7 @@ def _no_detector():
 class FakeModel:
   """Its motion is the picture itself: it copies whatever drives it."""
 
-  config, image_size, banks, step, averaged = Config(), SIZE, ('mouth', 'pose'), 1234, False
+  config, image_size, banks, step, averaged, hears = Config(), SIZE, ('mouth', 'pose'), 1234, False, False
 
   def encode(self, image):
     return types.SimpleNamespace(motion=self.motion(image[None]))

@@ -30,7 +30,7 @@ def clips(folder):
 class Oracle:
   """Knows the factors of every frame of the clips and paints what it is told to."""
 
-  image_size, banks = SIZE, tuple(true_frames.GROUPS)
+  image_size, banks, hears = SIZE, tuple(true_frames.GROUPS), False
 
   def __init__(self, clips):
     self.true, self.known = true_frames.find(clips), {}
