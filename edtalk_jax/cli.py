@@ -7,9 +7,10 @@ from typing import Annotated
 
 import tyro
 
-from edtalk_jax.arguments import File, Folder, OptionalFile, OptionalFolder, Which
+from edtalk_jax.arguments import File, Folder, OptionalFile, OptionalFolder, Overrides, Which
 from edtalk_jax.cli_animate import animate, extract_presets
 from edtalk_jax.cli_motion import extract_features, make_motion
+from edtalk_jax.cli_reproduce import reproduce
 from edtalk_jax.cli_weights import download_weights, export_model, export_weights, import_weights
 from edtalk_jax.config import UserError
 from edtalk_jax.terminal import run_main
@@ -19,9 +20,6 @@ Videos = Annotated[tuple[str, ...], tyro.conf.Positional,
 Steps = Annotated[int | None, tyro.conf.arg(metavar='N', help_behavior_hint="(default: the config's)")]
 Window = Annotated[str | None, tyro.conf.arg(metavar='FIRST:LAST', help_behavior_hint='(optional)')]
 From = Annotated[str | None, tyro.conf.arg(name='from', metavar='DIR', help_behavior_hint='(optional)')]
-# Each --set takes one or more values, and may be given again.
-Overrides = Annotated[tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]],
-                     tyro.conf.arg(name='set', metavar='NAME=VALUE [...]', help_behavior_hint='(optional)')]
 Stages = Annotated[tuple[str, ...], tyro.conf.arg(metavar='STAGE [...]', help_behavior_hint='(default: all)')]
 Machine = Annotated[str, tyro.conf.arg(metavar='CHIP:SHAPE')]
 Batches = Annotated[tuple[int, ...], tyro.conf.arg(metavar='N [...]', help_behavior_hint="(default: the config's)")]
@@ -335,7 +333,7 @@ def compile_report(
 COMMANDS = {
   'make-synthetic': make_synthetic, 'prepare': prepare, 'compile-report': compile_report, 'train': train,
   'extract-motion': extract_motion, 'extract-features': extract_features, 'train-all': train_all,
-  'make-motion': make_motion,
+  'make-motion': make_motion, 'reproduce': reproduce,
   'eval': evaluate, 'extract-presets': extract_presets, 'animate': animate, 'download-weights': download_weights,
   'import-weights': import_weights, 'export-weights': export_weights, 'export-model': export_model,
 }  # fmt: skip
