@@ -66,3 +66,13 @@ def mel_windows(mel: np.ndarray, frames: np.ndarray) -> np.ndarray:
   starts = np.array([window_start(int(frame)) for frame in frames], np.int64)
   columns = np.clip(starts[:, None] + np.arange(WINDOW_COLUMNS), 0, len(mel) - 1)
   return mel[columns].transpose(0, 2, 1)
+
+
+def new_columns(frame: int) -> slice:
+  """Which columns of its window a video frame adds to those of the frames before it.
+
+  Over all frames of a sound these are all its columns, each once.
+  """
+  first, last = (1 + number * AUDIO_RATE // FPS // HOP for number in (frame, frame + 1))
+  start = window_start(frame)
+  return slice((first if frame else 0) - start, last - start)

@@ -24,6 +24,10 @@ _GAP_SECONDS = 0.04
 _LONGEST_HOLD_SECONDS = 10.0  # a frame shown longer than this is a broken timestamp, not a still picture
 _LARGEST_PICTURE = 100_000_000  # pixels: three times 8K; a header that claims more is damaged, or an attack
 _LONGEST_SILENCE_SECONDS = 600.0  # sound that claims to come after a longer silence has a broken timestamp
+# Playlists and the like, which make FFmpeg open other files that they name: a file speaks for itself only.
+_REFERRING = {'avisynth', 'concat', 'concatf', 'dash', 'hls', 'imf', 'lavfi', 'rtp', 'rtsp', 'sap', 'sdp',
+              'vapoursynth', 'webm_dash_manifest'}
+_FORMATS = ','.join(sorted(av.formats_available - _REFERRING))
 
 
 class MediaError(DataError):
@@ -72,6 +76,28 @@ def tracks(path: str | os.PathLike) -> tuple[bool, bool]:
   """Returns whether a file says that it has (video, sound). Raises MediaError if it cannot be opened."""
   with _open(path) as container:
     return bool(_videos(container)), bool(container.streams.audio)
+
+
+def seconds(path: str | os.PathLike) -> float:
+  """Returns how long the pictures or the sound of a file last, the longer of both, whatever its header says.
+
+  Nothing is decoded. What has no duration counts as nothing, so that a still picture lasts 0.
+
+  Raises:
+    MediaError: if the file cannot be opened.
+  """
+  spans: dict[int, tuple[float, float]] = {}  # of each stream
+  with _open(path) as container:
+    try:
+      for packet in container.demux(*_videos(container), *container.streams.audio):
+        if packet.pts is not None:
+          begin, end = (float(time * packet.time_base) for time in (packet.pts, packet.pts + (packet.duration or 0)))
+          low, high = spans.get(packet.stream_index, (begin, end))
+          spans[packet.stream_index] = min(low, begin), max(high, end)
+    except av.FFmpegError as error:
+      if is_shortage(error):
+        raise _translated(error, path, 'read') from None
+  return max((high - low for low, high in spans.values()), default=0.0)
 
 
 def read_frames(path: str | os.PathLike, fps: float | None = FPS) -> Iterator[np.ndarray]:
@@ -177,6 +203,14 @@ class AudioReader:
   def _drop(self, start: int) -> None:
     count = min(start - self._begin, len(self._buffer))
     self._buffer, self._begin = self._buffer[count:], self._begin + count
+
+
+def read_sound(path: str | os.PathLike, rate: int = AUDIO_RATE, piece_seconds: float = 4.0) -> Iterator[np.ndarray]:
+  """Yields `read_audio` in pieces float32[samples]; none if there is no sound."""
+  reader, position = AudioReader(path, rate), 0
+  while len(samples := reader.take(position, position + round(piece_seconds * rate))):
+    position += len(samples)
+    yield samples.astype(np.float32) / 32768
 
 
 def read_audio(path: str | os.PathLike, rate: int = AUDIO_RATE) -> np.ndarray | None:
@@ -341,7 +375,7 @@ def _open(path):
   if not os.path.exists(path):
     raise MediaError(f'{path}: no such file')
   try:
-    return av.open(os.fspath(path), metadata_errors='replace')
+    return av.open(os.fspath(path), metadata_errors='replace', options={'format_whitelist': _FORMATS})
   except (av.FFmpegError, OSError) as error:
     raise _translated(error, path, 'opened') from None
 
@@ -386,5 +420,5 @@ def _translated(error: Exception, path, done: str) -> Exception:
     return OSError(error.errno, error.strerror, os.fspath(path))
   if isinstance(error, MemoryError):
     return MemoryError(f'{path} cannot be {done}')
-  reason = str(error).split(':')[0].strip().splitlines()[0]
+  reason = (getattr(error, 'strerror', None) or str(error)).split(':')[0].strip().splitlines()[0]
   return MediaError(f'{path}: cannot be {done} ({reason})')

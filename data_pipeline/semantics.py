@@ -19,7 +19,7 @@ from data_pipeline.index import ClipInfo
 
 MEL_SIZE = 5 * 80
 TEXT_SIZE = 512  # of the hashed bag of words
-_QUIET = -3.5  # mean of a column's bands, of [-4, 4], below which nobody speaks
+QUIET = -3.5  # mean of a column's bands, of [-4, 4], below which nobody speaks
 
 
 class FeatureFile:
@@ -115,7 +115,7 @@ def mel_statistics(mel: np.ndarray) -> np.ndarray:
   Returns:
     float32[400]: mean, standard deviation, mean change from column to column, median and 90th percentile.
   """
-  spoken = mel[mel.mean(1) > _QUIET]
+  spoken = mel[mel.mean(1) > QUIET]
   spoken = spoken if len(spoken) > 1 else mel
   change = np.abs(np.diff(spoken, axis=0)).mean(0) if len(spoken) > 1 else np.zeros(mel.shape[1], np.float32)
   quantiles = np.quantile(spoken, (0.5, 0.9), axis=0)

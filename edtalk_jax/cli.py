@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from edtalk_jax.arguments import File, Folder, OptionalFile, OptionalFolder, Overrides, Which
-from edtalk_jax.cli_animate import animate, extract_presets
+from edtalk_jax.cli_animate import animate, extract_presets, web
 from edtalk_jax.cli_motion import extract_features, make_motion
 from edtalk_jax.cli_reproduce import reproduce
 from edtalk_jax.cli_weights import download_weights, export_model, export_weights, import_weights
@@ -334,7 +334,8 @@ COMMANDS = {
   'make-synthetic': make_synthetic, 'prepare': prepare, 'compile-report': compile_report, 'train': train,
   'extract-motion': extract_motion, 'extract-features': extract_features, 'train-all': train_all,
   'make-motion': make_motion, 'reproduce': reproduce,
-  'eval': evaluate, 'extract-presets': extract_presets, 'animate': animate, 'download-weights': download_weights,
+  'eval': evaluate, 'extract-presets': extract_presets, 'animate': animate, 'web': web,
+  'download-weights': download_weights,
   'import-weights': import_weights, 'export-weights': export_weights, 'export-model': export_model,
 }  # fmt: skip
 

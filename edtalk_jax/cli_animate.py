@@ -111,9 +111,9 @@ def load(model: str, audio_model: str | None, which: Which, *, raw: bool, batch:
 
 def preset_weights(model: str, loaded: 'Model', expression: str | None) -> 'Motion':
   """The weights of a mixture of presets, by their bank; none where `expression` is a file, or nothing."""
-  from edtalk_jax.animation import presets
+  from edtalk_jax.animation import drivers, presets
 
-  if not expression or os.path.exists(expression) or not presets.is_mixture(expression):
+  if expression in (None, drivers.STILL) or os.path.exists(expression) or not presets.is_mixture(expression):
     return {}
   return {presets.BANK: presets.read(model, loaded).mix(expression)}
 
@@ -128,6 +128,46 @@ def _shown() -> 'Iterator[tuple[Say, Progress]]':
   with rich.progress.Progress(console=console, transient=True) as bar:
     task = bar.add_task('animating', total=None)
     yield console.print, lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def web(
+  model: Folder,
+  audio_model: OptionalFolder = None,
+  host: str = '127.0.0.1',
+  port: int = 7860,
+  seconds: float = 60,
+  megabytes: int = 100,
+  waiting: int = 8,
+  minutes: float = 60,
+  which: Which = 'latest',
+  raw: bool = False,
+  batch: int = 8,
+) -> None:
+  """Opens a page for the browser that animates portraits: upload or record, choose what moves them, look, download.
+
+  Example: edtalk web --model runs/mouth_pose
+
+  Needs the extra [web]. docs/web.md says what is on the page, and who can reach it.
+
+  Args:
+    model: Folder of the run, as train.py wrote it.
+    audio_model: Folder of a run of stage audio_to_mouth, where --model is of another stage.
+    host: Address to listen at; with the default, nobody on other machines reaches the page.
+    port: To listen at.
+    seconds: Longest file that is taken, and so the longest result.
+    megabytes: Largest file that is taken.
+    waiting: How many visitors may wait for their turn; one is served at a time.
+    minutes: How long files of visitors and results are kept.
+    which: The newest checkpoint, or the one of the lowest validation loss.
+    raw: Take the parameters themselves, not the average that a run with optimizer.ema keeps.
+    batch: Frames per call, shared by the devices.
+  """
+  from edtalk_jax.web import server
+  from edtalk_jax.web.service import Limits
+
+  limits = Limits(seconds=seconds, megabytes=megabytes, waiting=waiting, minutes=minutes)
+  loaded = load(model, audio_model, which, raw=raw, batch=batch)
+  server.serve(loaded, model, host=host, port=port, limits=limits)
 
 
 def extract_presets(

@@ -13,7 +13,7 @@ from edtalk_jax.config import UserError
 from edtalk_jax.model import Model, Motion
 
 Kind = Literal['motion', 'image', 'video', 'sound']
-_PIECE_SECONDS = 4  # of sound, read at once
+STILL = 'still'  # in the place of a driver: the portrait's own motion
 
 
 def kind(path: str) -> Kind:
@@ -33,7 +33,7 @@ def kind(path: str) -> Kind:
 
 
 def assign(model: Model, drivers: Mapping[str, str], driver: str | None, given: Sequence[str] = ()) -> dict[str, str]:
-  """Returns bank name -> path of what drives it, of the driven banks only, without those `given` weights.
+  """Returns bank name -> path of what drives it, of the driven banks only: neither `STILL`, nor `given` weights.
 
   Raises:
     UserError: in one line, on a bank that the model lacks, or no driver at all.
@@ -45,7 +45,7 @@ def assign(model: Model, drivers: Mapping[str, str], driver: str | None, given: 
                       'give --driver FILE, or a model of stage mouth_pose')
     raise UserError(f'{options}: the model has no such motion space, only {", ".join(model.banks)}')
   paths = {bank: drivers.get(bank, driver) for bank in model.banks}
-  paths = {bank: path for bank, path in paths.items() if path is not None and bank not in given}
+  paths = {bank: path for bank, path in paths.items() if path not in (None, STILL) and bank not in given}
   if not paths and not given:
     raise UserError(f'nothing drives the portrait: give --driver FILE or one for any of {", ".join(model.banks)}')
   return paths
@@ -97,13 +97,13 @@ def watch(model: Model, frames: Iterator[np.ndarray]) -> Motion:
 
 def hear(model: Model, path: str, fps: float) -> Motion:
   """Returns the mouth's weights of a file's sound, which is held a few seconds at a time."""
-  listener, reader = model.listener(media.AUDIO_RATE), media.AudioReader(path)
-  if not reader.found:
+  listener = model.listener(media.AUDIO_RATE)
+  if not media.AudioReader(path).found:
     raise UserError(f'{path}: holds no sound')
-  parts, position, step = [], 0, _PIECE_SECONDS * media.AUDIO_RATE
-  while len(samples := reader.take(position, position + step)):
+  parts, position = [], 0
+  for samples in media.read_sound(path):
     position += len(samples)
-    parts.append(listener.feed(samples.astype(np.float32) / 32768))
+    parts.append(listener.feed(samples))
   parts = [part for part in (*parts, listener.finish()) if part is not None]
   if not parts:
     shortest = 1000 // media.FPS
@@ -121,6 +121,20 @@ def batches(items: Iterator, size: int) -> Iterator[list]:
       batch = []
   if batch:
     yield batch
+
+
+def refuse_long(paths: Sequence[str], most_seconds: float) -> None:
+  """Raises UserError if a file lasts longer."""
+  for path in paths:
+    match kind(path):
+      case 'motion':
+        length = motion_file.seconds(path)
+      case 'image':
+        length = 0.0
+      case _:
+        length = media.seconds(path)
+    if length > most_seconds + 1 / media.FPS:  # containers round durations to frames
+      raise UserError(f'{path}: lasts {length:.1f} s, at most {most_seconds:g} s are taken')
 
 
 def missing(paths: Sequence[str]) -> None:

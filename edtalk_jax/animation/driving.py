@@ -55,7 +55,8 @@ def animate(
   Args:
     model: that paints.
     source: portrait image, or a video whose face is painted anew in every frame; or several of them.
-    drivers: bank name -> video, image or motion file whose motion that bank takes; of 'mouth', also sound.
+    drivers: bank name -> video, image or motion file whose motion that bank takes; of 'mouth', also sound. 'still'
+      keeps the source's own, whatever drives the others.
     out: the MP4 to write; of several sources, the folder for one MP4 each, named as they are.
     driver: the same for every bank that `drivers` does not name; without it those keep the source's own motion.
     audio: sound, or a video's, to write; it also drives the mouth if nothing else does.
@@ -78,7 +79,10 @@ def animate(
   outs = _outputs(paths, out, several=not isinstance(source, str))
   heard = audio is not None and driver is None and 'mouth' not in drivers and 'mouth' not in weights
   assigned = drivers_lib.assign(model, drivers, driver, (*weights, 'mouth') if heard else tuple(weights))
-  drivers_lib.missing([*paths, *assigned.values(), *([audio] if audio else [])])
+  files = [*paths, *assigned.values(), *([audio] if audio else [])]
+  drivers_lib.missing(files)
+  if options.most_seconds:
+    drivers_lib.refuse_long(files, options.most_seconds)
   detector = framing.find_faces() if options.crop else None
   finish = [Upscaler(options.upscale, options.upscale_signed)] if options.upscale else []
   opened = [sources.read(model, path, detector, options, *finish) for path in paths]

@@ -1,12 +1,15 @@
 """Motion made up for a sound, as a motion file: head pose by a pose flow, expression by what is said and how."""
 
+import collections
 import dataclasses
 import os
+from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipeline import media, semantics
-from data_pipeline.audio_features import mel_spectrogram, mel_windows
+from data_pipeline import audio_features, media, semantics
+from data_pipeline.mel_statistics import MelStatistics
+from data_pipeline.mel_stream import MelStream
 from edtalk_jax import model as model_lib
 from edtalk_jax.animation import framing, motion_file, pose_sampling
 from edtalk_jax.config import Config, UserError
@@ -14,6 +17,8 @@ from edtalk_jax.model import Model, Motion
 from edtalk_jax.stages import audio_to_pose, semantic_expression
 from edtalk_jax.training import hand_off
 from edtalk_jax.training.hand_off import Restored
+
+_BLOCK = 25  # frames whose sound is looked at together
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,6 +48,8 @@ class Settings:
 def make(audio: str, out: str | os.PathLike, *, pose: str = '', expression: str = '', settings: Settings) -> Motion:
   """Writes a motion file for a sound, 25 frames a second, and returns what is in it.
 
+  The sound is held a few seconds at a time.
+
   Args:
     audio: sound file, or a video with sound.
     out: ends in `.npz`.
@@ -53,22 +60,49 @@ def make(audio: str, out: str | os.PathLike, *, pose: str = '', expression: str 
   Raises:
     UserError, data_pipeline.errors.DataError: in one line, on a run or file that is missing or of another kind.
   """
-  waveform = media.read_audio(audio)
-  frames = 0 if waveform is None else len(waveform) * media.FPS // media.AUDIO_RATE
-  if not frames:
-    raise UserError(f'{audio}: holds no sound of 40 ms or more')
-  mel, motion, readers = mel_spectrogram(waveform), {}, {}
+  sound, motion, readers = _Sound(audio), {}, {}
   if pose:
     flow = _open(pose, 'audio_to_pose')
     readers[audio_to_pose.BANK] = _reader(flow.config)
-    motion[audio_to_pose.BANK] = _pose(flow, mel, frames, readers[audio_to_pose.BANK], settings)
+    motion[audio_to_pose.BANK] = _pose(flow, sound, readers[audio_to_pose.BANK], settings)
+  else:
+    collections.deque(sound.windows(), maxlen=0)
+  if not sound.frames:
+    raise UserError(f'{audio}: holds no sound of 40 ms or more')
   if expression:
     semantic = _open(expression, 'semantic_expression')
     readers[semantic_expression.BANK] = _reader(semantic.config)
-    weights = predict(semantic, semantics.mel_statistics(mel), settings.text)
-    motion[semantic_expression.BANK] = np.repeat(weights[None], frames, axis=0)
+    weights = predict(semantic, sound.statistics.result(), settings.text)
+    motion[semantic_expression.BANK] = np.repeat(weights[None], sound.frames, axis=0)
   _write(out, motion, readers)
   return motion
+
+
+class _Sound:
+  """A file's sound, heard once and a few seconds at a time.
+
+  Attributes:
+    frames: video frames that were heard.
+    statistics: of all that was heard.
+  """
+
+  def __init__(self, path: str):
+    """Begins at the first sample."""
+    self._path, self.frames, self.statistics = path, 0, MelStatistics()
+
+  def windows(self) -> Iterator[np.ndarray]:
+    """Yields the mel windows float32[n, 80, 16] of consecutive frames."""
+    for block in self._blocks():
+      own = [window[:, audio_features.new_columns(self.frames + k)] for k, window in enumerate(block)]
+      self.statistics.feed(np.concatenate(own, axis=1).T)
+      self.frames += len(block)
+      yield block
+
+  def _blocks(self) -> Iterator[np.ndarray]:
+    stream = MelStream(_BLOCK)
+    for samples in media.read_sound(self._path):
+      yield from stream.feed(samples)
+    yield from stream.finish()
 
 
 def predict(semantic: Restored, sound: np.ndarray, text: str) -> np.ndarray:
@@ -88,15 +122,15 @@ def predict(semantic: Restored, sound: np.ndarray, text: str) -> np.ndarray:
   return np.asarray(module.apply(bind, found, method='restore'))[0]
 
 
-def _pose(flow: Restored, mel: np.ndarray, frames: int, reader: Model, settings: Settings) -> np.ndarray:
+def _pose(flow: Restored, sound: _Sound, reader: Model, settings: Settings) -> np.ndarray:
   module, params = audio_to_pose.network(flow.config), flow.params['flow']
-  sound = np.asarray(audio_to_pose.features(mel_windows(mel, np.arange(frames))))
   first = np.asarray(params['mean'])
   if settings.source:
     detector = framing.find_faces() if settings.crop else None
     portrait = framing.portrait(settings.source, reader.image_size, detector).crop
     first = reader.motion(portrait[None])[audio_to_pose.BANK][0]
-  return pose_sampling.sample(module, params, sound, first, settings.seed, temperature=settings.temperature)
+  heard = (np.asarray(audio_to_pose.features(windows)) for windows in sound.windows())
+  return pose_sampling.sample(module, params, heard, first, settings.seed, temperature=settings.temperature)
 
 
 def _open(workdir: str, stage: str) -> Restored:

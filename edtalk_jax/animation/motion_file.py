@@ -19,7 +19,7 @@ from edtalk_jax.config import UserError
 from edtalk_jax.model import Model, Motion
 
 SUFFIX = '.npz'
-_LARGEST = 2**30  # bytes of a file when unpacked: a hundred hours of motion
+_LARGEST = 2**28  # bytes of a file when unpacked: twenty hours of motion
 # What zipfile and NumPy raise on damaged bytes.
 _DAMAGE = (ValueError, OSError, EOFError, KeyError, TypeError, SyntaxError, NotImplementedError, MemoryError,
            OverflowError, struct.error, zlib.error, zipfile.BadZipFile)
@@ -60,14 +60,12 @@ def read(path: str | os.PathLike, model: Model, fps: float) -> Motion:
     UserError: in one line, if the file is none, is damaged, or holds motion of another model.
   """
   arrays = _arrays(path)
-  rate = arrays.pop('fps', np.float64(25))
+  rate = _rate(path, arrays)
   meant = _spaces(path, arrays.pop('spaces', None))
   sizes = dict(model.config.model.banks)
   motion = {bank: values for bank, values in arrays.items() if bank in sizes}
   if not motion:
     raise UserError(f'{path}: holds {", ".join(arrays) or "nothing"}, expected weights of {", ".join(sizes)}')
-  if rate.shape or rate.dtype.kind not in 'iuf' or not 0 < rate < 1000:
-    raise UserError(f'{path}: fps must be a number above 0 and below 1000, got {rate}')
   for bank, values in motion.items():
     if values.ndim != 2 or values.shape[1] != sizes[bank] or not len(values) or values.dtype.kind not in 'iuf':
       raise UserError(f'{path}: {bank} must be numbers [frames, {sizes[bank]}], got {values.dtype}{list(values.shape)}')
@@ -76,7 +74,22 @@ def read(path: str | os.PathLike, model: Model, fps: float) -> Motion:
     if meant.get(bank, model.spaces[bank]) != model.spaces[bank]:
       raise UserError(f'{path}: {bank} is motion of another model, whose weights mean something else')
   motion = {bank: values.astype(np.float32) for bank, values in motion.items()}
-  return timeline.resampled(motion, float(rate), fps)
+  return timeline.resampled(motion, rate, fps)
+
+
+def seconds(path: str | os.PathLike) -> float:
+  """Returns how long the longest motion in a file lasts. Raises UserError as `read` does."""
+  arrays = _arrays(path)
+  rate = _rate(path, arrays)
+  return max((len(values) for name, values in arrays.items() if name != 'spaces' and values.ndim), default=0) / rate
+
+
+def _rate(path, arrays: dict[str, np.ndarray]) -> float:
+  """Takes the frames per second out of a file's arrays."""
+  rate = arrays.pop('fps', np.float64(25))
+  if rate.shape or rate.dtype.kind not in 'iuf' or not 0 < rate < 1000:
+    raise UserError(f'{path}: fps must be a number above 0 and below 1000, got {rate}')
+  return float(rate)
 
 
 def _arrays(path) -> dict[str, np.ndarray]:

@@ -1,6 +1,8 @@
 """Head pose made up for a sound: samples of a pose flow, of any length."""
 
 import functools
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -16,7 +18,7 @@ CHUNK = 512  # frames made at a time
 def sample(
   module: PoseFlow,
   params: Any,
-  sound: np.ndarray,
+  sound: np.ndarray | Iterable[np.ndarray],
   first: np.ndarray,
   seed: int = 0,
   *,
@@ -31,28 +33,47 @@ def sample(
   Args:
     module: the flow.
     params: its parameters.
-    sound: float32[frames, features], what it hears of each frame.
+    sound: float32[frames, features], what it hears of each frame; or pieces of it, of which a chunk is held at a time.
     first: float32[size] pose weights, as of the source picture.
     seed: of the sample.
     temperature: standard deviation of the noise.
     chunk: frames made at a time.
   """
-  if not len(sound):
+  pieces = filter(len, [sound] if isinstance(sound, np.ndarray) else sound)
+  begun = next(pieces, None)
+  first = np.asarray(first, np.float32)
+  if begun is None:
     return np.zeros((0, len(first)), np.float32)
-  sound = sound[1:]  # the first frame is given
-  count, reach = len(sound), module.reach
-  width = count if count <= chunk else chunk + 2 * reach
-  made = []
-  for begin in range(0, count, chunk):
-    low, high = max(0, begin - reach), min(count, begin + chunk + reach)
-    if width == count:
-      low, high = 0, count
-    heard = np.zeros((1, width, sound.shape[1]), np.float32)
-    heard[0, :high - low] = sound[low:high]
-    piece = _piece(params, heard, np.asarray(first, np.float32)[None], seed, low, high - low, temperature, module)
-    made.append(np.asarray(piece)[begin - low:min(begin + chunk, count) - low])
-  found = np.concatenate([np.zeros((0, len(first)), np.float32), *made])
-  return np.asarray(_composed(params, found, np.asarray(first, np.float32), module))
+  made = [np.zeros((0, len(first)), np.float32)]
+  # The first frame is given.
+  for low, begin, end, length, heard in _chunks(itertools.chain([begun[1:]], pieces), chunk, module.reach):
+    piece = _piece(params, heard[None], first[None], seed, low, length, temperature, module)
+    made.append(np.asarray(piece)[begin - low:end - low])
+  return np.asarray(_composed(params, np.concatenate(made), first, module))
+
+
+def _chunks(pieces: Iterator[np.ndarray], chunk: int, reach: int) -> Iterator[tuple[int, int, int, int, np.ndarray]]:
+  """Cuts sound that comes in pieces into chunks with `reach` frames before and after.
+
+  Yields:
+    (low, begin, end, length, heard): frames [begin, end) of the chunk, of whose sound [low, low + length) is heard,
+    padded to one width: that of the sound if it is not longer than a chunk.
+  """
+  held, low, begin, ended = next(pieces), 0, 0, False
+  while True:
+    while not ended and low + len(held) < begin + chunk + reach:
+      piece = next(pieces, None)
+      held, ended = (held, True) if piece is None else (np.concatenate([held, piece]), False)
+    known = low + len(held)
+    if known <= begin:
+      return
+    held, low = held[max(0, begin - reach) - low:], max(0, begin - reach)
+    length = min(known, begin + chunk + reach) - low
+    width = known if ended and known <= chunk else chunk + 2 * reach
+    heard = np.zeros((width, held.shape[1]), np.float32)
+    heard[:length] = held[:length]
+    yield low, begin, min(begin + chunk, known), length, heard
+    begin += chunk
 
 
 @functools.partial(jax.jit, static_argnames='module')

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from data_pipeline import media
+from data_pipeline import audio_features, media, semantics
 from edtalk_jax import stages
 from edtalk_jax.animation import making, motion_file
 from edtalk_jax.config import FlowConfig, SemanticConfig, UserError
@@ -35,7 +35,7 @@ def runs(monkeypatch):
 def sound(monkeypatch):
   """One second of noise."""
   noise = np.random.default_rng(0).normal(0, 0.1, media.AUDIO_RATE).astype(np.float32)
-  monkeypatch.setattr(making.media, 'read_audio', lambda path: noise)
+  monkeypatch.setattr(making.media, 'read_sound', lambda path: iter(np.split(noise, [4000, 4100])))
 
 
 def test_a_file_of_both_is_as_long_as_the_sound(runs, sound, tmp_path):
@@ -60,6 +60,23 @@ def test_seed_and_words_count(runs, sound, tmp_path):
   assert not np.array_equal(make(text='how dare you')['expression'], one['expression'])
 
 
+def test_sound_is_heard_in_pieces_as_it_would_be_whole(monkeypatch):
+  """A second and a half of a tone in noise between silences: both kinds of columns are there."""
+  noise = np.random.default_rng(0).normal(0, 0.05, 24_000).astype(np.float32)
+  noise[:4000] = noise[-6000:] = 0
+  wave = noise + np.where(noise != 0, np.sin(np.arange(24_000) / 5), 0).astype(np.float32)
+  monkeypatch.setattr(making.media, 'read_sound', lambda path: iter(np.split(wave, [1000, 9000])))
+  heard = making._Sound('talk.wav')
+  windows = np.concatenate(list(heard.windows()))
+  mel = audio_features.mel_spectrogram(wave)
+  assert heard.frames == len(windows) == 37
+  np.testing.assert_allclose(windows, audio_features.mel_windows(mel, np.arange(37)), atol=2e-5)  # pieces' rounding
+  # Quantiles come from a histogram, whose bins are 1e-3 wide.
+  found, whole = heard.statistics.result(), semantics.mel_statistics(mel)
+  np.testing.assert_allclose(found[:240], whole[:240], atol=1e-4)
+  np.testing.assert_allclose(found[240:], whole[240:], atol=1.1e-3)
+
+
 def test_mistakes_are_named_in_one_line(runs, sound, tmp_path, monkeypatch):
   make = lambda **options: making.make('talk.wav', tmp_path / 'x.npz', settings=making.Settings(), **options)
   with pytest.raises(UserError, match='flow: a run of stage audio_to_pose, expected semantic_expression'):
@@ -71,6 +88,8 @@ def test_mistakes_are_named_in_one_line(runs, sound, tmp_path, monkeypatch):
   monkeypatch.setattr(making.model_lib, 'load', lambda workdir: next(readers))
   with pytest.raises(UserError, match='the pose of both runs is not of the same model'):
     make(pose='flow', expression='semantic')
-  monkeypatch.setattr(making.media, 'read_audio', lambda path: None)
-  with pytest.raises(UserError, match=r'talk\.wav: holds no sound'):
-    make(pose='flow')
+  monkeypatch.setattr(making.model_lib, 'load', lambda workdir: READER)
+  monkeypatch.setattr(making.media, 'read_sound', lambda path: iter(()))
+  for bank in ({'pose': 'flow'}, {'expression': 'semantic'}):
+    with pytest.raises(UserError, match=r'talk\.wav: holds no sound'):
+      make(**bank)

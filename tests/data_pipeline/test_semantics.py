@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from data_pipeline import semantics, transcripts
+from data_pipeline import mel_statistics, semantics, transcripts
 from data_pipeline.errors import DataError
 from data_pipeline.sampling import Draw, Options
 from data_pipeline.synthetic import clip, exact, factors, manner
@@ -115,3 +115,20 @@ def test_transcripts_of_rendered_clips_tell_emotions_and_stay_the_same():
     texts = [manner.transcript(exact.Stream(0, 'words', k), emotion) for k in range(200)]
     own = [any(phrase in text for phrase in manner._WORDS[emotion]) for text in texts]
     assert 0.45 < np.mean(own) < 0.75  # 0.6, four standard deviations either way
+
+
+def test_statistics_in_pieces_are_those_of_the_whole():
+  rng = np.random.default_rng(0)
+  mel = np.clip(rng.normal(-1, 2, (5000, 80)), -4, 4).astype(np.float32)
+  mel[1000:1500] = -4  # a pause
+  running = mel_statistics.MelStatistics()
+  for piece in np.split(mel, [0, 1, 1200, 1210]):
+    running.feed(piece)
+  # Sums are of float32 in another order; quantiles are off by a bin of 1e-3 at most.
+  np.testing.assert_allclose(running.result()[:240], semantics.mel_statistics(mel)[:240], atol=2e-5)
+  np.testing.assert_allclose(running.result()[240:], semantics.mel_statistics(mel)[240:], atol=1e-3)
+  silent = mel_statistics.MelStatistics()
+  with pytest.raises(ValueError, match='at least one column'):
+    silent.result()
+  silent.feed(mel[1000:1100])
+  np.testing.assert_allclose(silent.result(), semantics.mel_statistics(mel[1000:1100]), atol=1e-3)

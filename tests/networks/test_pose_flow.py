@@ -111,6 +111,14 @@ def test_a_sample_in_chunks_is_the_whole(monkeypatch):
   assert np.abs(samples(chunk=17) - whole).max() > 1e-2
 
 
+@pytest.mark.parametrize('chunk', [17, 48, 60])
+def test_a_sample_of_sound_in_pieces_is_that_of_the_whole(chunk):
+  sound = np.random.default_rng(1).normal(size=(60, FEATURES)).astype(np.float32)
+  pieces = iter(np.split(sound, [0, 1, 7, 31, 31]))
+  found = pose_sampling.sample(FLOW, params(), pieces, np.ones(3, np.float32), chunk=chunk)
+  np.testing.assert_array_equal(found, samples(chunk=chunk))
+
+
 def test_samples_differ_by_seed_and_temperature_and_leave_the_given_pose():
   one = samples()
   assert np.abs(samples(seed=1) - one).mean() > 0.2
