@@ -20,6 +20,8 @@ CSS = """
 .gradio-container { max-width: 1100px !important; margin: auto; }
 #status p { margin: 0; overflow-wrap: anywhere; }
 #status .error { color: var(--error-text-color, #b91c1c); font-weight: 600; }
+/* It would load FFmpeg from another host. */
+button[aria-label="Trim video to selection"] { display: none; }
 """
 _INTRODUCTION = """# EDTalk
 Animate a portrait: its mouth, head pose and expression each follow what you choose.
@@ -96,7 +98,8 @@ def build(service: Service, find_faces: bool = True) -> gr.Blocks:
 
     def animate(given: dict, progress: gr.Progress = gr.Progress()):  # noqa: B008  Gradio finds it there
       try:
-        made = service.make(fields.job(given), progress=functools.partial(_show_progress, progress))
+        made = service.make(fields.job(given), say=lambda line: progress(0, desc=line),
+                            progress=functools.partial(_show_progress, progress))
       except Exception as error:
         return None, gr.update(value=None, interactive=False), gr.update(value=None, interactive=False), _trouble(error)
       done = made.done
@@ -127,9 +130,9 @@ def _fields(service: Service, find_faces: bool) -> Fields:
   gr.Markdown('### 2. What moves it')
   hears = service.model.hears
   with gr.Row():
-    driver = gr.Video(label='Driving video', sources=['upload', 'webcam'], height=240, min_width=220, elem_id='driver')
+    driver = gr.Video(label='Driving video', sources=['upload', 'webcam'], height=300, min_width=220, elem_id='driver')
     audio = gr.Audio(label='Sound for the mouth' if hears else 'Sound of the result', type='filepath',
-                     sources=['upload', 'microphone'], min_width=220, elem_id='audio')
+                     sources=['upload', 'microphone'], editable=False, min_width=220, elem_id='audio')
   follows, files, emotions = {}, {}, {}
   for bank in banks:
     follows[bank], files[bank] = _follow(service, bank)
@@ -195,7 +198,7 @@ def _small_print(service: Service) -> str:
 
 def _show_progress(progress: gr.Progress, done: int, total: int) -> None:
   if done == total or done % max(1, total // 100) == 0:  # a hundred messages are enough
-    progress((done, total), desc='Painting', unit='frames')
+    progress((done, total), desc='painting', unit='frames')
 
 
 def _trouble(error: Exception) -> str:

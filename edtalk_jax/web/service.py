@@ -111,7 +111,7 @@ class Service:
     self._check_uploaded(paths)
     folder = tempfile.mkdtemp(prefix='result_', dir=self.folder)
     try:
-      return self._animated(job, folder, say, progress)
+      return self._animated(job, folder, lambda line: say(without_folders(line, paths)), progress)
     except (UserError, DataError) as error:
       shutil.rmtree(folder, ignore_errors=True)
       raise UserError(without_folders(str(error), paths)) from None

@@ -44,7 +44,9 @@ def test_each_space_follows_what_it_is_told(folder):
   driver = video(folder / 'driver.mp4', [150] * 4, 0, seconds_of_sound=1)
   pose = video(folder / 'pose.mp4', [90] * 2, 1)
   service = Service(fake_model(), folder)
-  made = service.make(_job(folder, driver=driver, follows={'mouth': 'driver', 'pose': 'file'}, files={'pose': pose}))
+  said, job = [], _job(folder, driver=driver, follows={'mouth': 'driver', 'pose': 'file'}, files={'pose': pose})
+  made = service.make(job, said.append)
+  assert 'reading the motion of pose.mp4' in said
   assert (made.done.frames, made.done.sound) == (4, True)
   np.testing.assert_allclose(_means(made.video)[:, :2], [[150, 90]] * 4, atol=6)  # H.264 keeps flat colours to that
   assert dict(np.load(made.motion))['pose'].shape == (4, 1)
