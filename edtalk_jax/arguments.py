@@ -8,6 +8,7 @@ Folder = Annotated[str, tyro.conf.arg(metavar='DIR')]
 File = Annotated[str, tyro.conf.arg(metavar='FILE')]
 OptionalFile = Annotated[str | None, tyro.conf.arg(metavar='FILE', help_behavior_hint='(optional)')]
 OptionalFolder = Annotated[str | None, tyro.conf.arg(metavar='DIR', help_behavior_hint='(optional)')]
+Text = Annotated[str, tyro.conf.arg(metavar='WORDS', help_behavior_hint='(optional)')]
 Which = Literal['latest', 'best']
 # Each --set takes one or more values, and may be given again.
 Overrides = Annotated[tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]],

@@ -2,15 +2,16 @@
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Annotated, Literal
+import tempfile
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from edtalk_jax.arguments import File, Folder, OptionalFile, OptionalFolder, Which
+from edtalk_jax.arguments import File, Folder, OptionalFile, OptionalFolder, Text, Which
 from edtalk_jax.config import UserError
 
 if TYPE_CHECKING:
-  from collections.abc import Iterator
+  from collections.abc import Container, Iterator, Mapping
 
   from edtalk_jax.animation.driving import Progress, Say
   from edtalk_jax.model import Model, Motion
@@ -29,6 +30,10 @@ def animate(
   driver: OptionalFile = None,
   audio: OptionalFile = None,
   audio_model: OptionalFolder = None,
+  pose_model: OptionalFolder = None,
+  expression_model: OptionalFolder = None,
+  text: Text = '',
+  seed: int = 0,
   save_motion: OptionalFile = None,
   fps: float = 25,
   extend: Literal['hold', 'pingpong', 'loop', 'stop'] = 'hold',
@@ -54,12 +59,16 @@ def animate(
     source: Portrait image, or a video whose face is painted anew in every frame; or several.
     out: The MP4 to write; of several sources, the folder for one each.
     mouth: Video, image, sound or motion file (.npz) whose mouth the portrait takes.
-    pose: Video, image or motion file whose head pose it takes.
+    pose: Video, image or motion file whose head pose it takes; still: the portrait's own. So with every space.
     expression: Video, image or motion file whose expression it takes, or presets such as happy:0.7+surprised:0.3,
       strengths above neutral (extract-presets makes them).
     driver: The same for every motion space that is not given its own.
     audio: Sound of the result, in place of the driver's; drives the mouth too where nothing else does.
     audio_model: Folder of a run of stage audio_to_mouth, where --model is of another stage.
+    pose_model: Folder of a run of stage audio_to_pose, which makes up a head pose for the sound.
+    expression_model: Folder of a run of stage semantic_expression, which sets the expression by sound and --text.
+    text: What is said.
+    seed: Of the made up head pose; another gives another.
     save_motion: Motion file to write, which --mouth, --pose, --expression and --driver replay.
     fps: Frames per second of the result.
     extend: How a driver goes on that is shorter than the result: hold its last frame, back and forth, or again; or stop
@@ -83,11 +92,14 @@ def animate(
                               upscale=upscale or '', upscale_signed=upscale_signed)
   loaded = load(model, audio_model, which, raw=raw, batch=batch)
   weights = preset_weights(model, loaded, expression)
-  drivers = {'mouth': mouth, 'pose': pose, 'expression': None if weights else expression}
-  with _shown() as (say, progress):
+  named = {'mouth': mouth, 'pose': pose, 'expression': None if weights else expression}
+  drivers = {bank: path for bank, path in named.items() if path}
+  runs = {'pose': pose_model, 'expression': expression_model}
+  made = made_up(audio or mouth or driver, {**drivers, **weights}, runs, source[0], crop=crop, text=text, seed=seed)
+  with made as further, _shown() as (say, progress):
     done = animation.animate(
-      loaded, source[0] if len(source) == 1 else source, {bank: path for bank, path in drivers.items() if path}, out,
-      driver=driver, audio=audio, weights=weights, save_motion=save_motion, options=options, say=say, progress=progress)
+      loaded, source[0] if len(source) == 1 else source, drivers | further, out, driver=driver, audio=audio,
+      weights=weights, save_motion=save_motion, options=options, say=say, progress=progress)
   for one in done:
     sound = 'with sound' if one.sound else 'silent'
     print(f'wrote {one.path}: {one.frames} frames, {one.seconds:.2f} s at {fps:g} frames/s, {sound}')
@@ -116,6 +128,39 @@ def preset_weights(model: str, loaded: 'Model', expression: str | None) -> 'Moti
   if expression in (None, drivers.STILL) or os.path.exists(expression) or not presets.is_mixture(expression):
     return {}
   return {presets.BANK: presets.read(model, loaded).mix(expression)}
+
+
+@contextlib.contextmanager
+def made_up(
+  sound: str | None, driven: 'Container[str]', runs: 'Mapping[str, str | None]', source: str, **settings: Any
+) -> 'Iterator[dict[str, str]]':
+  """Yields motion space -> file of the motion that runs make up for a sound; the files are gone afterwards.
+
+  Args:
+    sound: what it is made up for.
+    driven: spaces that have drivers.
+    runs: space -> run that makes up its motion, if any.
+    source: portrait whose pose the head leaves, if it is a picture.
+    settings: of `making.Settings`.
+
+  Raises:
+    UserError: if there is no sound, or a space has a driver already.
+  """
+  runs = {bank: run for bank, run in runs.items() if run}
+  if twice := [bank for bank in runs if bank in driven]:
+    raise UserError(f'--{twice[0]} and --{twice[0]}-model: give one of them')
+  if not runs:
+    yield {}
+    return
+  if sound is None:
+    raise UserError(f'--{next(iter(runs))}-model: makes up motion for a sound; give --audio')
+  from edtalk_jax.animation import framing, making
+
+  with tempfile.TemporaryDirectory() as folder:
+    file = os.path.join(folder, 'made_up.npz')
+    picture = source if framing.is_picture(source) else ''
+    making.make(sound, file, **runs, settings=making.Settings(source=picture, **settings))
+    yield dict.fromkeys(runs, file)
 
 
 @contextlib.contextmanager

@@ -4,11 +4,10 @@ from typing import Annotated
 
 import tyro
 
-from edtalk_jax.arguments import File, Folder, OptionalFile, OptionalFolder
+from edtalk_jax.arguments import File, Folder, OptionalFile, OptionalFolder, Text
 from edtalk_jax.config import UserError
 
 Network = Annotated[str | None, tyro.conf.arg(metavar='MODEL', help_behavior_hint='(optional)')]
-Text = Annotated[str, tyro.conf.arg(metavar='WORDS', help_behavior_hint='(optional)')]
 
 
 def extract_features(

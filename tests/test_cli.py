@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from edtalk_jax import animation, cli, model
-from edtalk_jax.animation import presets
+from edtalk_jax.animation import making, presets
 from edtalk_jax.config import UserError
 from edtalk_jax.evaluation import run as evaluation_run
 from edtalk_jax.training import run as training_run
@@ -115,6 +115,34 @@ def test_animate_takes_presets_for_an_expression(monkeypatch):
   assert seen['drivers'] == {} and seen['weights']['expression'].tolist() == [[2.0]]
   cli.dispatch([*base, 'smile.mp4'])
   assert seen['drivers'] == {'expression': 'smile.mp4'} and seen['weights'] == {}
+
+
+def test_animate_makes_up_motion_for_a_sound(monkeypatch, tmp_path):
+  seen = {}
+
+  def make(sound, out, *, settings, **runs):
+    seen.update(sound=sound, out=out, settings=settings, runs=runs)
+
+  def animate(loaded, source, drivers, out, **options):
+    seen.update(drivers=drivers)
+    return []
+
+  monkeypatch.setattr(model, 'load', lambda *args, **options: 'loaded')
+  monkeypatch.setattr(animation, 'animate', animate)
+  monkeypatch.setattr(making, 'make', make)
+  base = ['animate', '--model', 'm', '--source', str(tmp_path / 's.mp4'), '--out', 'x.mp4']
+  cli.dispatch([*base, '--audio', 'a.wav', '--mouth', 'm.mp4', '--pose-model', 'p', '--expression-model', 'e',
+                '--text', 'what a day', '--seed', '3', '--no-crop'])
+  assert (seen['sound'], seen['runs']) == ('a.wav', {'pose': 'p', 'expression': 'e'})
+  assert seen['settings'] == making.Settings(source='', crop=False, text='what a day', seed=3)
+  assert seen['drivers'] == {'mouth': 'm.mp4', 'pose': seen['out'], 'expression': seen['out']}
+  assert not pathlib.Path(seen['out']).parent.exists()
+  with pytest.raises(UserError, match='--pose and --pose-model: give one of them'):
+    cli.dispatch([*base, '--audio', 'a.wav', '--pose', 'p.mp4', '--pose-model', 'p'])
+  with pytest.raises(UserError, match='--pose-model: makes up motion for a sound; give --audio'):
+    cli.dispatch([*base, '--pose-model', 'p'])
+  cli.dispatch([*base, '--driver', 'd.mp4', '--expression', 'still'])
+  assert seen['drivers'] == {'expression': 'still'}
 
 
 def test_prepare_without_videos_and_with_a_bad_size_is_one_line(tmp_path):
