@@ -178,6 +178,8 @@ def _shown() -> 'Iterator[tuple[Say, Progress]]':
 def web(
   model: Folder,
   audio_model: OptionalFolder = None,
+  pose_model: OptionalFolder = None,
+  expression_model: OptionalFolder = None,
   host: str = '127.0.0.1',
   port: int = 7860,
   seconds: float = 60,
@@ -197,6 +199,8 @@ def web(
   Args:
     model: Folder of the run, as train.py wrote it.
     audio_model: Folder of a run of stage audio_to_mouth, where --model is of another stage.
+    pose_model: Folder of a run of stage audio_to_pose, which makes up a head pose for a sound.
+    expression_model: Folder of a run of stage semantic_expression, which sets the expression by sound and words.
     host: Address to listen at; with the default, nobody on other machines reaches the page.
     port: To listen at.
     seconds: Longest file that is taken, and so the longest result.
@@ -212,7 +216,8 @@ def web(
 
   limits = Limits(seconds=seconds, megabytes=megabytes, waiting=waiting, minutes=minutes)
   loaded = load(model, audio_model, which, raw=raw, batch=batch)
-  server.serve(loaded, model, host=host, port=port, limits=limits)
+  makers = {bank: run for bank, run in (('pose', pose_model), ('expression', expression_model)) if run}
+  server.serve(loaded, model, host=host, port=port, limits=limits, makers=makers)
 
 
 def extract_presets(

@@ -79,10 +79,7 @@ def animate(
   outs = _outputs(paths, out, several=not isinstance(source, str))
   heard = audio is not None and driver is None and 'mouth' not in drivers and 'mouth' not in weights
   assigned = drivers_lib.assign(model, drivers, driver, (*weights, 'mouth') if heard else tuple(weights))
-  files = [*paths, *assigned.values(), *([audio] if audio else [])]
-  drivers_lib.missing(files)
-  if options.most_seconds:
-    drivers_lib.refuse_long(files, options.most_seconds)
+  drivers_lib.missing([*paths, *assigned.values(), *([audio] if audio else [])])
   detector = framing.find_faces() if options.crop else None
   finish = [Upscaler(options.upscale, options.upscale_signed)] if options.upscale else []
   opened = [sources.read(model, path, detector, options, *finish) for path in paths]

@@ -23,7 +23,6 @@ class Options:
     longest: pixels of the longer side of pictures that are pasted into; larger ones are scaled down.
     upscale: ONNX file of a super-resolution network that painted faces go through; '': none.
     upscale_signed: whether its pictures are in [-1, 1], rather than in [0, 1].
-    most_seconds: longer files are refused; 0: none are.
 
   Raises:
     UserError: in one line, on a value out of range.
@@ -38,7 +37,6 @@ class Options:
   longest: int = 1920
   upscale: str = ''
   upscale_signed: bool = False
-  most_seconds: float = 0.0
 
   @property
   def limit(self) -> int | None:

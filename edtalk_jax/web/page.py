@@ -46,6 +46,7 @@ class Fields:
   audio: gr.Audio
   follows: Mapping[str, gr.Radio]
   files: Mapping[str, gr.File]
+  text: gr.Textbox
   emotions: Mapping[str, gr.Slider]
   fps: gr.Slider
   extend: gr.Dropdown
@@ -70,6 +71,7 @@ class Fields:
       audio=given[self.audio] or '',
       follows={bank: given[field] for bank, field in self.follows.items()},
       files={bank: given[field] for bank, field in self.files.items() if given[field]},
+      text=given[self.text],
       emotions={name: given[field] for name, field in self.emotions.items()},
       options=options)
 
@@ -138,9 +140,11 @@ def _fields(service: Service, find_faces: bool) -> Fields:
     follows[bank], files[bank] = _follow(service, bank)
     if bank == 'expression' and service.emotions:
       emotions = _emotions(service, follows[bank])
+  text = gr.Textbox(label='What is said, for the expression', max_length=5000, visible='expression' in service.makers,
+                    elem_id='text')
   with gr.Accordion('Details', open=False, elem_id='details'):
     details = _details(find_faces)
-  return Fields(kind, picture, video, driver, audio, follows, files, emotions, **details)
+  return Fields(kind, picture, video, driver, audio, follows, files, text, emotions, **details)
 
 
 def _follow(service: Service, bank: str) -> tuple[gr.Radio, gr.File]:
@@ -148,6 +152,8 @@ def _follow(service: Service, bank: str) -> tuple[gr.Radio, gr.File]:
   choices = [('the driving video', 'driver'), ('a file of its own', 'file'), ('nothing: as in the portrait', 'still')]
   if bank == 'mouth' and service.model.hears:
     choices.insert(0, ('the sound, else the driving video', 'sound'))
+  if bank in service.makers:
+    choices.insert(1, ('the sound: motion made up for it', 'made'))
   if bank == 'expression' and service.emotions:
     choices.insert(1, ('emotions', 'emotions'))
   label = _LABELS.get(bank, bank)

@@ -5,7 +5,7 @@ import pathlib
 import signal
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from edtalk_jax.animation import framing, presets
 from edtalk_jax.config import UserError
@@ -15,7 +15,8 @@ from edtalk_jax.web.service import Limits, Service
 _SWEEP_SECONDS = 60
 
 
-def serve(model: Model, run: str, *, host: str, port: int, limits: Limits, say: Callable[[str], None] = print) -> None:
+def serve(model: Model, run: str, *, host: str, port: int, limits: Limits, makers: Mapping[str, str],
+          say: Callable[[str], None] = print) -> None:
   """Serves the page of a model until SIGINT or SIGTERM.
 
   Args:
@@ -24,6 +25,7 @@ def serve(model: Model, run: str, *, host: str, port: int, limits: Limits, say: 
     host: address to listen at; only 127.0.0.1 is out of reach of other machines.
     port: to listen at.
     limits: of what visitors may ask for.
+    makers: motion space -> run that makes up its motion for a sound.
     say: told where the page is.
 
   Raises:
@@ -32,7 +34,7 @@ def serve(model: Model, run: str, *, host: str, port: int, limits: Limits, say: 
   found = presets.read(run, model) if (pathlib.Path(run) / presets.FILE).exists() else None
   asked_to_stop = threading.Event()
   with tempfile.TemporaryDirectory(prefix='edtalk_web_') as folder:
-    service = Service(model, folder, limits, found)
+    service = Service(model, folder, limits, found, makers)
     page = start(service, host=host, port=port)
     for number in (signal.SIGINT, signal.SIGTERM):
       signal.signal(number, lambda *_: asked_to_stop.set())

@@ -11,13 +11,14 @@ from typing import Literal
 
 from data_pipeline.errors import DataError
 from edtalk_jax import animation
-from edtalk_jax.animation.drivers import STILL
+from edtalk_jax.animation import framing, making
+from edtalk_jax.animation.drivers import STILL, refuse_long
 from edtalk_jax.animation.driving import Progress, Say
 from edtalk_jax.animation.presets import BANK, NEUTRAL, Presets
 from edtalk_jax.config import UserError
 from edtalk_jax.model import Model, Motion
 
-Follows = Literal['driver', 'sound', 'file', 'emotions', 'still']  # what a motion space may follow
+Follows = Literal['driver', 'sound', 'file', 'made', 'emotions', 'still']  # what a motion space may follow
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,8 +55,10 @@ class Job:
     source: portrait, picture or video.
     driver: video that moves every space which follows 'driver'.
     audio: sound of the result, which moves the mouth if that follows 'sound'.
-    follows: motion space -> what it follows. What follows a file that was not given stays as it is in the portrait.
+    follows: motion space -> what it follows; 'made' is motion that is made up for the sound. What follows a file that was
+      not given stays as it is in the portrait.
     files: motion space -> its own driver, for what follows 'file'.
+    text: what is said, for an expression that is made up for it.
     emotions: emotion -> strength above neutral, for what follows 'emotions'.
     options: how it is animated.
   """
@@ -65,6 +68,7 @@ class Job:
   audio: str = ''
   follows: Mapping[str, Follows] = dataclasses.field(default_factory=dict)
   files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  text: str = ''
   emotions: Mapping[str, float] = dataclasses.field(default_factory=dict)
   options: animation.Options = dataclasses.field(default_factory=animation.Options)
 
@@ -84,14 +88,15 @@ class Service:
   Attributes:
     model: that paints.
     presets: its emotions, if it has any.
+    makers: motion space -> run that makes up its motion for a sound; see `making.make`.
     folder: where uploaded files and results are, and nothing else.
     limits: of what is asked for.
   """
 
   def __init__(self, model: Model, folder: str | os.PathLike, limits: Limits | None = None,
-               presets: Presets | None = None):
+               presets: Presets | None = None, makers: Mapping[str, str] | None = None):
     """Takes what `Attributes` names."""
-    self.model, self.presets, self.limits = model, presets, limits or Limits()
+    self.model, self.presets, self.limits, self.makers = model, presets, limits or Limits(), dict(makers or {})
     self.folder = pathlib.Path(folder).resolve()
 
   @property
@@ -111,6 +116,7 @@ class Service:
     self._check_uploaded(paths)
     folder = tempfile.mkdtemp(prefix='result_', dir=self.folder)
     try:
+      refuse_long(paths, self.limits.seconds)
       return self._animated(job, folder, lambda line: say(without_folders(line, paths)), progress)
     except (UserError, DataError) as error:
       shutil.rmtree(folder, ignore_errors=True)
@@ -120,7 +126,7 @@ class Service:
       raise
 
   def _animated(self, job: Job, folder: str, say: Say, progress: Progress) -> Made:
-    drivers, weights = self._drivers(job), self._weights(job)
+    drivers, weights = self._drivers(job) | self._made_up(job, folder), self._weights(job)
     heard = job.audio and job.follows.get('mouth') == 'sound'
     if heard:
       del drivers['mouth']  # the sound drives what nothing else does
@@ -132,8 +138,7 @@ class Service:
     driver = job.driver if job.driver and not job.audio else None
     [done] = animation.animate(
       self.model, job.source, drivers, video, driver=driver, audio=job.audio or None, weights=weights,
-      save_motion=motion, options=dataclasses.replace(job.options, most_seconds=self.limits.seconds), say=say,
-      progress=progress)
+      save_motion=motion, options=job.options, say=say, progress=progress)
     return Made(video, motion, done)
 
   def _drivers(self, job: Job) -> dict[str, str]:
@@ -142,10 +147,23 @@ class Service:
       'driver': lambda bank: job.driver,
       'sound': lambda bank: job.driver,  # where there is no sound
       'file': lambda bank: job.files.get(bank),
+      'made': lambda bank: None,  # so far
       'still': lambda bank: None,
     }
     follows = {bank: job.follows.get(bank, 'still') for bank in self.model.banks}
     return {bank: choices[what](bank) or STILL for bank, what in follows.items() if what != 'emotions'}
+
+  def _made_up(self, job: Job, folder: str) -> dict[str, str]:
+    """Returns motion space -> file of motion that is made up for the sound, of those that follow it."""
+    runs = {bank: run for bank, run in self.makers.items() if job.follows.get(bank) == 'made'}
+    sound = job.audio or job.driver
+    if not runs or not sound:
+      return {}
+    file = os.path.join(folder, 'made_up.npz')
+    source = job.source if framing.is_picture(job.source) else ''
+    settings = making.Settings(source=source, crop=job.options.crop, text=job.text)
+    making.make(sound, file, **runs, settings=settings)
+    return dict.fromkeys(runs, file)
 
   def _weights(self, job: Job) -> Motion:
     """Returns the weights of the emotions, if the expression follows them."""

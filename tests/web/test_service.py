@@ -9,7 +9,7 @@ import pytest
 
 from data_pipeline import media
 from edtalk_jax import animation
-from edtalk_jax.animation import presets
+from edtalk_jax.animation import motion_file, presets
 from edtalk_jax.config import UserError
 from edtalk_jax.web.service import Job, Limits, Service
 from tests.animation.fakes import SIZE, FakeModel, sound, tone, video
@@ -83,6 +83,21 @@ def test_emotions_are_mixed(folder):
   np.testing.assert_allclose(_means(service.make(neutral).video)[:, 2], [20], atol=6)
   with pytest.raises(UserError, match='has no emotions yet'):
     Service(fake_model(banks), folder).make(job)
+
+
+def test_motion_may_be_made_up_for_the_sound(folder, monkeypatch):
+  def make(audio, out, *, settings, **runs):
+    seen.update(audio=audio, settings=settings, runs=runs)
+    motion_file.write(out, {'pose': np.full((10, 1), 90, np.float32)}, model, 25)
+
+  seen, model = {}, fake_model(hears=True)
+  monkeypatch.setattr('edtalk_jax.animation.making.make', make)
+  talk = sound(folder / 'talk.wav', tone(0.4))
+  service = Service(model, folder, makers={'pose': 'runs/audio_to_pose'})
+  job = _job(folder, audio=talk, follows={'mouth': 'sound', 'pose': 'made'}, text='hello')
+  np.testing.assert_allclose(_means(service.make(job).video)[:, 1], [90] * 10, atol=6)
+  assert (seen['audio'], seen['runs']) == (talk, {'pose': 'runs/audio_to_pose'})
+  assert (seen['settings'].source, seen['settings'].text) == (job.source, 'hello')
 
 
 @pytest.mark.parametrize('name', ['secret.png', 'link.png', '../secret.png'])
