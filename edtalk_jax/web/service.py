@@ -55,8 +55,8 @@ class Job:
     source: portrait, picture or video.
     driver: video that moves every space which follows 'driver'.
     audio: sound of the result, which moves the mouth if that follows 'sound'.
-    follows: motion space -> what it follows; 'made' is motion that is made up for the sound. What follows a file that was
-      not given stays as it is in the portrait.
+    follows: motion space -> what it follows; 'made' is motion that is made up for the sound. What follows a file that
+      was not given stays as it is in the portrait.
     files: motion space -> its own driver, for what follows 'file'.
     text: what is said, for an expression that is made up for it.
     emotions: emotion -> strength above neutral, for what follows 'emotions'.
