@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import gradio as gr
@@ -83,6 +83,7 @@ def build(service: Service, find_faces: bool = True) -> gr.Blocks:
     service: does what it asks for.
     find_faces: whether faces can be found (the extra `faces` is there).
   """
+  stopping: set[str] = set()  # sessions whose work is not wanted any more
   with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
     gr.Markdown(_INTRODUCTION)
     with gr.Row():
@@ -90,7 +91,9 @@ def build(service: Service, find_faces: bool = True) -> gr.Blocks:
         fields = _fields(service, find_faces)
       with gr.Column(min_width=320):
         gr.Markdown('### 3. Result')
-        button = gr.Button('Animate', variant='primary', elem_id='animate')
+        with gr.Row():
+          button = gr.Button('Animate', variant='primary', scale=3, elem_id='animate')
+          stop = gr.Button('Stop', scale=1, min_width=80, elem_id='stop')
         status = gr.HTML(elem_id='status')
         result = gr.Video(label='Result', interactive=False, autoplay=True, elem_id='result')
         with gr.Row():
@@ -98,24 +101,63 @@ def build(service: Service, find_faces: bool = True) -> gr.Blocks:
           motion = gr.DownloadButton('Motion (.npz)', interactive=False, elem_id='download-motion')
         gr.Markdown(_small_print(service))
 
-    def animate(given: dict, progress: gr.Progress = gr.Progress()):  # noqa: B008  Gradio finds it there
+    def animate(given: dict, visitor: gr.Request, progress: gr.Progress = gr.Progress()):  # noqa: B008  found there
       try:
-        made = service.make(fields.job(given), say=lambda line: progress(0, desc=line),
-                            progress=functools.partial(_show_progress, progress))
-      except Exception as error:
-        return None, gr.update(value=None, interactive=False), gr.update(value=None, interactive=False), _trouble(error)
-      done = made.done
-      sound = 'with sound' if done.sound else 'silent'
-      line = f'{done.frames} frames, {done.seconds:.2f} s, {sound}'
-      return (made.video, gr.update(value=made.video, interactive=True), gr.update(value=made.motion, interactive=True),
-              f'<p>{line}</p>')
+        return _made(service, fields.job(given), Watch(progress, lambda: visitor.session_hash in stopping))
+      finally:
+        stopping.discard(visitor.session_hash)
 
-    button.click(animate, fields.all(), [result, video, motion, status], show_progress_on=result,
-                 concurrency_limit=1, api_visibility='private')
+    def leave(visitor: gr.Request) -> None:
+      stopping.add(visitor.session_hash)
+
+    def begin(visitor: gr.Request) -> None:
+      stopping.discard(visitor.session_hash)  # stopped while there was nothing to stop
+
+    button.click(begin, queue=False, api_visibility='private').then(
+      animate, fields.all(), [result, video, motion, status], show_progress_on=result, concurrency_limit=1,
+      api_visibility='private')
+    stop.click(leave, queue=False, api_visibility='private')
+    page.unload(leave)
   for field in page.blocks.values():
     if isinstance(field, gr.components.Component):
       _uploads_only(field)
   return page
+
+
+class Watch:
+  """Shows how far the work is, and ends it when it is not wanted any more."""
+
+  def __init__(self, show: gr.Progress, unwanted: Callable[[], bool]):
+    """Takes Gradio's progress bar, and what says whether to go on."""
+    self._show, self._unwanted = show, unwanted
+
+  def say(self, line: str) -> None:
+    """Shows what is being done. Raises UserError if it is not wanted."""
+    self._go_on()
+    self._show(0, desc=line)
+
+  def progress(self, done: int, total: int) -> None:
+    """Shows how many frames are painted. Raises UserError if more are not wanted."""
+    self._go_on()
+    if done == total or done % max(1, total // 100) == 0:  # a hundred messages are enough
+      self._show((done, total), desc='painting', unit='frames')
+
+  def _go_on(self) -> None:
+    if self._unwanted():
+      raise UserError('Stopped.')
+
+
+def _made(service: Service, job: Job, watch: Watch) -> tuple[Any, Any, Any, str]:
+  """Returns what the components of the result show: the video, both downloads, and a line."""
+  try:
+    made = service.make(job, say=watch.say, progress=watch.progress)
+  except Exception as error:
+    nothing = gr.update(value=None, interactive=False)
+    return None, nothing, nothing, _trouble(error)
+  keep = functools.partial(gr.update, interactive=True)
+  sound = 'with sound' if made.done.sound else 'silent'
+  line = f'<p>{made.done.frames} frames, {made.done.seconds:.2f} s, {sound}</p>'
+  return made.video, keep(value=made.video), keep(value=made.motion), line
 
 
 def _fields(service: Service, find_faces: bool) -> Fields:
@@ -200,11 +242,6 @@ def _small_print(service: Service) -> str:
   return (f'Model: stage {model.config.run.stage}, {model.image_size} pixels, step {model.step}; {ears}.\n\n'
           f'Files: at most {limits.seconds:g} s and {limits.megabytes} MB each. They stay on the computer that runs '
           f'this page and are deleted after {limits.minutes:g} minutes.')
-
-
-def _show_progress(progress: gr.Progress, done: int, total: int) -> None:
-  if done == total or done % max(1, total // 100) == 0:  # a hundred messages are enough
-    progress((done, total), desc='painting', unit='frames')
 
 
 def _trouble(error: Exception) -> str:

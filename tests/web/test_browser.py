@@ -53,6 +53,7 @@ def test_upload_generate_play_download(browser, url, tmp_path):
   page.locator('#picture img').first.wait_for()
   page.locator('#driver input[type=file]').set_input_files(tmp_path / 'driver.mp4')
   page.locator('#driver video').first.wait_for()
+  page.locator('#stop').click()  # stops nothing
   page.get_by_label('emotions').check()
   page.locator('#emotion-happy input[type=number]').fill('0.5')
   button.click()

@@ -9,6 +9,7 @@ import urllib.request
 import PIL.Image
 import pytest
 
+from edtalk_jax import animation
 from edtalk_jax.web.service import Limits
 from tests.animation.fakes import SIZE, video
 from tests.web import pages
@@ -103,6 +104,25 @@ def test_mistakes_are_one_line_on_the_page(page, files, capfd):
   *_, status = page.make(driver=page.upload(files.driver))
   assert status == '<p class="error">Give a portrait first.</p>'
   assert capfd.readouterr().err == ''
+
+
+def test_work_that_is_not_wanted_any_more_ends(page, files, monkeypatch):
+  """Stop is pressed while the driver is read; the work sees it when it says what comes next."""
+  stop = next(fn for fn in page.page.fns.values() if fn.name == 'leave')
+  read = animation.driving.read_motion
+
+  def read_motion(*args):
+    job = {'data': [], 'fn_index': stop._id, 'session_hash': 'test'}
+    page.open('run/predict', json.dumps(job).encode()).close()
+    return read(*args)
+
+  given = {'picture': page.upload(files.portrait), 'driver': page.upload(files.driver)}
+  with monkeypatch.context() as patch:
+    patch.setattr(animation.driving, 'read_motion', read_motion)
+    *_, status = page.make(**given)
+  assert status == '<p class="error">Stopped.</p>'
+  *_, status = page.make(**given)
+  assert '5 frames' in status
 
 
 def test_large_files_are_refused_before_they_are_kept(page, files):
