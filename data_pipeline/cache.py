@@ -28,8 +28,8 @@ class Outcome:
   """What became of a video.
 
   Attributes:
-    clips: what the manifest says of each clip, in order: begin_frame, frames, crop_box, has_audio, landmarks_missing,
-      reason (the notes).
+    clips: the number of each clip, in order, and what the manifest says of it: begin_frame, frames, crop_box,
+      has_audio, landmarks_missing, reason (the notes).
     rejected: the runs of frames that gave no clip.
     retry: whether the next job tries again, because something else than the video may be the cause.
   """
@@ -65,12 +65,12 @@ class Entry:
     shutil.rmtree(self._partial, ignore_errors=True)
     self._partial.mkdir(parents=True)
 
-  def add(self, number: int, clip: PreparedClip) -> dict[str, Any]:
-    """Writes a clip under its number and returns what `Outcome.clips` says of it."""
+  def add(self, clip: PreparedClip) -> dict[str, Any]:
+    """Writes a clip and returns what `Outcome.clips` says of it."""
     arrays = {f.name: getattr(clip, f.name) for f in dataclasses.fields(clip) if f.name not in ('frames', 'notes')}
     arrays['jpeg'], arrays['jpeg_ends'] = join_jpeg(clip.frames)
-    np.savez(self._partial / f'{number:05d}.npz', **arrays)
-    return {'begin_frame': clip.begin_frame, 'frames': len(clip.frames),
+    np.savez(self._partial / f'{clip.number:05d}.npz', **arrays)
+    return {'number': clip.number, 'begin_frame': clip.begin_frame, 'frames': len(clip.frames),
             'crop_box': [int(value) for value in clip.crop_box], 'has_audio': clip.has_audio,
             'landmarks_missing': int((clip.landmarks_valid == 0).sum()), 'reason': '; '.join(clip.notes)}
 
@@ -93,8 +93,8 @@ class Entry:
       raise DataError(f'{self.folder}: a clip is missing or damaged; run edtalk prepare again')
     return outcome
 
-  def clips(self) -> Iterator[tuple[int, PreparedClip]]:
-    """Yields (number, clip), one at a time. Raises DataError at a damaged one, and drops the entry."""
+  def clips(self) -> Iterator[PreparedClip]:
+    """Yields the clips, one at a time. Raises DataError at a damaged one, and drops the entry."""
     for path in sorted(self.folder.glob('*.npz')):
       try:
         clip = _load(path)
@@ -102,7 +102,7 @@ class Entry:
         shutil.rmtree(self.folder, ignore_errors=True)
         raise DataError(f'{path}: damaged ({type(error).__name__}); run edtalk prepare again, which prepares this '
                         'video anew') from None
-      yield int(path.stem), clip
+      yield clip
 
 
 def _load(path: pathlib.Path) -> PreparedClip:
@@ -110,7 +110,8 @@ def _load(path: pathlib.Path) -> PreparedClip:
     values = {name: arrays[name] for name in arrays.files}
   data, ends = values.pop('jpeg').tobytes(), values.pop('jpeg_ends')
   values['frames'] = [data[a:b] for a, b in zip(np.r_[0, ends[:-1]], ends, strict=True)]
-  values['begin_frame'], values['has_audio'] = int(values['begin_frame']), bool(values['has_audio'])
+  values |= {'number': int(values['number']), 'begin_frame': int(values['begin_frame']),
+             'has_audio': bool(values['has_audio'])}
   return PreparedClip(**values)
 
 

@@ -15,8 +15,8 @@ from data_pipeline.errors import DataError
 
 SPLITS = ('train', 'val', 'test')
 _PERCENT = {'train': 80, 'val': 10, 'test': 10}
-_EMOTIONS = ('angry', 'contempt', 'disgusted', 'fear', 'happy', 'neutral', 'sad', 'surprised', 'mixed')
-_MEAD = re.compile(r'(?P<actor>[MW]\d{3})#(?P<emotion>[a-z]+)#level_(?P<level>\d)#\d+$')
+EMOTIONS = ('angry', 'contempt', 'disgusted', 'fear', 'happy', 'neutral', 'sad', 'surprised', 'mixed')
+MEAD_NAME = re.compile(r'(?P<actor>[MW]\d{3})#(?P<emotion>[a-z]+)#level_(?P<level>\d)#\d+$')
 _HDTF = re.compile(r'(?P<kind>RD|WDA|WRA)_(?P<name>[^#]+?)(_\d+)?(#\d+)?$')
 
 
@@ -45,7 +45,7 @@ def from_name(video_id: str) -> Label:
   on both sides. Otherwise the identity is what precedes the first '_' or '#'.
   """
   stem = video_id.rsplit('/', 1)[-1]
-  if match := _MEAD.match(stem):
+  if match := MEAD_NAME.match(stem):
     return Label(match['actor'], match['emotion'], int(match['level']))
   if match := _HDTF.match(stem):
     name = match['name'] if match['kind'] == 'RD' else match['name'].rstrip('0123456789')
@@ -84,8 +84,8 @@ def _row_label(row: Mapping[str, str], where: str) -> Label:
   split, emotion = (row.get('split') or '').strip(), (row.get('emotion') or '').strip()
   if split and split not in SPLITS:
     raise DataError(f'{where}: split must be one of {", ".join(SPLITS)}, got {split!r}')
-  if emotion and emotion not in _EMOTIONS:
-    raise DataError(f'{where}: emotion must be one of {", ".join(_EMOTIONS)}, got {emotion!r}')
+  if emotion and emotion not in EMOTIONS:
+    raise DataError(f'{where}: emotion must be one of {", ".join(EMOTIONS)}, got {emotion!r}')
   level = (row.get('intensity') or '').strip()
   return Label((row.get('identity') or '').strip() or guess.identity, emotion or guess.emotion,
                int(level) if level.isdecimal() else guess.level, split)

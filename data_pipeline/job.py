@@ -6,19 +6,35 @@ import functools
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from data_pipeline import cache, digests, identities, index, inputs, pool, prepare, records, worker
+from data_pipeline import (
+  beam_runner,
+  cache,
+  cutting,
+  digests,
+  identities,
+  index,
+  inputs,
+  prepare,
+  records,
+  split_lists,
+  trees,
+  worker,
+)
+from data_pipeline.datasets import distributed as datasets
 from data_pipeline.datasets import folder as folder_dataset
 from data_pipeline.datasets import schema
 from data_pipeline.errors import DataError, machine_fault
 
-MANIFEST, SPLITS_FILE = 'manifest.jsonl', 'splits.json'
+MANIFEST, SPLITS_FILE, SPLITS_REPORT = 'manifest.jsonl', 'splits.json', 'splits_report.json'
 _Labels = Mapping[inputs.Video, identities.Label]
+# Prepares tasks into their cache entries and yields each when it is dealt with.
+_Run = Callable[[Sequence[worker.Task], prepare.PrepareConfig], Iterator[worker.Task]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,19 +62,24 @@ class Summary:
 
 
 def prepare_folder(videos: Sequence[str | os.PathLike], out: str | os.PathLike,
-                   config: prepare.PrepareConfig | None = None, *, metadata: str | os.PathLike | None = None,
-                   landmarks: str | os.PathLike | None = None, workers: int = 2, max_rejected: float = 0.5,
-                   console: Console | None = None) -> Summary:
+                   config: prepare.PrepareConfig | None = None, *, dataset: str = trees.FOLDER,
+                   metadata: str | os.PathLike | None = None, landmarks: str | os.PathLike | None = None,
+                   split_files: Sequence[str | os.PathLike] = (), people_apart: bool = False, workers: int = 2,
+                   beam: Any = None, max_rejected: float = 0.5, console: Console | None = None) -> Summary:
   """Prepares videos into records; run again with the same arguments, it does only what is missing.
 
   Args:
     videos: files and folders (searched recursively).
     out: folder of the result; give it to `records.Clips`.
     config: how videos become clips.
+    dataset: whose tree of files it is, one of `trees.NAMES`.
     metadata: CSV with the columns id, split, identity, emotion (see `identities.read_metadata`); by default a
-      metadata.csv or clips.csv in an input folder or its parent.
+      metadata.csv or clips.csv in an input folder or its parent, if these are a plain folder of videos.
     landmarks: folder with `<video_id>.npy`; by default `<stem>.npy` beside each video, else faces are detected.
+    split_files: lists of names by split, see `split_lists`.
+    people_apart: whether people whom the lists have in several splits are kept in one.
     workers: processes; 0 works in this one.
+    beam: options of an Apache Beam pipeline, which then does the work of the processes; see `beam_runner`.
     max_rejected: share of videos without a clip above which the job ends in an error, after writing the others.
     console: where to report; by default stderr.
 
@@ -74,13 +95,34 @@ def prepare_folder(videos: Sequence[str | os.PathLike], out: str | os.PathLike,
   if out.exists() and not out.is_dir():
     raise DataError(f'--out {out}: expected a folder, found a file')
   console = console or Console(stderr=True)
-  found = inputs.find_videos(videos, landmarks)
-  labels = inputs.find_labels(found, videos, metadata, console)
-  if not all(video.landmarks for video in found):
+  listing = _list(videos, dataset, metadata, landmarks, console)
+  people = {video.video_id: label.identity for video, label in listing.labels.items()}
+  if split_files:
+    listing = split_lists.apply(listing, split_lists.read(split_files), people_apart=people_apart)
+  for note in listing.notes:
+    console.print(note, highlight=False, soft_wrap=True)
+  if not all(video.landmarks for video in listing.videos):
     worker.detector_of_process()  # a missing detector is better known before hours of work
+  run = functools.partial(worker.prepare_all, workers=workers)
+  if beam:
+    run = functools.partial(beam_runner.prepare_all, options=beam)
   with _machine_faults_in_one_line(out):
     (out / 'cache').mkdir(parents=True, exist_ok=True)
-    return _prepare(found, labels, out, config or prepare.PrepareConfig(), workers, max_rejected, console)
+    return _prepare(listing, people, out, config or prepare.PrepareConfig(), datasets.BUILDERS[dataset], run,
+                    max_rejected, console)
+
+
+def _list(videos: Sequence[str | os.PathLike], dataset: str, metadata: str | os.PathLike | None,
+          landmarks: str | os.PathLike | None, console: Console) -> inputs.Listing:
+  """Returns the jobs, and what is known of each video."""
+  if dataset == trees.FOLDER:
+    found, known, notes = inputs.find_videos(videos, landmarks), {}, ()
+    table = pathlib.Path(metadata) if metadata is not None else inputs.nearby_metadata(videos)
+  else:
+    listing = inputs.with_landmarks(trees.find(dataset, videos), landmarks)
+    found, known, notes = listing.videos, listing.labels, listing.notes
+    table = pathlib.Path(metadata) if metadata is not None else None
+  return inputs.Listing(found, inputs.find_labels(found, table, console, known), notes)
 
 
 @contextlib.contextmanager
@@ -93,64 +135,68 @@ def _machine_faults_in_one_line(out: pathlib.Path) -> Iterator[None]:
                     'goes on from here') from None
 
 
-def _prepare(videos: Sequence[inputs.Video], labels: _Labels, out: pathlib.Path, config: prepare.PrepareConfig,
-             workers: int, max_rejected: float, console: Console) -> Summary:
-  tasks, resumed = _process(videos, out / 'cache', config, workers, console)
+def _prepare(listing: inputs.Listing, people: Mapping[str, str], out: pathlib.Path, config: prepare.PrepareConfig,
+             builder: type[folder_dataset.Folder], run: _Run, max_rejected: float, console: Console) -> Summary:
+  videos, labels = listing.videos, listing.labels
+  _refuse_other_records(out, builder)
+  tasks, resumed = _process(videos, out / 'cache', config, run, console)
   outcomes = {task.video: task.entry.outcome() for task in tasks}
   splits = _splits([labels[video] for video in videos if outcomes[video].clips], out / SPLITS_FILE)
   rows = [row for task in tasks for row in _rows(task, outcomes[task.video], labels[task.video], splits)]
   _write_atomically(out / MANIFEST, ''.join(json.dumps(row, ensure_ascii=False) + '\n' for row in rows))
+  _write_atomically(out / SPLITS_REPORT, json.dumps(split_lists.report(rows, people), ensure_ascii=False, indent=1))
   summary = _summary(out, videos, rows, resumed)
   if not summary.frames:
     raise DataError(f'none of {len(videos)} videos gave a clip; reasons in {summary.manifest}, the first: '
                     f'{next(iter(summary.reasons), "none")}')
-  if _outdated(out, rows):
-    _write_records(out, tasks, labels, splits, config, rows, console)
+  if _outdated(out, builder, rows):
+    _write_records(out, builder, tasks, labels, splits, config, rows, console)
   if summary.rejected > max_rejected * len(videos):
     raise DataError(f'{summary.rejected} of {len(videos)} videos gave no clip, more than {max_rejected:.0%}; reasons '
                     f'in {summary.manifest}. The others are in {out}; --max-rejected sets the limit')
   return summary
 
 
-def _process(videos: Sequence[inputs.Video], root: pathlib.Path, config: prepare.PrepareConfig, workers: int,
+def _refuse_other_records(out: pathlib.Path, builder: type[folder_dataset.Folder]) -> None:
+  """Raises DataError if `out` holds a data set of another kind: readers expect one."""
+  for other in datasets.BUILDERS.values():
+    if other is not builder and (out / other.name).exists():
+      raise DataError(f'--out {out}: holds the data set {other.name} already; choose another folder for {builder.name}')
+
+
+def _process(videos: Sequence[inputs.Video], root: pathlib.Path, config: prepare.PrepareConfig, run: _Run,
              console: Console) -> tuple[list[worker.Task], int]:
   """Works on what is missing. Returns (all tasks, each with a finished entry, how many were finished before)."""
-  tasks = [_task(video, root, config) for video in videos]
+  digest = functools.cache(digests.of_file)  # many takes may lie in one file
+  tasks = [_task(video, root, config, digest) for video in videos]
   missing = [task for task in tasks if task.source_sha256 and not task.entry.done]
   unreadable = sum(not task.source_sha256 for task in tasks)
   columns = (TextColumn('Preparing'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
              TextColumn('{task.fields[last]}'))
   with Progress(*columns, console=console) as progress:
     bar = progress.add_task('', total=len(videos), completed=len(videos) - len(missing), last='')
-    for task, lived in pool.run(functools.partial(worker.prepare_one, config=config), missing, workers):
-      if not lived:
-        _reject(task.entry, 'the process died: the decoder crashed, or memory ran out')
+    for task in run(missing, config):
       progress.update(bar, advance=1, last=task.video.video_id[-40:])
   return tasks, len(videos) - len(missing) - unreadable
 
 
-def _task(video: inputs.Video, root: pathlib.Path, config: prepare.PrepareConfig) -> worker.Task:
+def _task(video: inputs.Video, root: pathlib.Path, config: prepare.PrepareConfig,
+          digest: Callable[[pathlib.Path], str]) -> worker.Task:
   """Names the entry of a video after all that its result depends on; one that cannot be read is rejected at once."""
-  parts = [config.fingerprint(), video.video_id]
+  parts = [config.fingerprint(), video.video_id, *video.excerpt.key()]
   reading = video.path
   try:
-    source = digests.of_file(reading)
-    if video.landmarks:
-      reading = video.landmarks
-      parts.append(digests.of_file(reading))
+    source = digest(reading)
+    for beside in filter(None, (video.landmarks, video.excerpt.sound)):
+      reading = beside
+      parts.append(digest(reading))
   except OSError as error:
     if machine_fault(error):
       raise
     entry = cache.Entry(root, video.video_id, digests.of_texts(parts))
-    _reject(entry, f'{reading.name} cannot be read ({error.strerror})')
+    worker.reject(entry, f'{reading.name} cannot be read ({error.strerror})')
     return worker.Task(video, entry, '')
   return worker.Task(video, cache.Entry(root, video.video_id, digests.of_texts([source, *parts])), source)
-
-
-def _reject(entry: cache.Entry, reason: str) -> None:
-  """Rejects a video for what may be no fault of its own, so that the next job tries again."""
-  entry.begin()
-  entry.finish(cache.rejection(reason, retry=True))
 
 
 def _splits(labels: Iterable[identities.Label], path: pathlib.Path) -> dict[str, str]:
@@ -180,8 +226,9 @@ def _rows(task: worker.Task, outcome: cache.Outcome, label: identities.Label, sp
   for run in outcome.rejected:
     yield {'clip': None, **common, 'begin_frame': run.begin_frame, 'frames': run.count, 'crop_box': None,
            'status': 'rejected', 'reason': run.reason}
-  for number, clip in enumerate(outcome.clips, start=1):
-    yield {'clip': f'{video.video_id}#{number}', **common, **clip, 'status': 'ok'}
+  for clip in outcome.clips:
+    told = {name: value for name, value in clip.items() if name != 'number'}
+    yield {'clip': cutting.clip_id(video.video_id, clip['number']), **common, **told, 'status': 'ok'}
 
 
 def _summary(out: pathlib.Path, videos, rows, resumed: int) -> Summary:
@@ -198,13 +245,13 @@ def _summary(out: pathlib.Path, videos, rows, resumed: int) -> Summary:
                  dict(sorted(reasons.items(), key=lambda item: -item[1])), out / MANIFEST)
 
 
-def _digest_file(out: pathlib.Path) -> pathlib.Path:
-  return out / folder_dataset.NAME / schema.VERSION / 'made_from.txt'
+def _digest_file(out: pathlib.Path, builder: type[folder_dataset.Folder]) -> pathlib.Path:
+  return out / builder.name / schema.VERSION / 'made_from.txt'
 
 
-def _outdated(out: pathlib.Path, rows) -> bool:
+def _outdated(out: pathlib.Path, builder: type[folder_dataset.Folder], rows) -> bool:
   """Whether the records were made from something else, or are no longer whole."""
-  path = _digest_file(out)
+  path = _digest_file(out, builder)
   try:
     made_from = path.read_text(encoding='utf-8')
     whole = bool(records.splits(path.parent)) and index.read(path.parent) is not None
@@ -213,15 +260,16 @@ def _outdated(out: pathlib.Path, rows) -> bool:
   return not whole or made_from != digests.of_texts([json.dumps(rows)])
 
 
-def _write_records(out, tasks: Sequence[worker.Task], labels: _Labels, splits, config, rows, console: Console) -> None:
+def _write_records(out, builder: type[folder_dataset.Folder], tasks: Sequence[worker.Task], labels: _Labels, splits,
+                   config, rows, console: Console) -> None:
   """Builds the data set from the cache, with its index, and notes what it was made from."""
   used = {row['split'] for row in rows if row['status'] == 'ok'}
   with console.status('Writing records'):
     sources = {split: functools.partial(_records, split, tasks, labels, splits, config)
                for split in identities.SPLITS if split in used}
-    folder = folder_dataset.write(out, sources)
+    folder = folder_dataset.write(out, sources, builder)
     records.write_index(folder)
-    _write_atomically(_digest_file(out), digests.of_texts([json.dumps(rows)]))
+    _write_atomically(_digest_file(out, builder), digests.of_texts([json.dumps(rows)]))
 
 
 def _records(split: str, tasks: Sequence[worker.Task], labels: _Labels, splits, config) -> Iterator[schema.Record]:
@@ -229,12 +277,13 @@ def _records(split: str, tasks: Sequence[worker.Task], labels: _Labels, splits, 
     video, label = task.video, labels[task.video]
     if splits.get(label.identity) != split:
       continue
-    for number, clip in task.entry.clips():
-      values = {f.name: getattr(clip, f.name) for f in dataclasses.fields(clip) if f.name not in ('notes', 'frames')}
+    for clip in task.entry.clips():
+      values = {f.name: getattr(clip, f.name) for f in dataclasses.fields(clip)
+                if f.name not in ('notes', 'frames', 'number')}
       values['jpeg'], values['jpeg_ends'] = schema.join_jpeg(clip.frames)
-      yield schema.Record(clip_id=f'{video.video_id}#{number}', video_id=video.video_id, identity=label.identity,
-                          emotion=label.emotion, emotion_level=label.level, source_sha256=task.source_sha256,
-                          size=config.size, **values)
+      yield schema.Record(clip_id=cutting.clip_id(video.video_id, clip.number), video_id=video.video_id,
+                          identity=label.identity, emotion=label.emotion, emotion_level=label.level,
+                          source_sha256=task.source_sha256, size=config.size, **values)
 
 
 def _write_atomically(path: pathlib.Path, text: str) -> None:

@@ -100,12 +100,14 @@ def seconds(path: str | os.PathLike) -> float:
   return max((high - low for low, high in spans.values()), default=0.0)
 
 
-def read_frames(path: str | os.PathLike, fps: float | None = FPS) -> Iterator[np.ndarray]:
+def read_frames(path: str | os.PathLike, fps: float | None = FPS, begin: float = 0.0,
+                end: float = math.inf) -> Iterator[np.ndarray]:
   """Yields the pictures of a video at a constant rate as uint8[height, width, 3] RGB, upright, with square pixels."""
-  return (image for _, image in read_indexed_frames(path, fps))
+  return (image for _, image in read_indexed_frames(path, fps, begin, end))
 
 
-def read_indexed_frames(path: str | os.PathLike, fps: float | None = FPS) -> Iterator[tuple[int, np.ndarray]]:
+def read_indexed_frames(path: str | os.PathLike, fps: float | None = FPS, begin: float = 0.0,
+                        end: float = math.inf) -> Iterator[tuple[int, np.ndarray]]:
   """Yields (number of the stored frame, uint8[height, width, 3]) at a constant rate.
 
   Output frame k is the last stored frame whose time rounds to slot k or before (FFmpeg's `fps` filter), so a stored
@@ -114,6 +116,8 @@ def read_indexed_frames(path: str | os.PathLike, fps: float | None = FPS) -> Ite
   Args:
     path: any file that FFmpeg reads.
     fps: output rate; None yields every stored frame once.
+    begin, end: seconds since the first shown frame between which frames are wanted (not with fps=None). What comes
+      before is decoded, not sought: containers know the times of their frames only after decoding.
 
   Raises:
     MediaError: if the file cannot be opened, or nothing of it can be decoded. A stream that breaks off later just ends.
@@ -125,11 +129,16 @@ def read_indexed_frames(path: str | os.PathLike, fps: float | None = FPS) -> Ite
     if fps is None:
       yield from ((index, _picture(frame, stream)) for index, _, frame in stored)
       return
-    for index, frame, repeats in _constant_rate(stored, fps):
+    wanted = math.inf if math.isinf(end) else math.floor((end - begin) * fps + 0.5)
+    count = 0
+    for index, frame, repeats in _constant_rate(((index, time - begin, frame) for index, time, frame in stored), fps):
       if repeats:
         image = _picture(frame, stream)
-        for _ in range(repeats):
+        for _ in range(min(repeats, wanted - count)):
           yield index, image
+        count += repeats
+      if count >= wanted:
+        return
 
 
 def _constant_rate(stored: Iterator[tuple[int, float, Any]], fps: float) -> Iterator[tuple[int, Any, int]]:

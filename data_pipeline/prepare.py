@@ -12,11 +12,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipeline import audio_features, cropping, media, tracking
+from data_pipeline import audio_features, cropping, cutting, media, tracking
 from data_pipeline.errors import DataError, RejectedVideo
 
 # Part of the key under which finished work is kept: raise it when the same input would give another output.
-PIPELINE_VERSION = 3
+PIPELINE_VERSION = 4
 _SAMPLES_PER_FRAME = media.AUDIO_RATE // media.FPS
 
 
@@ -32,6 +32,8 @@ class PrepareConfig:
   min_face: int = 48  # pixels, side of the crop in the source; smaller faces are rejected
   max_invalid: float = 0.5  # share of frames without a detected face above which a clip is rejected
   min_audio: float = 0.9  # share of a clip that its sound must cover; the rest is silence
+  crop: str = cropping.FACE  # which square is cut out, see `cropping`
+  template: tuple[tuple[float, float], ...] = ()  # 68 points in shares of the crop, for crop='template'
 
   def __post_init__(self):
     for name, low, high in (('size', 16, 4096), ('quality', 1, 100), ('longest', 1, 100_000), ('shortest', 1, 100_000),
@@ -42,6 +44,10 @@ class PrepareConfig:
         raise ValueError(f'{name} must be between {low} and {high}, got {value}')
     if self.shortest > self.longest:
       raise ValueError(f'shortest must be at most longest = {self.longest}, got {self.shortest}')
+    if self.crop not in cropping.CROPS:
+      raise ValueError(f'crop must be one of {", ".join(cropping.CROPS)}, got {self.crop}')
+    if (self.crop == cropping.TEMPLATE) != bool(self.template):
+      raise ValueError(f'template must be given with crop {cropping.TEMPLATE} and only then, crop is {self.crop}')
 
   def fingerprint(self) -> str:
     """Returns a digest of all settings and of the code's version."""
@@ -53,7 +59,8 @@ class PrepareConfig:
 class PreparedClip:
   """A clip cut from a video; fields as in `datasets.schema.Record`."""
 
-  begin_frame: int
+  number: int  # from 1; 0 if the clip has its video's name
+  begin_frame: int  # in the source
   frames: list[bytes]
   landmarks: np.ndarray
   landmarks_valid: np.ndarray
@@ -67,7 +74,7 @@ class PreparedClip:
 
 @dataclasses.dataclass(frozen=True)
 class RejectedClip:
-  """A run of frames that gives no clip."""
+  """A run of frames of the source that gives no clip."""
 
   begin_frame: int
   count: int
@@ -76,8 +83,9 @@ class RejectedClip:
 
 @dataclasses.dataclass(frozen=True)
 class _Segment:
-  """A clip before its pictures are cut: frames [begin, end), landmarks in pixels of the source."""
+  """A clip before its pictures are cut: frames [begin, end) of the excerpt, landmarks in pixels of the source."""
 
+  number: int
   begin: int
   end: int
   landmarks: np.ndarray  # float32[n, 68, 2], gaps interpolated
@@ -88,7 +96,8 @@ class _Segment:
 
 
 def prepare_video(path: str | os.PathLike, config: PrepareConfig, detector: tracking.Detector | None = None,
-                  landmarks: np.ndarray | None = None) -> Iterator[PreparedClip | RejectedClip]:
+                  landmarks: np.ndarray | None = None,
+                  excerpt: cutting.Excerpt = cutting.ALL) -> Iterator[PreparedClip | RejectedClip]:
   """Yields the clips of one video in order, and what of it was rejected.
 
   Args:
@@ -97,26 +106,28 @@ def prepare_video(path: str | os.PathLike, config: PrepareConfig, detector: trac
     detector: finds faces; needed unless `landmarks` are given.
     landmarks: float[frames, 68, 2] in pixels of the video's own upright frames, one for each stored frame, NaN where
       there is no face.
+    excerpt: which part of the video, and how it is cut into clips.
 
   Raises:
     RejectedVideo: if the video gives no clip at all; the message is the reason, without the file's name.
   """
   try:
-    tracks, count, (height, width) = _follow(path, config, detector, landmarks)
+    tracks, count, (height, width) = _follow(path, config, detector, landmarks, excerpt)
   except media.MediaError as error:
     raise RejectedVideo(str(error).removeprefix(f'{path}: ')) from None
   if count < config.shortest:
     raise RejectedVideo(f'too short: {count} frames at {media.FPS} fps, at least {config.shortest} are needed')
   if not tracks:
     raise RejectedVideo(f'no face found in {count} frames')
-  segments, rejected = _plan(tracks, config, width, height)
+  segments, rejected = _plan(tracks, config, excerpt, width, height)
   if not segments:
     raise RejectedVideo('; '.join(dict.fromkeys(r.reason for r in rejected)))
-  yield from rejected
-  yield from _cut(path, segments, config)
+  first = round(excerpt.begin * media.FPS)
+  yield from (dataclasses.replace(run, begin_frame=run.begin_frame + first) for run in rejected)
+  yield from _cut(path, segments, config, excerpt)
 
 
-def _follow(path, config: PrepareConfig, detector, landmarks):
+def _follow(path, config: PrepareConfig, detector, landmarks, excerpt: cutting.Excerpt):
   """First pass: returns (all tracks, number of frames, (height, width))."""
   shape = [0, 0]
 
@@ -126,13 +137,14 @@ def _follow(path, config: PrepareConfig, detector, landmarks):
       yield frame
 
   if landmarks is None:
-    tracks, count = tracking.track_faces(watched(media.read_frames(path)), detector, config.detect_every)
+    frames = media.read_frames(path, begin=excerpt.begin, end=excerpt.end)
+    tracks, count = tracking.track_faces(watched(frames), detector, config.detect_every)
     return tracks, count, tuple(shape)
   given = GivenLandmarks(landmarks, media.probe(path).stretch)
   indices = []
 
   def noted():
-    for index, frame in media.read_indexed_frames(path):
+    for index, frame in media.read_indexed_frames(path, begin=excerpt.begin, end=excerpt.end):
       indices.append(index)
       given.index = index
       yield frame
@@ -169,32 +181,57 @@ class GivenLandmarks:
     return self._landmarks[self.index]
 
 
-def _plan(tracks, config: PrepareConfig, width: int, height: int) -> tuple[list[_Segment], list[RejectedClip]]:
+def _plan(tracks, config: PrepareConfig, excerpt: cutting.Excerpt, width: int,
+          height: int) -> tuple[list[_Segment], list[RejectedClip]]:
   """Cuts the chosen tracks into segments and judges each."""
   segments, rejected = [], []
-  for track in tracking.choose_tracks(tracks):
+  for track in tracking.choose_tracks(tracks, longest=excerpt.follow == cutting.LONGEST):
     length = track.end - track.begin
     if length < config.shortest:
       rejected.append(RejectedClip(track.begin, length, f'face seen for only {length} frames'))
       continue
-    landmarks, valid = _fill(track.landmarks)
-    boxes = np.array(track.boxes, np.float32)
     others = sum(t is not track and t.begin < track.end and track.begin < t.end for t in tracks)
-    notes = (f'several faces: followed the largest of {others + 1}',) if others else ()
-    whole = cropping.is_cropped(landmarks, width, height)
-    for begin, end in cropping.split_evenly(0, length, config.longest):
-      part = slice(begin, end)
-      side = min(width, height)
-      crop = cropping.crop_box(landmarks[part], width, height)
-      if whole:
-        crop = ((width - side) // 2, (height - side) // 2, side)
-      segment = _Segment(track.begin + begin, track.begin + end, landmarks[part], valid[part], boxes[part], crop, notes)
+    notes = (f'several faces: followed the {excerpt.follow} of {others + 1}',) if others else ()
+    for segment in _segments(track, config, excerpt.cut, width, height, notes):
       reason = _fault(segment, config)
       if reason:
-        rejected.append(RejectedClip(segment.begin, end - begin, reason))
+        rejected.append(RejectedClip(segment.begin, segment.end - segment.begin, reason))
       else:
         segments.append(segment)
-  return segments, rejected
+  if excerpt.cut == cutting.EVEN:
+    return [dataclasses.replace(segment, number=k) for k, segment in enumerate(segments, start=1)], rejected
+  return _longest_of_each_number(segments, rejected)
+
+
+def _segments(track: tracking.Track, config: PrepareConfig, cut: str, width: int, height: int,
+              notes: tuple[str, ...]) -> Iterator[_Segment]:
+  """Cuts one track, and says which square is cut out of each part."""
+  landmarks, valid = _fill(track.landmarks)
+  boxes = np.array(track.boxes, np.float32)
+  whole = config.crop != cropping.TEMPLATE and cropping.is_cropped(landmarks, width, height)
+  for number, begin, end in cutting.runs(cut, track.begin, track.end, config.longest):
+    part = slice(begin - track.begin, end - track.begin)
+    if whole:
+      crop = cropping.centre_box(width, height)
+    elif config.crop == cropping.TUBE:
+      crop = cropping.tube_box(boxes[part], width, height)
+    elif config.crop == cropping.TEMPLATE:
+      crop = cropping.template_box(landmarks[part], np.array(config.template), width, height)
+    else:
+      crop = cropping.crop_box(landmarks[part], width, height)
+    yield _Segment(number, begin, end, landmarks[part], valid[part], boxes[part], crop, notes)
+
+
+def _longest_of_each_number(segments: list[_Segment],
+                            rejected: list[RejectedClip]) -> tuple[list[_Segment], list[RejectedClip]]:
+  """Keeps one run of a face for each piece of the video; the others join `rejected`."""
+  kept: dict[int, _Segment] = {}
+  for segment in sorted(segments, key=lambda s: (s.begin - s.end, s.begin)):
+    longest = kept.setdefault(segment.number, segment)
+    if longest is not segment:
+      rejected = [*rejected, RejectedClip(segment.begin, segment.end - segment.begin,
+                                          'the face is lost in between: a longer run of the same clip is kept')]
+  return sorted(kept.values(), key=lambda s: s.begin), rejected
 
 
 def _fault(segment: _Segment, config: PrepareConfig) -> str:
@@ -206,6 +243,8 @@ def _fault(segment: _Segment, config: PrepareConfig) -> str:
     return f'face found in only {segment.valid.sum()} of {len(segment.valid)} frames'
   if segment.end - segment.begin < config.shortest:
     return f'clip of only {segment.end - segment.begin} frames'
+  if segment.end - segment.begin > max(config.longest, cutting.LONGEST_WHOLE):
+    return f'clip of {segment.end - segment.begin} frames, at most {cutting.LONGEST_WHOLE} are kept in one'
   return ''
 
 
@@ -219,45 +258,49 @@ def _fill(landmarks: list[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
   return filled.reshape(-1, 68, 2).astype(np.float32), valid
 
 
-def _cut(path, segments: list[_Segment], config: PrepareConfig) -> Iterator[PreparedClip]:
+def _cut(path, segments: list[_Segment], config: PrepareConfig, excerpt: cutting.Excerpt) -> Iterator[PreparedClip]:
   """Second pass: cuts the pictures and the sound of each segment. Segments are in order and do not overlap."""
   audio = media.AudioReader(path)
+  if not audio.found and excerpt.sound is not None:
+    audio = media.AudioReader(excerpt.sound)
   pending = iter(segments)
   segment = next(pending)
   jpegs: list[bytes] = []
-  for index, frame in enumerate(media.read_frames(path)):
+  for index, frame in enumerate(media.read_frames(path, begin=excerpt.begin, end=excerpt.end)):
     if index >= segment.begin:
       jpegs.append(cropping.encode_jpeg(cropping.crop(frame, segment.crop, config.size), config.quality))
     if index + 1 == segment.end:
-      yield _clip(segment, jpegs, audio, config)
+      yield _clip(segment, jpegs, audio, config, round(excerpt.begin * media.FPS))
       segment, jpegs = next(pending, None), []
       if segment is None:
         return
   raise DataError(f'{path}: changed while it was read')
 
 
-def _clip(segment: _Segment, jpegs: list[bytes], audio: media.AudioReader, config: PrepareConfig) -> PreparedClip:
-  waveform, note = _sound(segment, audio, config)
+def _clip(segment: _Segment, jpegs: list[bytes], audio: media.AudioReader, config: PrepareConfig,
+          first: int) -> PreparedClip:
+  """Puts a clip together; `first` is the excerpt's first frame in the source."""
+  waveform, note = _sound(segment, audio, config, first)
   boxes = cropping.to_crop(segment.boxes.reshape(-1, 2, 2), segment.crop, config.size).reshape(-1, 4)
   has_audio = len(waveform) > 0
   mel = np.zeros((0, audio_features.BANDS), np.float32)
   if has_audio:
     mel = audio_features.mel_spectrogram(waveform.astype(np.float32) / 32768)
   return PreparedClip(
-      begin_frame=segment.begin, frames=jpegs,
+      number=segment.number, begin_frame=first + segment.begin, frames=jpegs,
       landmarks=cropping.to_crop(segment.landmarks, segment.crop, config.size),
       landmarks_valid=segment.valid, face_boxes=boxes, crop_box=np.array(segment.crop, np.float32),
       has_audio=has_audio, waveform=waveform, mel=mel, notes=segment.notes + ((note,) if note else ()))
 
 
-def _sound(segment: _Segment, audio: media.AudioReader, config: PrepareConfig) -> tuple[np.ndarray, str]:
+def _sound(segment: _Segment, audio: media.AudioReader, config: PrepareConfig, first: int) -> tuple[np.ndarray, str]:
   """Returns (int16[640 a frame] or empty, a note on why it is empty or padded)."""
   nothing = np.zeros(0, np.int16)
   if not audio.found:
     return nothing, 'no audio'
   wanted = (segment.end - segment.begin) * _SAMPLES_PER_FRAME
   try:
-    samples = audio.take(segment.begin * _SAMPLES_PER_FRAME, segment.end * _SAMPLES_PER_FRAME)
+    samples = audio.take((first + segment.begin) * _SAMPLES_PER_FRAME, (first + segment.end) * _SAMPLES_PER_FRAME)
   except media.MediaError:
     return nothing, 'audio cannot be decoded'
   seconds = len(samples) / media.AUDIO_RATE

@@ -169,10 +169,15 @@ def _iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
   return intersection / np.maximum(areas[0][:, None] + areas[1][None] - intersection, 1e-9)
 
 
-def choose_tracks(tracks: list[Track]) -> list[Track]:
-  """Returns the main face of every moment: by weight, tracks that do not overlap in time with a chosen one."""
+def choose_tracks(tracks: list[Track], longest: bool = False) -> list[Track]:
+  """Returns the main face of every moment: by weight, tracks that do not overlap in time with a chosen one.
+
+  Args:
+    tracks: all faces.
+    longest: the number of frames comes before the weight.
+  """
   chosen: list[Track] = []
-  for track in sorted(tracks, key=lambda t: -t.weight):
+  for track in sorted(tracks, key=lambda t: (-len(t.boxes) if longest else 0, -t.weight)):
     if all(track.end <= other.begin or other.end <= track.begin for other in chosen):
       chosen.append(track)
   return sorted(chosen, key=lambda t: t.begin)

@@ -3,10 +3,11 @@
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from data_pipeline import cache, prepare
+from data_pipeline import cache, pool, prepare
 from data_pipeline.errors import DataError, RejectedVideo, machine_fault
 from data_pipeline.inputs import Video
 
@@ -18,6 +19,31 @@ class Task:
   video: Video
   entry: cache.Entry
   source_sha256: str
+
+
+def prepare_all(tasks: Sequence[Task], config: prepare.PrepareConfig, workers: int) -> Iterator[Task]:
+  """Prepares videos into their cache entries, and yields each when it is dealt with.
+
+  A process that dies takes only its own video along, which becomes a rejection.
+
+  Args:
+    tasks: what is missing.
+    config: how.
+    workers: processes; 0 works in this one.
+
+  Raises:
+    DataError, OSError: as `prepare_one`.
+  """
+  for task, lived in pool.run(functools.partial(prepare_one, config=config), tasks, workers):
+    if not lived:
+      reject(task.entry, 'the process died: the decoder crashed, or memory ran out')
+    yield task
+
+
+def reject(entry: cache.Entry, reason: str) -> None:
+  """Rejects a video for what may be no fault of its own, so that the next job tries again."""
+  entry.begin()
+  entry.finish(cache.rejection(reason, retry=True))
 
 
 def prepare_one(task: Task, config: prepare.PrepareConfig) -> None:
@@ -50,11 +76,11 @@ def detector_of_process():
 def _prepare(task: Task, config: prepare.PrepareConfig, detector) -> cache.Outcome:
   clips, rejected = [], []
   landmarks = _load_landmarks(task.video.landmarks)
-  for item in prepare.prepare_video(task.video.path, config, detector, landmarks):
+  for item in prepare.prepare_video(task.video.path, config, detector, landmarks, task.video.excerpt):
     if isinstance(item, prepare.RejectedClip):
       rejected.append(item)
     else:
-      clips.append(task.entry.add(len(clips) + 1, item))
+      clips.append(task.entry.add(item))
   return cache.Outcome(tuple(clips), tuple(rejected))
 
 

@@ -23,6 +23,7 @@ From = Annotated[str | None, tyro.conf.arg(name='from', metavar='DIR', help_beha
 Stages = Annotated[tuple[str, ...], tyro.conf.arg(metavar='STAGE [...]', help_behavior_hint='(default: all)')]
 Machine = Annotated[str, tyro.conf.arg(metavar='CHIP:SHAPE')]
 Batches = Annotated[tuple[int, ...], tyro.conf.arg(metavar='N [...]', help_behavior_hint="(default: the config's)")]
+BeamOptions = Annotated[str | None, tyro.conf.arg(metavar='NAME=VALUE,...', help_behavior_hint='(optional)')]
 MeshText = Annotated[str | None, tyro.conf.arg(metavar='AXIS=N,...', help_behavior_hint="(default: the config's)")]
 
 
@@ -86,10 +87,16 @@ def make_synthetic(
 def prepare(
   videos: Videos,
   out: Folder,
+  dataset: Literal['folder', 'mead', 'hdtf', 'voxceleb'] = 'folder',
   metadata: OptionalFile = None,
+  split_files: tuple[str, ...] = (),
+  people_apart: bool = False,
   landmarks: OptionalFolder = None,
   size: int = 256,
+  crop: Literal['face', 'tube', 'template'] = 'face',
+  template: OptionalFile = None,
   workers: int = 2,
+  beam: BeamOptions = None,
   max_rejected: float = 0.5,
 ) -> None:
   """Cuts faces out of raw videos and writes the records that training reads.
@@ -97,27 +104,36 @@ def prepare(
   Example: edtalk prepare videos --out records
 
   Videos may have any frame rate, size or orientation. Run it again with the same arguments to go on where it was
-  stopped, or to add videos. docs/data.md explains records, splits and reasons for rejection.
+  stopped, or to add videos. docs/data.md explains records, splits and reasons for rejection, docs/datasets.md how the
+  files of MEAD, HDTF and VoxCeleb are laid out.
 
   Args:
     videos: Videos, and folders that are searched for videos.
     out: Folder of the records.
+    dataset: Whose tree of files it is: names, people, emotions and cuts follow from it.
     metadata: CSV with the columns id (file name without its ending), split, identity, emotion.
+    split_files: Lists of names, called train.json, val.json, test.json; what no list names is left out.
+    people_apart: Keep people whom the lists have in several splits in the first of them.
     landmarks: Folder with VIDEO_ID.npy, float [frames, 68, 2]; without it faces are found by the extra [faces].
     size: Side of the stored frames in pixels.
+    crop: Which square is cut out: by the landmarks' extent, FOMM's tube of face boxes, or on a template.
+    template: Landmarks that crop=template aims at, .npy [68, 2] in pixels of 256, as EDTalk's M003_template.npy.
     workers: Processes; 0 works in this one.
+    beam: Options of Apache Beam (extra [beam]) for more than one machine: runner=DirectRunner,direct_num_workers=2
     max_rejected: Share of videos without a usable face above which the job ends in an error.
   """
   from data_pipeline import job
+  from data_pipeline.cropping import read_template
   from data_pipeline.prepare import PrepareConfig
 
   if not videos:
     raise UserError('edtalk prepare: give at least one video, or a folder of videos')
   try:
-    config = PrepareConfig(size=size)
+    config = PrepareConfig(size=size, crop=crop, template=read_template(template) if template else ())
   except ValueError as error:
     raise UserError(f'--{error}') from None
-  done = job.prepare_folder(videos, out, config, metadata=metadata, landmarks=landmarks, workers=workers,
+  done = job.prepare_folder(videos, out, config, dataset=dataset, metadata=metadata, landmarks=landmarks,
+                            split_files=split_files, people_apart=people_apart, workers=workers, beam=beam,
                             max_rejected=max_rejected)
   print(f'wrote {out}: {sum(done.clips.values())} clips, {done.frames} frames of '
         f'{done.videos - done.rejected} of {done.videos} videos')

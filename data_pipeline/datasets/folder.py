@@ -32,14 +32,14 @@ class Folder(tfds.core.GeneratorBasedBuilder):
   name = NAME
   VERSION = tfds.core.Version(schema.VERSION)
   RELEASE_NOTES: Mapping[str, str] = {schema.VERSION: 'First version.'}
+  DESCRIPTION = 'Clips of single faces, prepared from a folder of videos.'
 
   def __init__(self, *, sources: Mapping[str, Source], **kwargs):
     self.sources = sources
     super().__init__(**kwargs)
 
   def _info(self) -> tfds.core.DatasetInfo:
-    return tfds.core.DatasetInfo(builder=self, features=schema.features(),
-                                 description='Clips of single faces, prepared from a folder of videos.')
+    return tfds.core.DatasetInfo(builder=self, features=schema.features(), description=self.DESCRIPTION)
 
   def _split_generators(self, download_manager):
     del download_manager  # nothing is downloaded

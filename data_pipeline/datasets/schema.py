@@ -41,8 +41,9 @@ class Record:
   """One clip.
 
   Attributes:
-    clip_id: unique name, e.g. 'M003#angry#level_1#001#1' (video_id, '#', number of the clip in its video from 1).
-    video_id: path of the source below the prepared folder, without its ending.
+    clip_id: unique name: video_id, '#' and the number of the clip in its video from 1 ('RD_Radio1_000#1'), or video_id
+      alone where a video is never cut (MEAD, 'M003#angry#level_1#001').
+    video_id: name of the source in its data set, else its path below the prepared folder without its ending.
     identity: the person; never in two splits.
     emotion: angry, contempt, disgusted, fear, happy, neutral, sad, surprised, mixed; '' if unknown.
     emotion_level: 1 to 3 (MEAD); 0 if unknown.

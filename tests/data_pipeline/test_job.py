@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from data_pipeline import cache, digests, job, media, prepare, records
+from data_pipeline import cache, digests, job, media, prepare, records, worker
 from data_pipeline.datasets import folder
 from data_pipeline.errors import DataError
 from tests.data_pipeline import videos
@@ -52,10 +52,10 @@ def test_what_is_wrong_with_one_video_rejects_only_that(source, tmp_path, monkey
 def test_a_second_pass_that_fails_rejects_only_that_video(source, tmp_path, monkeypatch):
   original = media.read_frames
 
-  def once(path, *args):
+  def once(path, *args, **kwargs):
     if path.stem == 'a1':
       raise media.MediaError(f'{path}: cannot be decoded (odd)')
-    return original(path, *args)
+    return original(path, *args, **kwargs)
 
   monkeypatch.setattr(media, 'read_frames', once)  # with given landmarks, only the second pass reads by this
   run(source, tmp_path / 'out')
@@ -145,7 +145,7 @@ def test_a_lack_of_memory_is_tried_again(source, tmp_path, monkeypatch):
 
 def test_a_dead_process_is_a_reason_and_tried_again(source, tmp_path, monkeypatch):
   with monkeypatch.context() as patch:
-    patch.setattr(job.pool, 'run', lambda work, items, workers: [(item, False) for item in items if not work(item)])
+    patch.setattr(worker.pool, 'run', lambda work, items, workers: [(item, False) for item in items if not work(item)])
     with pytest.raises(DataError, match=r'none of 2 videos gave a clip; .* the process died'):
       run(source, tmp_path / 'out')
   assert run(source, tmp_path / 'out').rejected == 0
