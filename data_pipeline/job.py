@@ -97,8 +97,9 @@ def prepare_folder(videos: Sequence[str | os.PathLike], out: str | os.PathLike,
   console = console or Console(stderr=True)
   listing = _list(videos, dataset, metadata, landmarks, console)
   people = {video.video_id: label.identity for video, label in listing.labels.items()}
+  given = split_lists.read(split_files)
   if split_files:
-    listing = split_lists.apply(listing, split_lists.read(split_files), people_apart=people_apart)
+    listing = split_lists.apply(listing, given, people_apart=people_apart)
   for note in listing.notes:
     console.print(note, highlight=False, soft_wrap=True)
   if not all(video.landmarks for video in listing.videos):
@@ -108,7 +109,8 @@ def prepare_folder(videos: Sequence[str | os.PathLike], out: str | os.PathLike,
     run = functools.partial(beam_runner.prepare_all, options=beam)
   with _machine_faults_in_one_line(out):
     (out / 'cache').mkdir(parents=True, exist_ok=True)
-    return _prepare(listing, people, out, config or prepare.PrepareConfig(), datasets.BUILDERS[dataset], run,
+    report = functools.partial(split_lists.report, people=people, given=given)
+    return _prepare(listing, report, out, config or prepare.PrepareConfig(), datasets.BUILDERS[dataset], run,
                     max_rejected, console)
 
 
@@ -135,8 +137,9 @@ def _machine_faults_in_one_line(out: pathlib.Path) -> Iterator[None]:
                     'goes on from here') from None
 
 
-def _prepare(listing: inputs.Listing, people: Mapping[str, str], out: pathlib.Path, config: prepare.PrepareConfig,
-             builder: type[folder_dataset.Folder], run: _Run, max_rejected: float, console: Console) -> Summary:
+def _prepare(listing: inputs.Listing, report: Callable[..., dict[str, Any]], out: pathlib.Path,
+             config: prepare.PrepareConfig, builder: type[folder_dataset.Folder], run: _Run, max_rejected: float,
+             console: Console) -> Summary:
   videos, labels = listing.videos, listing.labels
   _refuse_other_records(out, builder)
   tasks, resumed = _process(videos, out / 'cache', config, run, console)
@@ -144,7 +147,7 @@ def _prepare(listing: inputs.Listing, people: Mapping[str, str], out: pathlib.Pa
   splits = _splits([labels[video] for video in videos if outcomes[video].clips], out / SPLITS_FILE)
   rows = [row for task in tasks for row in _rows(task, outcomes[task.video], labels[task.video], splits)]
   _write_atomically(out / MANIFEST, ''.join(json.dumps(row, ensure_ascii=False) + '\n' for row in rows))
-  _write_atomically(out / SPLITS_REPORT, json.dumps(split_lists.report(rows, people), ensure_ascii=False, indent=1))
+  _write_atomically(out / SPLITS_REPORT, json.dumps(report(rows), ensure_ascii=False, indent=1))
   summary = _summary(out, videos, rows, resumed)
   if not summary.frames:
     raise DataError(f'none of {len(videos)} videos gave a clip; reasons in {summary.manifest}, the first: '

@@ -114,15 +114,18 @@ def people_in_several(labels: Sequence[Label]) -> dict[str, set[str]]:
   return {identity: splits for identity, splits in homes.items() if len(splits) > 1}
 
 
-def report(rows: Sequence[Mapping[str, Any]], people: Mapping[str, str]) -> dict[str, Any]:
+def report(rows: Sequence[Mapping[str, Any]], people: Mapping[str, str],
+           given: Mapping[str, str] | None = None) -> dict[str, Any]:
   """Counts what is in each split.
 
   Args:
     rows: lines of the manifest.
     people: video -> person, before a list made videos into people.
+    given: name -> split of the lists, if there are any.
 
   Returns:
-    {'splits': {split: {'people', 'videos', 'clips', 'hours'}}, 'people_in_several_splits': [names]}.
+    {'splits': {split: {'people', 'videos', 'clips', 'hours'}}, 'people_in_several_splits': [names],
+    'videos_moved': {'test to train': videos whose split is not the lists'}}.
   """
   kept = [row for row in rows if row['status'] == 'ok']
   homes, counts = collections.defaultdict(set), {}
@@ -132,4 +135,8 @@ def report(rows: Sequence[Mapping[str, Any]], people: Mapping[str, str]) -> dict
       homes[people[row['video']]].add(split)
     counts[split] = {'people': len({people[row['video']] for row in own}), 'videos': len({row['video'] for row in own}),
                      'clips': len(own), 'hours': round(sum(row['frames'] for row in own) / 25 / 3600, 3)}
-  return {'splits': counts, 'people_in_several_splits': sorted(p for p, splits in homes.items() if len(splits) > 1)}
+  listed = {**(given or {}), **_by_video(given or {})}
+  moved = collections.Counter(f'{listed[video]} to {split}' for video, split in {(r['video'], r['split']) for r in kept}
+                              if listed.get(video, split) != split)
+  return {'splits': counts, 'people_in_several_splits': sorted(p for p, splits in homes.items() if len(splits) > 1),
+          'videos_moved': dict(sorted(moved.items()))}

@@ -13,7 +13,7 @@ import pytest
 import tensorflow_datasets as tfds
 from rich.console import Console
 
-from data_pipeline import cropping, cutting, job, media, prepare, records
+from data_pipeline import cropping, cutting, job, prepare, records
 from data_pipeline.datasets import distributed
 from data_pipeline.errors import DataError
 from tests.data_pipeline import videos
@@ -32,36 +32,6 @@ def rows(out):
 
 def clip_ids(out):
   return sorted(clip.clip_id for split in records.splits(out) for clip in records.Clips(out, split))
-
-
-@pytest.fixture(scope='session')
-def mead_tree(tmp_path_factory):
-  """Three actors with two sentences of 40 frames each; M003's sound lies beside its silent video, at 30 fps."""
-  root = tmp_path_factory.mktemp('trees') / 'MEAD'
-  for seed, actor in enumerate(('M003', 'W009', 'M030')):
-    for sentence in ('001', '002'):
-      front = root / actor / 'video' / 'front' / 'angry' / 'level_1' / f'{sentence}.mp4'
-      silent = actor == 'M003'
-      videos.write(front, 48 if silent else 40, seed=seed, fps=30 if silent else 25,
-                   audio_seconds=None if silent else 1.6)
-      if silent:
-        sound = root / actor / 'audio' / 'angry' / 'level_1' / f'{sentence}.m4a'
-        media.write_video(sound.with_suffix('.mp4'), videos.pictures(40), 25, videos.tone(1.6))
-        sound.with_suffix('.mp4').rename(sound)
-  return root
-
-
-@pytest.fixture(scope='session')
-def hdtf_tree(tmp_path_factory):
-  """A list of the owners' form, a whole video with two takes, and a take that is cut already."""
-  root = tmp_path_factory.mktemp('trees') / 'HDTF'
-  videos.write(root / 'videos' / 'RD_Radio1.mp4', 100, audio_seconds=4)
-  videos.write(root / 'videos' / 'WDA_NancyPelosi0_000.mp4', 60, seed=1, audio_seconds=2.4)
-  lists = root / 'HDTF_dataset'
-  lists.mkdir()
-  (lists / 'RD_annotion_time.txt').write_text('Radio1.mp4 00:00-00:01 00:02-00:04\n', encoding='utf-8')
-  (lists / 'WDA_annotion_time.txt').write_text('NancyPelosi0.mp4 00:05-00:08\n', encoding='utf-8')
-  return root
 
 
 def test_mead_is_one_clip_a_sentence_with_the_sound_beside_it(mead_tree, tmp_path):

@@ -82,7 +82,9 @@ def test_lists_of_something_else_are_refused(tmp_path):
 def test_the_report_counts_people_before_lists_made_them_videos():
   rows = [{'status': 'ok', 'split': split, 'video': video, 'frames': 9000} for split, video in (
       ('train', HDTF[0]), ('train', HDTF[0]), ('test', HDTF[1]))] + [{'status': 'rejected', 'video': 'x'}]
-  done = split_lists.report(rows, {name: from_name(name).identity for name in HDTF})
+  people = {name: from_name(name).identity for name in HDTF}
+  done = split_lists.report(rows, people, {f'{HDTF[0]}#1': 'test', f'{HDTF[1]}#1': 'test', 'RD_Gone_000#1': 'test'})
   assert done['splits']['train'] == {'people': 1, 'videos': 1, 'clips': 2, 'hours': 0.2}
   assert done['splits']['val'] == {'people': 0, 'videos': 0, 'clips': 0, 'hours': 0.0}
   assert done['people_in_several_splits'] == ['WDA_NancyPelosi']
+  assert done['videos_moved'] == {'test to train': 1}
