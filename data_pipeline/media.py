@@ -188,16 +188,18 @@ class AudioReader:
   `take(start, stop)` returns samples [start, stop) and must be called with increasing ranges; what lies beyond the end
   of the track is missing from the result.
 
+  Sample 0 is heard `begin` seconds after the first frame; what comes before is skipped.
+
   Attributes:
     found: whether the file has an audio stream.
   """
 
-  def __init__(self, path: str | os.PathLike, rate: int = AUDIO_RATE):
+  def __init__(self, path: str | os.PathLike, rate: int = AUDIO_RATE, begin: float = 0.0):
     with _open(path) as container:
       self.found = bool(container.streams.audio)
     self._blocks = _audio_blocks(path, rate) if self.found else iter(())
     self._buffer = np.zeros(0, np.int16)
-    self._begin = 0  # position of the buffer's first sample
+    self._begin = -round(begin * rate)  # position of the buffer's first sample
 
   def take(self, start: int, stop: int) -> np.ndarray:
     """Returns int16[<= stop - start]; shorter where the track ends early."""

@@ -6,6 +6,7 @@ whole video.
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ class PreparedClip:
   """A clip cut from a video; fields as in `datasets.schema.Record`."""
 
   number: int  # from 1; 0 if the clip has its video's name
-  begin_frame: int  # in the source
+  begin_frame: int
   frames: list[bytes]
   landmarks: np.ndarray
   landmarks_valid: np.ndarray
@@ -123,8 +124,8 @@ def prepare_video(path: str | os.PathLike, config: PrepareConfig, detector: trac
   if not segments:
     raise RejectedVideo('; '.join(dict.fromkeys(r.reason for r in rejected)))
   first = round(excerpt.begin * media.FPS)
-  yield from (dataclasses.replace(run, begin_frame=run.begin_frame + first) for run in rejected)
-  yield from _cut(path, segments, config, excerpt)
+  for item in itertools.chain(rejected, _cut(path, segments, config, excerpt)):
+    yield dataclasses.replace(item, begin_frame=first + item.begin_frame)
 
 
 def _follow(path, config: PrepareConfig, detector, landmarks, excerpt: cutting.Excerpt):
@@ -260,9 +261,7 @@ def _fill(landmarks: list[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
 
 def _cut(path, segments: list[_Segment], config: PrepareConfig, excerpt: cutting.Excerpt) -> Iterator[PreparedClip]:
   """Second pass: cuts the pictures and the sound of each segment. Segments are in order and do not overlap."""
-  audio = media.AudioReader(path)
-  if not audio.found and excerpt.sound is not None:
-    audio = media.AudioReader(excerpt.sound)
+  audio = _open_audio(path, excerpt)
   pending = iter(segments)
   segment = next(pending)
   jpegs: list[bytes] = []
@@ -270,37 +269,43 @@ def _cut(path, segments: list[_Segment], config: PrepareConfig, excerpt: cutting
     if index >= segment.begin:
       jpegs.append(cropping.encode_jpeg(cropping.crop(frame, segment.crop, config.size), config.quality))
     if index + 1 == segment.end:
-      yield _clip(segment, jpegs, audio, config, round(excerpt.begin * media.FPS))
+      yield _clip(segment, jpegs, audio, config)
       segment, jpegs = next(pending, None), []
       if segment is None:
         return
   raise DataError(f'{path}: changed while it was read')
 
 
-def _clip(segment: _Segment, jpegs: list[bytes], audio: media.AudioReader, config: PrepareConfig,
-          first: int) -> PreparedClip:
-  """Puts a clip together; `first` is the excerpt's first frame in the source."""
-  waveform, note = _sound(segment, audio, config, first)
+def _open_audio(path, excerpt: cutting.Excerpt) -> media.AudioReader:
+  """Opens the sound of an excerpt: the video's own, else that of the file beside it."""
+  audio = media.AudioReader(path, begin=excerpt.begin)
+  if not audio.found and excerpt.sound is not None:
+    audio = media.AudioReader(excerpt.sound, begin=excerpt.begin)
+  return audio
+
+
+def _clip(segment: _Segment, jpegs: list[bytes], audio: media.AudioReader, config: PrepareConfig) -> PreparedClip:
+  waveform, note = _sound(segment, audio, config)
   boxes = cropping.to_crop(segment.boxes.reshape(-1, 2, 2), segment.crop, config.size).reshape(-1, 4)
   has_audio = len(waveform) > 0
   mel = np.zeros((0, audio_features.BANDS), np.float32)
   if has_audio:
     mel = audio_features.mel_spectrogram(waveform.astype(np.float32) / 32768)
   return PreparedClip(
-      number=segment.number, begin_frame=first + segment.begin, frames=jpegs,
+      number=segment.number, begin_frame=segment.begin, frames=jpegs,
       landmarks=cropping.to_crop(segment.landmarks, segment.crop, config.size),
       landmarks_valid=segment.valid, face_boxes=boxes, crop_box=np.array(segment.crop, np.float32),
       has_audio=has_audio, waveform=waveform, mel=mel, notes=segment.notes + ((note,) if note else ()))
 
 
-def _sound(segment: _Segment, audio: media.AudioReader, config: PrepareConfig, first: int) -> tuple[np.ndarray, str]:
+def _sound(segment: _Segment, audio: media.AudioReader, config: PrepareConfig) -> tuple[np.ndarray, str]:
   """Returns (int16[640 a frame] or empty, a note on why it is empty or padded)."""
   nothing = np.zeros(0, np.int16)
   if not audio.found:
     return nothing, 'no audio'
   wanted = (segment.end - segment.begin) * _SAMPLES_PER_FRAME
   try:
-    samples = audio.take((first + segment.begin) * _SAMPLES_PER_FRAME, (first + segment.end) * _SAMPLES_PER_FRAME)
+    samples = audio.take(segment.begin * _SAMPLES_PER_FRAME, segment.end * _SAMPLES_PER_FRAME)
   except media.MediaError:
     return nothing, 'audio cannot be decoded'
   seconds = len(samples) / media.AUDIO_RATE
