@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import animate, generate, harness, step, torch_weights, weak_scaling
+from benchmarks import animate, generate, harness, prepare, step, torch_weights, weak_scaling
 from edtalk_jax import stages
 from edtalk_jax.config import Config, ModelConfig, PerceptualConfig
 from edtalk_jax.model import Model
 from edtalk_jax.networks import VGG19, Discriminator, EDTalk
 from tests import tiny
 from tests.animation.fakes import SIZE, FakeModel
+from tests.data_pipeline import videos
 from tests.faults import toy
 
 
@@ -83,3 +84,14 @@ def test_animate(monkeypatch, tmp_path):
   monkeypatch.setattr(animate, 'fresh', lambda size, batch, tiny: FakeModel(batch_size=batch))
   row = animate.measure(str(tmp_path), 1.0, SIZE, 4, True, began=0.0)
   assert row['frames'] == 25 and row['frames/s'] > 0 and row['memory_mib'] > 0
+
+
+def test_the_plan_of_a_preparation_follows_from_what_was_measured(tmp_path, capsys):
+  rates = [prepare.Rate('a', '', frames=900, clips=8, seconds=10, stored=18_000_000)]
+  # 400 h are 36 million frames; 90 a second of a core are 111 core-hours; 20 kB a frame are 0.72 TB.
+  assert prepare.plan(rates, 400) == ('400 h: 36.0 million frames, 111 core-hours (1.7 h of 64 cores), 0.72 TB of '
+                                      'records and as much of cache')
+  videos.write(tmp_path / 'a.mp4', 30)
+  assert prepare.main([str(tmp_path), '--seconds', '1', '--hours', '1']) == 0
+  line, plan = capsys.readouterr().out.splitlines()
+  assert line.startswith('a.mp4 (96x96, 25 fps, landmarks given): 25 frames, 1 clips in ') and plan.startswith('1 h: ')
