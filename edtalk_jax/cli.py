@@ -23,6 +23,7 @@ From = Annotated[str | None, tyro.conf.arg(name='from', metavar='DIR', help_beha
 Stages = Annotated[tuple[str, ...], tyro.conf.arg(metavar='STAGE [...]', help_behavior_hint='(default: all)')]
 Machine = Annotated[str, tyro.conf.arg(metavar='CHIP:SHAPE')]
 Batches = Annotated[tuple[int, ...], tyro.conf.arg(metavar='N [...]', help_behavior_hint="(default: the config's)")]
+SplitFiles = Annotated[tuple[str, ...], tyro.conf.arg(metavar='FILE [...]', help_behavior_hint='(optional)')]
 BeamOptions = Annotated[str | None, tyro.conf.arg(metavar='NAME=VALUE,...', help_behavior_hint='(optional)')]
 MeshText = Annotated[str | None, tyro.conf.arg(metavar='AXIS=N,...', help_behavior_hint="(default: the config's)")]
 
@@ -89,14 +90,15 @@ def prepare(
   out: Folder,
   dataset: Literal['folder', 'mead', 'hdtf', 'voxceleb'] = 'folder',
   metadata: OptionalFile = None,
-  split_files: tuple[str, ...] = (),
+  split_files: SplitFiles = (),
   people_apart: bool = False,
   landmarks: OptionalFolder = None,
   size: int = 256,
   crop: Literal['face', 'tube', 'template'] = 'face',
   template: OptionalFile = None,
   workers: int = 2,
-  beam: BeamOptions = None,
+  beam: SplitFiles = Annotated[tuple[str, ...], tyro.conf.arg(metavar='FILE [...]', help_behavior_hint='(optional)')]
+BeamOptions = None,
   max_rejected: float = 0.5,
 ) -> None:
   """Cuts faces out of raw videos and writes the records that training reads.
@@ -119,7 +121,7 @@ def prepare(
     crop: Which square is cut out: by the landmarks' extent, FOMM's tube of face boxes, or on a template.
     template: Landmarks that crop=template aims at, .npy [68, 2] in pixels of 256, as EDTalk's M003_template.npy.
     workers: Processes; 0 works in this one.
-    beam: Options of Apache Beam (extra [beam]) for more than one machine: runner=DirectRunner,direct_num_workers=2
+    beam: Options of Apache Beam (extra [beam]) for more than one machine, as in docs/datasets.md
     max_rejected: Share of videos without a usable face above which the job ends in an error.
   """
   from data_pipeline import job
