@@ -97,8 +97,7 @@ def prepare(
   crop: Literal['face', 'tube', 'template'] = 'face',
   template: OptionalFile = None,
   workers: int = 2,
-  beam: SplitFiles = Annotated[tuple[str, ...], tyro.conf.arg(metavar='FILE [...]', help_behavior_hint='(optional)')]
-BeamOptions = None,
+  beam: BeamOptions = None,
   max_rejected: float = 0.5,
 ) -> None:
   """Cuts faces out of raw videos and writes the records that training reads.
