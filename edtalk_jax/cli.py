@@ -129,8 +129,9 @@ def prepare(
 
   if not videos:
     raise UserError('edtalk prepare: give at least one video, or a folder of videos')
+  points = read_template(template) if template else ()
   try:
-    config = PrepareConfig(size=size, crop=crop, template=read_template(template) if template else ())
+    config = PrepareConfig(size=size, crop=crop, template=points)
   except ValueError as error:
     raise UserError(f'--{error}') from None
   done = job.prepare_folder(videos, out, config, dataset=dataset, metadata=metadata, landmarks=landmarks,
