@@ -8,7 +8,9 @@ import tempfile
 # Tests build the same small programs again and again; compiled once, they are found again.
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', os.path.join(tempfile.gettempdir(), f'edtalk_jax_{os.getuid()}'))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
-os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+# Programs run for milliseconds here and compile for seconds: LLVM's optimisations would double the suite's time.
+os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
+os.environ['XLA_FLAGS'] += ' --xla_force_host_platform_device_count=8'
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 
 import jax
