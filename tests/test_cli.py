@@ -12,6 +12,8 @@ from edtalk_jax.config import UserError
 from edtalk_jax.evaluation import run as evaluation_run
 from edtalk_jax.training import run as training_run
 from edtalk_jax.training.observe import Observe
+from edtalk_jax.web import server
+from edtalk_jax.web.service import Limits
 
 ROOT = pathlib.Path(__file__).parents[1]
 TINY = str(ROOT / 'configs' / 'tiny.py')
@@ -143,6 +145,15 @@ def test_animate_makes_up_motion_for_a_sound(monkeypatch, tmp_path):
     cli.dispatch([*base, '--pose-model', 'p'])
   cli.dispatch([*base, '--driver', 'd.mp4', '--expression', 'still'])
   assert seen['drivers'] == {'expression': 'still'}
+
+
+def test_web_passes_limits_on_and_stays_on_this_machine(monkeypatch):
+  seen = {}
+  monkeypatch.setattr(model, 'load', lambda *args, **options: 'loaded')
+  monkeypatch.setattr(server, 'serve', lambda loaded, run, **options: seen.update(options, run=run))
+  cli.dispatch(['web', '--model', 'm', '--seconds', '5', '--pose-model', 'p'])
+  assert (seen['run'], seen['host'], seen['makers']) == ('m', '127.0.0.1', {'pose': 'p'})
+  assert seen['limits'] == Limits(seconds=5)
 
 
 def test_prepare_without_videos_and_with_a_bad_size_is_one_line(tmp_path):
