@@ -115,7 +115,8 @@ def _aligned(motion: Motion, source_lengths: Sequence[int], options: Options) ->
   """Brings all banks to one length, and smooths them."""
   lengths = {bank: len(values) for bank, values in motion.items()}
   count = timeline.common_length(lengths, options.extend, source_lengths)
-  motion = {bank: values[timeline.extended(len(values), count, options.extend)] for bank, values in motion.items()}
+  motion = {bank: values if len(values) == count else values[timeline.extended(len(values), count, options.extend)]
+            for bank, values in motion.items()}
   return timeline.smoothed(motion, options.smooth)
 
 
