@@ -4,6 +4,7 @@ Each video has one folder named by what its result depends on: content, settings
 temporary name and renamed when whole. A damaged folder counts as missing.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -21,6 +22,8 @@ from data_pipeline.errors import DataError
 from data_pipeline.prepare import PreparedClip, RejectedClip
 
 _OUTCOME = 'outcome.json'
+# Fields of a clip that records do not have: the outcome has them.
+NOT_STORED = ('frames', 'notes', 'measures', 'picture_hash')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Outcome:
 
   Attributes:
     clips: the number of each clip, in order, and what the manifest says of it: begin_frame, frames, crop_box,
-      has_audio, landmarks_missing, reason (the notes).
+      has_audio, landmarks_missing, measures, picture_hash, reason (the notes).
     rejected: the runs of frames that gave no clip.
     retry: whether the next job tries again, because something else than the video may be the cause.
   """
@@ -67,12 +70,13 @@ class Entry:
 
   def add(self, clip: PreparedClip) -> dict[str, Any]:
     """Writes a clip and returns what `Outcome.clips` says of it."""
-    arrays = {f.name: getattr(clip, f.name) for f in dataclasses.fields(clip) if f.name not in ('frames', 'notes')}
+    arrays = {f.name: getattr(clip, f.name) for f in dataclasses.fields(clip) if f.name not in NOT_STORED}
     arrays['jpeg'], arrays['jpeg_ends'] = join_jpeg(clip.frames)
     np.savez(self._partial / f'{clip.number:05d}.npz', **arrays)
     return {'number': clip.number, 'begin_frame': clip.begin_frame, 'frames': len(clip.frames),
             'crop_box': [int(value) for value in clip.crop_box], 'has_audio': clip.has_audio,
-            'landmarks_missing': int((clip.landmarks_valid == 0).sum()), 'reason': '; '.join(clip.notes)}
+            'landmarks_missing': int((clip.landmarks_valid == 0).sum()), **clip.measures,
+            'picture_hash': f'{clip.picture_hash:016x}', 'reason': '; '.join(clip.notes)}
 
   def finish(self, outcome: Outcome) -> None:
     """Makes the entry visible."""
@@ -96,13 +100,24 @@ class Entry:
   def clips(self) -> Iterator[PreparedClip]:
     """Yields the clips, one at a time. Raises DataError at a damaged one, and drops the entry."""
     for path in sorted(self.folder.glob('*.npz')):
-      try:
+      with self._dropped_if_damaged(path):
         clip = _load(path)
-      except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        raise DataError(f'{path}: damaged ({type(error).__name__}); run edtalk prepare again, which prepares this '
-                        'video anew') from None
       yield clip
+
+  def peek(self, number: int, field: str) -> np.ndarray:
+    """Returns one array of the clip of that number. Raises DataError if the clip is missing or damaged."""
+    path = self.folder / f'{number:05d}.npz'
+    with self._dropped_if_damaged(path), np.load(path, allow_pickle=False) as arrays:
+      return arrays[field]
+
+  @contextlib.contextmanager
+  def _dropped_if_damaged(self, path: pathlib.Path) -> Iterator[None]:
+    try:
+      yield
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+      shutil.rmtree(self.folder, ignore_errors=True)
+      raise DataError(f'{path}: damaged ({type(error).__name__}); run edtalk prepare again, which prepares this '
+                      'video anew') from None
 
 
 def _load(path: pathlib.Path) -> PreparedClip:

@@ -23,6 +23,7 @@ from data_pipeline import (
   prepare,
   records,
   split_lists,
+  thumbnails,
   trees,
   worker,
 )
@@ -30,6 +31,7 @@ from data_pipeline.datasets import distributed as datasets
 from data_pipeline.datasets import folder as folder_dataset
 from data_pipeline.datasets import schema
 from data_pipeline.errors import DataError, machine_fault
+from data_pipeline.quality import duplicates
 
 MANIFEST, SPLITS_FILE, SPLITS_REPORT = 'manifest.jsonl', 'splits.json', 'splits_report.json'
 _Labels = Mapping[inputs.Video, identities.Label]
@@ -145,7 +147,9 @@ def _prepare(listing: inputs.Listing, report: Callable[..., dict[str, Any]], out
   tasks, resumed = _process(videos, out / 'cache', config, run, console)
   outcomes = {task.video: task.entry.outcome() for task in tasks}
   splits = _splits([labels[video] for video in videos if outcomes[video].clips], out / SPLITS_FILE)
-  rows = [row for task in tasks for row in _rows(task, outcomes[task.video], labels[task.video], splits)]
+  twins = _twins(tasks, outcomes) if config.limits.duplicates else {}
+  rows = [row for task in tasks for row in _rows(task, outcomes[task.video], labels[task.video], splits, twins)]
+  thumbnails.write(out, _thumbnails(tasks, outcomes, twins))
   _write_atomically(out / MANIFEST, ''.join(json.dumps(row, ensure_ascii=False) + '\n' for row in rows))
   _write_atomically(out / SPLITS_REPORT, json.dumps(report(rows), ensure_ascii=False, indent=1))
   summary = _summary(out, videos, rows, resumed)
@@ -221,17 +225,52 @@ def _kept_splits(path: pathlib.Path) -> dict[str, str]:
   return kept
 
 
-def _rows(task: worker.Task, outcome: cache.Outcome, label: identities.Label, splits) -> Iterator[dict[str, Any]]:
+def _twins(tasks: Sequence[worker.Task], outcomes: Mapping[inputs.Video, cache.Outcome]) -> dict[str, duplicates.Twin]:
+  """Returns the clips that show what an earlier one, of another video, shows."""
+  found = {cutting.clip_id(task.video.video_id, clip['number']): (task, clip['number'], clip) for task in tasks
+           for clip in outcomes[task.video].clips}
+  candidates = [duplicates.Candidate(name, task.video.video_id, int(clip['picture_hash'], 16))
+                for name, (task, _, clip) in found.items()]
+
+  def motion(name: str) -> duplicates.Motion:
+    task, number, _ = found[name]
+    return duplicates.motion(task.entry.peek(number, 'landmarks'))
+
+  return duplicates.find(candidates, motion)
+
+
+def _thumbnails(tasks: Sequence[worker.Task], outcomes: Mapping[inputs.Video, cache.Outcome],
+                twins: Mapping[str, duplicates.Twin]) -> dict[str, str]:
+  """Returns pictures of what is rejected by the names of their files."""
+  shown = {}
+  for task in tasks:
+    video, outcome = task.video, outcomes[task.video]
+    shown |= {thumbnails.name_of(video.video_id, run.begin_frame): run.thumbnail
+              for run in outcome.rejected if run.thumbnail}
+    for clip in outcome.clips:
+      number = clip['number']
+      if cutting.clip_id(video.video_id, number) in twins:
+        first = task.entry.peek(number, 'jpeg')[:task.entry.peek(number, 'jpeg_ends')[0]]
+        shown[thumbnails.name_of(video.video_id, clip['begin_frame'])] = thumbnails.of_jpeg(first.tobytes())
+  return shown
+
+
+def _rows(task: worker.Task, outcome: cache.Outcome, label: identities.Label, splits,
+          twins: Mapping[str, duplicates.Twin]) -> Iterator[dict[str, Any]]:
   """Yields the manifest's lines for one video."""
   video = task.video
   common = {'video': video.video_id, 'file': video.path.name, 'source_sha256': task.source_sha256,
             'identity': label.identity, 'emotion': label.emotion, 'split': splits.get(label.identity)}
   for run in outcome.rejected:
     yield {'clip': None, **common, 'begin_frame': run.begin_frame, 'frames': run.count, 'crop_box': None,
-           'status': 'rejected', 'reason': run.reason}
+           **run.measures, 'status': 'rejected', 'reason': run.reason}
   for clip in outcome.clips:
-    told = {name: value for name, value in clip.items() if name != 'number'}
-    yield {'clip': cutting.clip_id(video.video_id, clip['number']), **common, **told, 'status': 'ok'}
+    name = cutting.clip_id(video.video_id, clip['number'])
+    told = {key: value for key, value in clip.items() if key != 'number'}
+    if name in twins:
+      yield {'clip': None, **common, **told, 'status': 'rejected', 'reason': twins[name].reason}
+    else:
+      yield {'clip': name, **common, **told, 'status': 'ok'}
 
 
 def _summary(out: pathlib.Path, videos, rows, resumed: int) -> Summary:
@@ -268,25 +307,29 @@ def _write_records(out, builder: type[folder_dataset.Folder], tasks: Sequence[wo
   """Builds the data set from the cache, with its index, and notes what it was made from."""
   used = {row['split'] for row in rows if row['status'] == 'ok'}
   with console.status('Writing records'):
-    sources = {split: functools.partial(_records, split, tasks, labels, splits, config)
+    kept = {row['clip'] for row in rows}
+    sources = {split: functools.partial(_records, split, tasks, labels, splits, kept, config)
                for split in identities.SPLITS if split in used}
     folder = folder_dataset.write(out, sources, builder)
     records.write_index(folder)
     _write_atomically(_digest_file(out, builder), digests.of_texts([json.dumps(rows)]))
 
 
-def _records(split: str, tasks: Sequence[worker.Task], labels: _Labels, splits, config) -> Iterator[schema.Record]:
+def _records(split: str, tasks: Sequence[worker.Task], labels: _Labels, splits, kept: set[str],
+             config) -> Iterator[schema.Record]:
   for task in tasks:
     video, label = task.video, labels[task.video]
     if splits.get(label.identity) != split:
       continue
     for clip in task.entry.clips():
+      name = cutting.clip_id(video.video_id, clip.number)
+      if name not in kept:
+        continue
       values = {f.name: getattr(clip, f.name) for f in dataclasses.fields(clip)
-                if f.name not in ('notes', 'frames', 'number')}
+                if f.name not in ('number', *cache.NOT_STORED)}
       values['jpeg'], values['jpeg_ends'] = schema.join_jpeg(clip.frames)
-      yield schema.Record(clip_id=cutting.clip_id(video.video_id, clip.number), video_id=video.video_id,
-                          identity=label.identity, emotion=label.emotion, emotion_level=label.level,
-                          source_sha256=task.source_sha256, size=config.size, **values)
+      yield schema.Record(clip_id=name, video_id=video.video_id, identity=label.identity, emotion=label.emotion,
+                          emotion_level=label.level, source_sha256=task.source_sha256, size=config.size, **values)
 
 
 def _write_atomically(path: pathlib.Path, text: str) -> None:

@@ -9,12 +9,14 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from data_pipeline import audio_features, cropping, cutting, media, tracking
+from data_pipeline import audio_features, cropping, cutting, media, thumbnails, tracking
 from data_pipeline.errors import DataError, RejectedVideo
+from data_pipeline.quality import pictures, synchrony, verdict
+from data_pipeline.quality.limits import Limits
 
 # Part of the key under which finished work is kept: raise it when the same input would give another output.
 PIPELINE_VERSION = 4
@@ -35,6 +37,7 @@ class PrepareConfig:
   min_audio: float = 0.9  # share of a clip that its sound must cover; the rest is silence
   crop: str = cropping.FACE  # which square is cut out, see `cropping`
   template: tuple[tuple[float, float], ...] = ()  # 68 points in shares of the crop, for crop='template'
+  limits: Limits = dataclasses.field(default_factory=Limits)  # what a clip must fulfil
 
   def __post_init__(self):
     for name, low, high in (('size', 16, 4096), ('quality', 1, 100), ('longest', 1, 100_000), ('shortest', 1, 100_000),
@@ -71,6 +74,8 @@ class PreparedClip:
   waveform: np.ndarray
   mel: np.ndarray
   notes: tuple[str, ...] = ()  # what a user may want to know, e.g. that there were several faces
+  measures: Mapping[str, float | int | None] = dataclasses.field(default_factory=dict)  # `quality.verdict.DIGITS`
+  picture_hash: int = 0  # `quality.pictures.picture_hash`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +85,8 @@ class RejectedClip:
   begin_frame: int
   count: int
   reason: str
+  measures: Mapping[str, float | int | None] = dataclasses.field(default_factory=dict)  # {} if it was not cut out
+  thumbnail: str = ''  # `thumbnails.of`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +100,12 @@ class _Segment:
   valid: np.ndarray  # uint8[n]
   boxes: np.ndarray  # float32[n, 4]
   crop: tuple[int, int, int]
+  face: tuple[int, int, int]  # the square that shows the face in every video alike, whatever is cut out
   notes: tuple[str, ...]
+
+  @property
+  def count(self) -> int:
+    return self.end - self.begin
 
 
 def prepare_video(path: str | os.PathLike, config: PrepareConfig, detector: tracking.Detector | None = None,
@@ -220,7 +232,8 @@ def _segments(track: tracking.Track, config: PrepareConfig, cut: str, width: int
       crop = cropping.template_box(landmarks[part], np.array(config.template), width, height)
     else:
       crop = cropping.crop_box(landmarks[part], width, height)
-    yield _Segment(number, begin, end, landmarks[part], valid[part], boxes[part], crop, notes)
+    face = cropping.crop_box(landmarks[part], width, height)
+    yield _Segment(number, begin, end, landmarks[part], valid[part], boxes[part], crop, face, notes)
 
 
 def _longest_of_each_number(segments: list[_Segment],
@@ -259,18 +272,23 @@ def _fill(landmarks: list[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
   return filled.reshape(-1, 68, 2).astype(np.float32), valid
 
 
-def _cut(path, segments: list[_Segment], config: PrepareConfig, excerpt: cutting.Excerpt) -> Iterator[PreparedClip]:
+def _cut(path, segments: list[_Segment], config: PrepareConfig,
+         excerpt: cutting.Excerpt) -> Iterator[PreparedClip | RejectedClip]:
   """Second pass: cuts the pictures and the sound of each segment. Segments are in order and do not overlap."""
+  offsets = _offsets(_open_audio(path, excerpt), segments, config)
   audio = _open_audio(path, excerpt)
-  pending = iter(segments)
-  segment = next(pending)
+  pending = iter(zip(segments, offsets, strict=True))
+  segment, offset = next(pending)
   jpegs: list[bytes] = []
+  chips: list[np.ndarray] = []
   for index, frame in enumerate(media.read_frames(path, begin=excerpt.begin, end=excerpt.end)):
     if index >= segment.begin:
       jpegs.append(cropping.encode_jpeg(cropping.crop(frame, segment.crop, config.size), config.quality))
+      chips.append(pictures.chip(frame, segment.face))
     if index + 1 == segment.end:
-      yield _clip(segment, jpegs, audio, config)
-      segment, jpegs = next(pending, None), []
+      yield _judged(_clip(segment, jpegs, audio, offset, config), segment, np.stack(chips), offset, config)
+      segment, offset = next(pending, (None, None))
+      jpegs, chips = [], []
       if segment is None:
         return
   raise DataError(f'{path}: changed while it was read')
@@ -284,8 +302,27 @@ def _open_audio(path, excerpt: cutting.Excerpt) -> media.AudioReader:
   return audio
 
 
-def _clip(segment: _Segment, jpegs: list[bytes], audio: media.AudioReader, config: PrepareConfig) -> PreparedClip:
-  waveform, note = _sound(segment, audio, config)
+def _offsets(audio: media.AudioReader, segments: Sequence[_Segment], config: PrepareConfig) -> list[synchrony.Offset]:
+  """Returns by how much the sound of each segment is late; nothing where there is no sound that can be read."""
+  curves = []
+  for segment in segments:
+    # Sound beyond both ends shows whether the mouth goes with an earlier or later one.
+    begin = max(0, segment.begin - synchrony.SEARCH)
+    try:
+      heard = audio.take(begin * _SAMPLES_PER_FRAME, (segment.end + synchrony.SEARCH) * _SAMPLES_PER_FRAME)
+    except media.MediaError:
+      heard = np.zeros(0, np.int16)
+    curve = np.zeros(len(synchrony.LAGS))
+    if len(heard) >= _SAMPLES_PER_FRAME:
+      curve = synchrony.correlations(synchrony.mouth_opening(segment.landmarks), synchrony.voice_level(heard),
+                                     begin - segment.begin)
+    curves.append(curve)
+  return synchrony.resolve(curves, [segment.count for segment in segments], config.limits.trust)
+
+
+def _clip(segment: _Segment, jpegs: list[bytes], audio: media.AudioReader, offset: synchrony.Offset,
+          config: PrepareConfig) -> PreparedClip:
+  waveform, notes = _sound(segment, audio, synchrony.shift(offset, config.limits), config)
   boxes = cropping.to_crop(segment.boxes.reshape(-1, 2, 2), segment.crop, config.size).reshape(-1, 4)
   has_audio = len(waveform) > 0
   mel = np.zeros((0, audio_features.BANDS), np.float32)
@@ -295,25 +332,49 @@ def _clip(segment: _Segment, jpegs: list[bytes], audio: media.AudioReader, confi
       number=segment.number, begin_frame=segment.begin, frames=jpegs,
       landmarks=cropping.to_crop(segment.landmarks, segment.crop, config.size),
       landmarks_valid=segment.valid, face_boxes=boxes, crop_box=np.array(segment.crop, np.float32),
-      has_audio=has_audio, waveform=waveform, mel=mel, notes=segment.notes + ((note,) if note else ()))
+      has_audio=has_audio, waveform=waveform, mel=mel, notes=segment.notes + notes)
 
 
-def _sound(segment: _Segment, audio: media.AudioReader, config: PrepareConfig) -> tuple[np.ndarray, str]:
-  """Returns (int16[640 a frame] or empty, a note on why it is empty or padded)."""
+def _judged(clip: PreparedClip, segment: _Segment, chips: np.ndarray, offset: synchrony.Offset,
+            config: PrepareConfig) -> PreparedClip | RejectedClip:
+  """Adds the measures to a clip, or says why it is not used."""
+  values = verdict.measure(chips, segment.landmarks, segment.valid, clip.waveform, offset,
+                           synchrony.shift(offset, config.limits))
+  if reason := verdict.fault(values, config.limits):
+    thumbnail = thumbnails.of_jpeg(clip.frames[segment.count // 2])
+    return RejectedClip(segment.begin, segment.count, reason, values, thumbnail)
+  return dataclasses.replace(clip, measures=values, picture_hash=pictures.picture_hash(chips))
+
+
+def _sound(segment: _Segment, audio: media.AudioReader, shift: int,
+           config: PrepareConfig) -> tuple[np.ndarray, tuple[str, ...]]:
+  """Returns (int16[640 a frame] or empty, notes on why it is empty, padded or moved).
+
+  Args:
+    segment: whose sound it is.
+    audio: read up to this segment.
+    shift: frames by which the sound is moved earlier.
+    config: how.
+  """
   nothing = np.zeros(0, np.int16)
   if not audio.found:
-    return nothing, 'no audio'
-  wanted = (segment.end - segment.begin) * _SAMPLES_PER_FRAME
+    return nothing, ('no audio',)
+  wanted = segment.count * _SAMPLES_PER_FRAME
+  begin = (segment.begin + shift) * _SAMPLES_PER_FRAME
   try:
-    samples = audio.take(segment.begin * _SAMPLES_PER_FRAME, segment.end * _SAMPLES_PER_FRAME)
+    samples = audio.take(max(0, begin), begin + wanted)
   except media.MediaError:
-    return nothing, 'audio cannot be decoded'
+    return nothing, ('audio cannot be decoded',)
+  samples = np.pad(samples, (max(0, -begin), 0))
   seconds = len(samples) / media.AUDIO_RATE
   if len(samples) < config.min_audio * wanted:
-    return nothing, f'audio ends after {seconds:.2f} of {wanted / media.AUDIO_RATE:.2f} s'
+    return nothing, (f'audio ends after {seconds:.2f} of {wanted / media.AUDIO_RATE:.2f} s',)
   if not samples.any():
-    return nothing, 'audio is digital silence'
-  padded = np.pad(samples, (0, wanted - len(samples)))
+    return nothing, ('audio is digital silence',)
+  if (level := verdict.loudness(samples)) < config.limits.min_loudness:
+    return nothing, (f'audio is silent: {level:.1f} dB, at least {config.limits.min_loudness:g} are needed',)
+  notes = (f'audio moved by {shift} frames to be in step',) if shift else ()
   # Less than a frame is missing at the end of almost every file; only more is worth a note.
-  late = wanted - len(samples) > 2 * _SAMPLES_PER_FRAME
-  return padded, f'audio ends after {seconds:.2f} s, padded with silence' if late else ''
+  if wanted - len(samples) > (2 + max(0, shift)) * _SAMPLES_PER_FRAME:
+    notes = (f'audio ends after {seconds:.2f} s, padded with silence', *notes)
+  return np.pad(samples, (0, wanted - len(samples))), notes

@@ -1,5 +1,6 @@
 """The `edtalk` command. Each subcommand is a few lines over the library, imported only when it is chosen."""
 
+import collections
 import itertools
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ import tyro
 
 from edtalk_jax.arguments import File, Folder, OptionalFile, OptionalFolder, Overrides, Which
 from edtalk_jax.cli_animate import animate, extract_presets, web
+from edtalk_jax.cli_data import data_report
 from edtalk_jax.cli_motion import extract_features, make_motion
 from edtalk_jax.cli_reproduce import reproduce
 from edtalk_jax.cli_weights import download_weights, export_model, export_weights, import_weights
@@ -20,6 +22,7 @@ Videos = Annotated[tuple[str, ...], tyro.conf.Positional,
 Steps = Annotated[int | None, tyro.conf.arg(metavar='N', help_behavior_hint="(default: the config's)")]
 Window = Annotated[str | None, tyro.conf.arg(metavar='FIRST:LAST', help_behavior_hint='(optional)')]
 From = Annotated[str | None, tyro.conf.arg(name='from', metavar='DIR', help_behavior_hint='(optional)')]
+Limits = Annotated[tuple[str, ...], tyro.conf.arg(metavar='NAME=VALUE [...]', help_behavior_hint='(optional)')]
 Stages = Annotated[tuple[str, ...], tyro.conf.arg(metavar='STAGE [...]', help_behavior_hint='(default: all)')]
 Machine = Annotated[str, tyro.conf.arg(metavar='CHIP:SHAPE')]
 Batches = Annotated[tuple[int, ...], tyro.conf.arg(metavar='N [...]', help_behavior_hint="(default: the config's)")]
@@ -99,6 +102,7 @@ def prepare(
   workers: int = 2,
   beam: BeamOptions = None,
   max_rejected: float = 0.5,
+  limits: Limits = (),
 ) -> None:
   """Cuts faces out of raw videos and writes the records that training reads.
 
@@ -122,10 +126,13 @@ def prepare(
     workers: Processes; 0 works in this one.
     beam: Options of Apache Beam (extra [beam]) for more than one machine, as in docs/datasets.md
     max_rejected: Share of videos without a usable face above which the job ends in an error.
+    limits: Limits of quality to replace, e.g. max_yaw=45 min_sharpness=20; docs/quality.md has all.
   """
   from data_pipeline import job
   from data_pipeline.cropping import read_template
   from data_pipeline.prepare import PrepareConfig
+  from data_pipeline.quality import verdict
+  from edtalk_jax import settings
 
   if not videos:
     raise UserError('edtalk prepare: give at least one video, or a folder of videos')
@@ -134,6 +141,11 @@ def prepare(
     config = PrepareConfig(size=size, crop=crop, template=points)
   except ValueError as error:
     raise UserError(f'--{error}') from None
+  try:
+    for name, _, value in (text.partition('=') for text in limits):
+      config = settings.override(config, f'limits.{name}', value)
+  except ValueError as error:
+    raise UserError(f'--limits: {error}') from None
   done = job.prepare_folder(videos, out, config, dataset=dataset, metadata=metadata, landmarks=landmarks,
                             split_files=split_files, people_apart=people_apart, workers=workers, beam=beam,
                             max_rejected=max_rejected)
@@ -141,8 +153,11 @@ def prepare(
         f'{done.videos - done.rejected} of {done.videos} videos')
   for split, count in done.clips.items():
     print(f'  {split}: {count} clips')
-  for reason, count in list(done.reasons.items())[:5]:
-    print(f'  rejected {count}: {reason}')
+  kinds = collections.Counter()
+  for reason, count in done.reasons.items():
+    kinds[verdict.kind(reason)] += count
+  for kind, count in kinds.most_common(5):
+    print(f'  rejected {count}: {kind}')
   print(f'every clip and every reason: {done.manifest}')
   print(f'next: edtalk train --config configs/tiny.py --workdir runs/first --data {out}')
 
@@ -349,7 +364,8 @@ def compile_report(
 
 # In the order in which they are used.
 COMMANDS = {
-  'make-synthetic': make_synthetic, 'prepare': prepare, 'compile-report': compile_report, 'train': train,
+  'make-synthetic': make_synthetic, 'prepare': prepare, 'data-report': data_report,
+  'compile-report': compile_report, 'train': train,
   'extract-motion': extract_motion, 'extract-features': extract_features, 'train-all': train_all,
   'make-motion': make_motion, 'reproduce': reproduce,
   'eval': evaluate, 'extract-presets': extract_presets, 'animate': animate, 'web': web,

@@ -161,6 +161,8 @@ def test_prepare_without_videos_and_with_a_bad_size_is_one_line(tmp_path):
     cli.dispatch(['prepare', '--out', str(tmp_path)])
   with pytest.raises(UserError, match='--size must be between'):
     cli.dispatch(['prepare', 'videos', '--out', str(tmp_path), '--size', '4'])
+  with pytest.raises(UserError, match="--limits: unknown option 'max_jaw'; Limits has min_face, "):
+    cli.dispatch(['prepare', 'videos', '--out', str(tmp_path), '--limits', 'max_yaw=40', 'max_jaw=1'])
 
 
 def test_root_eval_is_the_same_command():

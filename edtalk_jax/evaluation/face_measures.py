@@ -8,7 +8,7 @@ it; perspective; and the detector's own habits. Source: ours.
 
 import numpy as np
 
-from edtalk_jax.evaluation import head_pose
+from data_pipeline import head_pose
 
 GROUPS = {
   'mouth': ('opening', 'width'),

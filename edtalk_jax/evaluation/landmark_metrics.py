@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import PIL.Image
 
-from edtalk_jax.evaluation import head_pose
+from data_pipeline import head_pose
 
 SIZE = 256  # pixels: side of the frames on which landmarks are found and distances measured
 MOUTH = slice(48, 68)

@@ -31,6 +31,8 @@ class Metric:
 
 _CPBD = Metric('cpbd', 'CPBD', '', 'higher', 'Share of vertical edges whose blur is probably not noticed, 0 to 1.')
 _BLUR = Metric('blur', 'Blur', '', 'lower', 'How little a frame changes when it is blurred again, 0 to 1.')
+_NIQE = Metric('niqe', 'NIQE', '', 'lower', 'How far the local statistics of a frame are from those of natural, sharp '
+               'photographs (Mittal et al., 2013); from 192 pixels on.')
 _CSIM = Metric('csim', 'CSIM', '', 'higher', "Cosine between the face embeddings of the frame and of the portrait.")
 
 SAME_CLIP = (
@@ -51,7 +53,7 @@ SAME_CLIP = (
   Metric('lpips', 'LPIPS', '', 'lower', 'Learnt distance between the features of both frames (Zhang et al., 2018).'),
   Metric('fid', 'FID', '', 'lower', 'Fréchet distance between the Inception features of all frames and of all true '
          'frames (Heusel et al., 2017); one number for all people.'),
-  _CSIM, _CPBD, _BLUR,
+  _CSIM, _CPBD, _BLUR, _NIQE,
 )
 
 # Only rendered clips have a true frame in cross-driving.
@@ -69,7 +71,7 @@ CROSS = (
   Metric('pose_distance', 'Pose distance', 'degrees', 'lower',
          'Ours. Angle between the head rotations of the generated frame and of the pose driver; each from a '
          'weak-perspective fit of a rigid mean face to eye corners and nose, so that position and scale drop out.'),
-  _CSIM, _CPBD, _BLUR,
+  _CSIM, _CPBD, _BLUR, _NIQE,
 )
 
 # Of consecutive frames; one number for each sequence.

@@ -40,6 +40,8 @@ def score(protocol: str, sample: Sample, detector: landmark_metrics.Detect | Non
   scores = {}
   for method, frames in sample.predictions.items():
     scores[method] = _score_images(frames, sample.truth, judges) | metrics.score_sharpness(frames)
+    if judges.naturalness is not None:
+      scores[method]['niqe'] = np.array([judges.naturalness(frame) for frame in frames])
     if judges.inception is not None and protocol == 'same_clip':
       scores[method][metrics.FEATURES] = judges.inception(frames)
     if detector is None:

@@ -16,9 +16,10 @@ from rich.console import Console
 from data_pipeline import cropping, cutting, job, prepare, records
 from data_pipeline.datasets import distributed
 from data_pipeline.errors import DataError
+from data_pipeline.quality.limits import ACCEPT_ALL
 from tests.data_pipeline import videos
 
-CONFIG = prepare.PrepareConfig(size=48, longest=25, shortest=10)
+CONFIG = prepare.PrepareConfig(size=48, longest=25, shortest=10, limits=ACCEPT_ALL)
 ROOT = pathlib.Path(__file__).parents[2]
 
 

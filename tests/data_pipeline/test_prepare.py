@@ -1,3 +1,4 @@
+import dataclasses
 import fractions
 import json
 import os
@@ -90,7 +91,7 @@ def test_bad_videos_are_rejected_with_a_reason_and_the_rest_is_kept(tmp_path, ma
     (None, False, 'no audio'), (0.4, False, 'audio ends after'), (1.45, True, 'padded with silence'), (1.6, True, '')])
 def test_missing_and_short_audio(tmp_path, seconds, has_audio, note):
   path = videos.write(tmp_path / 'a.mp4', 40, audio_seconds=seconds)
-  config = prepare.PrepareConfig(size=64, longest=40, shortest=10, min_audio=0.8)
+  config = dataclasses.replace(CONFIG, longest=40, min_audio=0.8)
   (clip,) = clips_of(path, config)
   assert clip.has_audio == has_audio
   assert len(clip.waveform) == (40 * 640 if has_audio else 0)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from edtalk_jax.evaluation import head_pose
+from data_pipeline import head_pose
 
 
 def rotation(yaw=0.0, pitch=0.0, roll=0.0):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from edtalk_jax.evaluation import head_pose, landmark_metrics
+from data_pipeline import head_pose
+from edtalk_jax.evaluation import landmark_metrics
 
 
 def _rotation(yaw=0.0, pitch=0.0, roll=0.0):

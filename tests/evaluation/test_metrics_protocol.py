@@ -162,7 +162,7 @@ def test_what_is_missing_says_which_file_and_whence(tmp_path, monkeypatch):
   judges = shelf.open_folder(None)
   assert judges.used == {} and len(judges.missing) == len(shelf.SOURCES)
   assert [line.split(',')[0] for line in judges.missing] == [
-    f'Not measured: {name}' for name in ('LPIPS', 'FID', 'CSIM', 'Sync-C', 'Acc_emo')]
+    f'Not measured: {name}' for name in ('LPIPS', 'FID', 'CSIM', 'Sync-C', 'NIQE', 'Acc_emo')]
   assert all(' from ' in line and '\n' not in line for line in judges.missing)
   with pytest.raises(UserError, match='no such folder'):
     shelf.open_folder(str(tmp_path / 'absent'))

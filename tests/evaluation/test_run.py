@@ -75,7 +75,7 @@ def test_files_and_words(workdir, capsys):
   assert first == 'No landmark metrics: face detection needs dlib'
   assert last == 'Leakage between the spaces was not measured: it needs landmarks.'
   assert [line.split(',')[0] for line in missing if 'CSIM' not in line] == [
-    'Not measured: LPIPS', 'Not measured: FID', 'Not measured: Sync-C', 'Not measured: Acc_emo']
+    'Not measured: LPIPS', 'Not measured: FID', 'Not measured: Sync-C', 'Not measured: NIQE', 'Not measured: Acc_emo']
   assert {'lpips', 'fid', 'csim', 'm_lmd'} <= set(stored['protocols']['same_clip']['skipped'])
   assert stored['leakage'] is None and stored['disentanglement'] is None
   page = (workdir / 'report.html').read_text()

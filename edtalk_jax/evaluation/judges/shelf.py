@@ -12,11 +12,12 @@ import numpy as np
 
 from data_pipeline.errors import DataError
 from edtalk_jax.config import UserError
-from edtalk_jax.evaluation import face_identity
+from edtalk_jax.evaluation import face_identity, naturalness
 from edtalk_jax.evaluation.judges import inception, layers, lpips, onnx_file, speech, syncnet
 
 BATCH = 8  # frames per call of a network
 TRUNKS = {'alex': 'alexnet-owt-7be5be79.pth', 'vgg': 'vgg16-397923af.pth'}
+NIQE_FILES = ('niqe_modelparameters.mat', 'niqe_pris_params.npz')  # the authors', BasicSR's
 # Measure -> (files, whence).
 SOURCES = {
   'LPIPS': ('alex.pth and alexnet-owt-7be5be79.pth (or vgg.pth and vgg16-397923af.pth)',
@@ -25,6 +26,8 @@ SOURCES = {
   'CSIM': ('arcface.onnx, or the extra [faces]', 'github.com/deepinsight/insightface, w600k_r50.onnx of buffalo_l'),
   'Sync-C, Sync-D': ('syncnet_v2.model', 'www.robots.ox.ac.uk/~vgg/software/lipsync/data (or lipsync_expert.pth of '
                                'github.com/Rudrabha/Wav2Lip, on a scale of its own)'),
+  'NIQE': (' or '.join(NIQE_FILES), "the authors' release, live.ece.utexas.edu/research/quality, or basicsr/metrics of "
+                                    'github.com/XPixelGroup/BasicSR'),
   'Acc_emo': ('emotion.onnx', 'a classifier of your own; docs/metrics.md says what it has to take and to return'),
 }
 
@@ -38,6 +41,7 @@ class Judges:
     inception: frames to float64[n, 2048].
     identity: one frame and its landmarks at 256 to a vector, NaN without a face.
     sync: embeddings of lips and sound of a video.
+    naturalness: NIQE of one frame, NaN where it is too small.
     emotion: frames to the most probable of the classifier's labels.
     used: measure -> what measures it, digests of files included.
     missing: a sentence for each measure that lacks its file.
@@ -47,6 +51,7 @@ class Judges:
   inception: Callable[[np.ndarray], np.ndarray] | None = None
   identity: face_identity.Embed | None = None
   sync: speech.Embed | None = None
+  naturalness: Callable[[np.ndarray], float] | None = None
   emotion: Callable[[np.ndarray], str] | None = None
   used: dict[str, str] = dataclasses.field(default_factory=dict)
   missing: tuple[str, ...] = ()
@@ -63,7 +68,7 @@ def open_folder(folder: str | None) -> Judges:
   made: dict[str, Any] = {}
   try:
     for name, make in (('lpips', _lpips), ('inception', _inception), ('identity', _identity), ('sync', _sync),
-                       ('emotion', _emotion)):
+                       ('naturalness', _niqe), ('emotion', _emotion)):
       made[name] = make(pathlib.Path(folder) if folder else None)
   except ValueError as error:
     raise UserError(f'--judges {folder}: {error}') from None
@@ -128,6 +133,13 @@ def _sync(folder: pathlib.Path | None):
   path = folder and folder / 'lipsync_expert.pth'
   if path and path.is_file():
     return speech.by_expert(path), _about(path)
+  return None
+
+
+def _niqe(folder: pathlib.Path | None):
+  for path in (folder / name for name in NIQE_FILES) if folder else ():
+    if path.is_file():
+      return functools.partial(naturalness.niqe, natural=naturalness.read(path)), _about(path)
   return None
 
 
