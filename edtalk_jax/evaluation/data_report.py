@@ -3,7 +3,7 @@
 import collections
 import io
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -25,7 +25,7 @@ _HISTOGRAMS = (
   ('jitter', 'Landmark jitter', '% of the distance of the eyes'), ('cut', 'Most sudden change', 'grey levels'),
   ('loudness', 'Loudness', 'dB below full scale'),
   ('av_offset', 'Sound late by, as found', 'frames of 40 ms, where trusted'),
-  ('av_confidence', 'Confidence of that', 'correlation above any rival'),
+  ('av_confidence', 'Confidence in the offset of the sound', 'correlation above any rival'),
 )
 _TRUSTED = 0.3  # confidence from which an offset is drawn: `Limits.trust`
 _STYLE = """<style>
@@ -92,7 +92,17 @@ def _splits(kept: Sequence[Kept]) -> str:
     for emotion, _ in emotions.most_common()])
   head = ['Split', 'Clips', 'Time', 'People', 'With sound']
   return ('<h2 id="splits">Splits and emotions</h2>' + page.table(head, rows)
-          + f'<p class="note">Most clips are of {most}. No person is in two splits.</p>' + table)
+          + f'<p class="note">Most clips are of {most}. {page.text(_apart(groups))}</p>' + table)
+
+
+def _apart(groups: Mapping[str, Sequence[Kept]]) -> str:
+  """Says whether people are in one split only, as they should be."""
+  splits = collections.Counter(name for clips in groups.values() for name in {clip.identity for clip in clips})
+  twice = sorted(name for name, count in splits.items() if count > 1)
+  if not twice:
+    return 'No person is in two splits.'
+  several = 'people are' if len(twice) > 1 else 'person is'
+  return f'{len(twice):,} {several} in more than one split: {", ".join(twice[:5])}{" ..." if len(twice) > 5 else ""}.'
 
 
 def _measures(found: Survey) -> str:

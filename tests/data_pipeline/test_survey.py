@@ -55,6 +55,14 @@ def test_the_page_shows_it_and_needs_nothing_else(doubled, tmp_path):
   assert 'http' not in page.replace('http://www.w3.org', '')
 
 
+def test_people_in_two_splits_are_said():
+  kept = [survey.Kept(f'{who}#{split}', split, who, '', 30, True, {})
+          for who, split in (('ann', 'train'), ('ann', 'test'), ('bob', 'train'), ('eve', 'test'))]  # fmt: skip
+  of = lambda clips: data_report.render(survey.Survey(clips, [], {}, 0), title='x')
+  assert '1 person is in more than one split: ann.' in of(kept)
+  assert 'No person is in two splits.' in of(kept[1:])
+
+
 def test_records_without_figures_are_measured(doubled, tmp_path):
   for path in doubled.iterdir():
     if path.name not in (job.MANIFEST, 'cache', thumbnails.FOLDER):
