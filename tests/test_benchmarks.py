@@ -80,9 +80,10 @@ def test_the_pytorch_side_gets_every_parameter_once():
     np.testing.assert_array_equal(counts, [leaf.size for leaf in leaves], err_msg=name)
 
 
-def test_animate(monkeypatch, tmp_path):
+@pytest.mark.parametrize('drive', ['sound', 'video'])
+def test_animate(monkeypatch, tmp_path, drive):
   monkeypatch.setattr(animate, 'fresh', lambda size, batch, tiny: FakeModel(batch_size=batch))
-  row = animate.measure(str(tmp_path), 1.0, SIZE, 4, True, began=0.0)
+  row = animate.measure(str(tmp_path), 1.0, SIZE, 4, True, drive, began=0.0)
   assert row['frames'] == 25 and row['frames/s'] > 0 and row['memory_mib'] > 0
 
 

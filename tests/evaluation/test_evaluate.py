@@ -158,7 +158,7 @@ def test_judges_measure_what_is_theirs(clips):
   drivings = evaluate_lib.choose(infos, ('motion',), Settings(frames=0, videos=3, video_frames=0))
   scored = evaluate_lib.evaluate(FakeModel(), clips, drivings, _detector, judges=JUDGES)
   same, video = summarise(scored)
-  assert same.skipped == () and video.skipped == ()
+  assert [metric.key for metric in same.skipped] == ['niqe'] and video.skipped == ()  # which wants larger pictures
   ours, still = same.methods[GENERATED], same.methods[UNCHANGED]
   assert ours['fid'].mean == pytest.approx(0, abs=1e-6) and still['fid'].mean > 1
   assert same.gain['fid'].mean == pytest.approx(ours['fid'].mean - still['fid'].mean) and np.isnan(ours['fid'].low)
