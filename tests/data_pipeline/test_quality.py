@@ -237,6 +237,13 @@ def test_other_takes_of_the_same_scene_are_no_copies():
   assert not found_copies(tracks)
 
 
+def test_heads_that_nod_alike_with_other_words_are_no_copies():
+  nod = 6 * moving(120, 3)[:, 30:31]
+  one, other = (duplicates.motion(moving(120, seed) + nod) for seed in (1, 2))
+  assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > duplicates.SAME_MOTION
+  assert duplicates.compare(one, other)[0] < duplicates.SAME_MOTION
+
+
 def test_copies_are_looked_for_among_pictures_that_look_alike_in_other_videos():
   track = moving(100, 1)
   assert not found_copies({'a#1': track, 'b#1': track}, a=0, b=2**20 - 1)
