@@ -11,6 +11,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from data_pipeline.quality import survey
+from data_pipeline.quality.limits import Limits
 from data_pipeline.quality.survey import Kept, Rejected, Survey
 from data_pipeline.rates import FPS
 from edtalk_jax.evaluation import page, report
@@ -27,7 +28,7 @@ _HISTOGRAMS = (
   ('av_offset', 'Sound late by, as found', 'frames of 40 ms, where trusted'),
   ('av_confidence', 'Confidence in the offset of the sound', 'correlation above any rival'),
 )
-_TRUSTED = 0.3  # confidence from which an offset is drawn: `Limits.trust`
+_TRUSTED = Limits().trust  # confidence from which an offset is drawn
 _STYLE = """<style>
 .contact { display: grid; grid-template-columns: repeat(auto-fill, minmax(84px, 1fr)); gap: 6px; margin: .8rem 0; }
 .contact figure, .rejects figure { margin: 0; }
