@@ -41,6 +41,8 @@ def make_synthetic(
   framing: float = 1.0,
   articulation: float = 1.0,
   prosody: float = 0.0,
+  expressiveness: float = 1.0,
+  swing: float = 0.0,
   mp4: bool = False,
   workers: int = 2,
 ) -> None:
@@ -60,6 +62,8 @@ def make_synthetic(
     framing: How large heads are, 0.5 to 1.5; 1 shows hair and shoulders, 1.4 fills the picture with the face.
     articulation: How wide mouths open when they speak, 0 to 3; 1 as in ordinary speech.
     prosody: How much of an emotion is heard in the voice, 0 to 1.
+    expressiveness: How far faces move when they feel, 0 to 2; 1 as people do.
+    swing: How much of an emotion comes and goes within a clip, 0 to 1.
     mp4: Also write OUT/videos, which edtalk prepare reads: videos, their landmarks and clips.csv.
     workers: Processes; 0 works in this one.
   """
@@ -72,7 +76,7 @@ def make_synthetic(
   try:
     plan = Plan(
       clips=clips, size=size, seed=seed, people=identities, frames=frames, framing=framing, articulation=articulation,
-      prosody=prosody
+      prosody=prosody, expressiveness=expressiveness, swing=swing
     )
   except ValueError as error:
     raise UserError(f'--{error}') from None

@@ -154,13 +154,10 @@ def made_up(
     return
   if sound is None:
     raise UserError(f'--{next(iter(runs))}-model: makes up motion for a sound; give --audio')
-  from edtalk_jax.animation import framing, making
+  from edtalk_jax.animation import making
 
   with tempfile.TemporaryDirectory() as folder:
-    file = os.path.join(folder, 'made_up.npz')
-    picture = source if framing.is_picture(source) else ''
-    making.make(sound, file, **runs, settings=making.Settings(source=picture, **settings))
-    yield dict.fromkeys(runs, file)
+    yield making.drivers(sound, folder, runs, source, **settings)
 
 
 @contextlib.contextmanager

@@ -30,6 +30,8 @@ class Plan:
     framing: how large heads are; 1 shows hair and shoulders, 1.4 fills the picture with the face.
     articulation: how wide mouths open when they speak; 1 as in ordinary speech. No jaw opens further than it can.
     prosody: how much of an emotion is heard in the voice, from 0 to 1 (`manner`).
+    expressiveness: how far faces move when they feel; factors of expression go up to it.
+    swing: how much of an emotion's strength comes and goes within a clip, from 0 to 1 (`motion.course`).
   """
 
   clips: int
@@ -40,12 +42,16 @@ class Plan:
   framing: float = 1.0
   articulation: float = 1.0
   prosody: float = 0.0
+  expressiveness: float = 1.0
+  swing: float = 0.0
 
   def __post_init__(self):
     for name, least in (('clips', 1), ('size', 32), ('people', 1), ('frames', 5)):
       if getattr(self, name) < least:
         raise ValueError(f'{name} must be at least {least}, got {getattr(self, name)}')
-    for name, (least, most) in {'framing': (0.5, 1.5), 'articulation': (0.0, 3.0), 'prosody': (0.0, 1.0)}.items():
+    ranges = {'framing': (0.5, 1.5), 'articulation': (0.0, 3.0), 'prosody': (0.0, 1.0), 'expressiveness': (0.0, 2.0),
+              'swing': (0.0, 1.0)}
+    for name, (least, most) in ranges.items():
       if not least <= getattr(self, name) <= most:
         raise ValueError(f'{name} must be between {least} and {most}, got {getattr(self, name)}')
     if self.people > self.clips:
@@ -109,8 +115,10 @@ def take(plan: Plan, number: int) -> Take:
   strength = stream.uniform(_WEAKEST, _STRONGEST)
   how = manner.voice(emotion, plan.prosody * strength) if plan.prosody else None
   said = speech.speak(stream, plan.frames, *person.voice, how)
-  track = motion.track(stream, said, emotion, strength)
+  course = motion.course(exact.Stream(plan.seed, 'course', who, turn), plan.frames)
+  track = motion.track(stream, said, emotion, strength * (1 - plan.swing * (1 - course)))
   track[:, factors.COLUMN['zoom']] *= plan.framing
+  track[:, factors.COLUMNS_OF_EXPRESSION] *= plan.expressiveness
   opening = track[:, factors.COLUMN['opening']]
   opening[:] = np.minimum(plan.articulation * opening, 1)
   return Take(number, person, emotion, strength, said, track)

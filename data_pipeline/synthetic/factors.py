@@ -14,11 +14,12 @@ NAMES = (*POSE, *MOUTH, *EXPRESSION, *EYES, *(f'emotion_{name}' for name in EMOT
 yaw, pitch, roll: degrees; positive turns the face to the picture's right, downwards, clockwise.
 shift_x, shift_y: of the head, as a share of the picture's side. zoom: size of the head, 1 in the usual framing.
 opening: of the jaw, 0 to 1 (2.6 cm). width: of the mouth, -1 to 1. rounding: of the lips, 0 to 1.
-Expression: 0 to 1, what facial muscles do.
+Expression: 0 to 1, what facial muscles do; up to `clip.Plan.expressiveness`.
 gaze_x, gaze_y: -1 to 1, to the right and down in the picture. blink: 0 open to 1 shut.
 emotion_*: 0 to 1, from which the expression follows.
 """
 COLUMN = {name: k for k, name in enumerate(NAMES)}
+COLUMNS_OF_EXPRESSION = slice(COLUMN[EXPRESSION[0]], COLUMN[EXPRESSION[-1]] + 1)
 
 # After the prototypes of Ekman & Friesen's Facial Action Coding System.
 _ACTIONS = {

@@ -14,14 +14,20 @@ _NOD = 5.0  # degrees of pitch for a fully stressed syllable
 _BLINK = np.array([0.45, 1.0, 0.85, 0.4, 0.12])  # shut within two frames, open within three: 0.2 s
 
 
-def track(stream: exact.Stream, speech: Speech, emotion: str, strength: float) -> np.ndarray:
+def course(stream: exact.Stream, count: int) -> np.ndarray:
+  """How a feeling comes and goes in a clip, float64[count] from 0 to 1: it rises and falls every 1.4 to 3.3 s."""
+  waves = stream.uniform(0.3, 0.7) * np.arange(count) / FPS + stream.uniform()
+  return 0.5 - 0.5 * exact.sin(2 * exact.PI * waves)
+
+
+def track(stream: exact.Stream, speech: Speech, emotion: str, strength: float | np.ndarray) -> np.ndarray:
   """Returns float32[frames, len(factors.NAMES)].
 
   Args:
     stream: of random numbers, which it uses up.
     speech: what is said.
     emotion: one of `factors.EMOTIONS`.
-    strength: of that emotion, 0 to 1; it wavers around this.
+    strength: of that emotion, 0 to 1, in all frames or float[frames]; it wavers around this.
   """
   count = len(speech.stress)
   values = factors.neutral(count)
@@ -33,8 +39,7 @@ def track(stream: exact.Stream, speech: Speech, emotion: str, strength: float) -
     values[:, factors.COLUMN[name]] = centre + np.clip(drift, -_LIMIT[name], _LIMIT[name])
   feelings = _feelings(stream, count, emotion, strength)
   values[:, factors.COLUMN['emotion_angry']:] = feelings
-  first = factors.COLUMN['inner_brow']
-  values[:, first:first + len(factors.EXPRESSION)] = _expression(stream, feelings, speech)
+  values[:, factors.COLUMNS_OF_EXPRESSION] = _expression(stream, feelings, speech)
   first = factors.COLUMN['opening']
   values[:, first:first + 3] = speech.mouth
   values[:, factors.COLUMN['gaze_x']], values[:, factors.COLUMN['gaze_y']] = _gaze(stream, values)
@@ -54,7 +59,7 @@ def _wander(stream: exact.Stream, count: int, spread: float) -> np.ndarray:
   return spread * total / np.sqrt(power)
 
 
-def _feelings(stream, count: int, emotion: str, strength: float) -> np.ndarray:
+def _feelings(stream, count: int, emotion: str, strength: float | np.ndarray) -> np.ndarray:
   """Returns float64[count, emotions]; a trace of one other emotion mixes in."""
   feelings = np.zeros((count, len(factors.EMOTIONS)))
   other = stream.integer(len(factors.EMOTIONS))

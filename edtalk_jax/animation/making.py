@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -76,6 +76,26 @@ def make(audio: str, out: str | os.PathLike, *, pose: str = '', expression: str 
     motion[semantic_expression.BANK] = np.repeat(weights[None], sound.frames, axis=0)
   _write(out, motion, readers)
   return motion
+
+
+def drivers(sound: str, folder: str, runs: Mapping[str, str], portrait: str, **settings) -> dict[str, str]:
+  """Returns motion space -> motion file in `folder`, made for `sound` by the runs of these spaces.
+
+  Args:
+    sound: sound file, or a video with sound.
+    folder: must exist.
+    runs: space -> run that makes up its motion, at least one.
+    portrait: whose pose the head leaves, if it is a picture and not a video.
+    settings: further ones of `Settings`.
+
+  Raises:
+    UserError, data_pipeline.errors.DataError: as `make`.
+  """
+  file = os.path.join(folder, 'made_up.npz')
+  source = portrait if framing.is_picture(portrait) else ''
+  make(sound, file, **runs, settings=Settings(source=source, **settings))
+  return dict.fromkeys(runs, file)
+
 
 
 class _Sound:

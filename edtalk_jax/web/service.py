@@ -11,7 +11,7 @@ from typing import Literal
 
 from data_pipeline.errors import DataError
 from edtalk_jax import animation
-from edtalk_jax.animation import framing, making
+from edtalk_jax.animation import making
 from edtalk_jax.animation.drivers import STILL, refuse_long
 from edtalk_jax.animation.driving import Progress, Say
 from edtalk_jax.animation.presets import BANK, NEUTRAL, Presets
@@ -159,11 +159,7 @@ class Service:
     sound = job.audio or job.driver
     if not runs or not sound:
       return {}
-    file = os.path.join(folder, 'made_up.npz')
-    source = job.source if framing.is_picture(job.source) else ''
-    settings = making.Settings(source=source, crop=job.options.crop, text=job.text)
-    making.make(sound, file, **runs, settings=settings)
-    return dict.fromkeys(runs, file)
+    return making.drivers(sound, folder, runs, job.source, crop=job.options.crop, text=job.text)
 
   def _weights(self, job: Job) -> Motion:
     """Returns the weights of the emotions, if the expression follows them."""

@@ -216,6 +216,23 @@ def test_framing_and_articulation_change_nothing_else():
   assert 1.3 < eyes(close) / eyes(usual) < 1.55  # perspective: near things grow more
 
 
+def test_expressiveness_scales_what_faces_do_and_nothing_else():
+  usual, strong = (clip.take(clip.Plan(clips=2, size=64, frames=20, expressiveness=k), 1).track for k in (1.0, 1.8))
+  columns = factors.COLUMNS_OF_EXPRESSION
+  assert usual[:, columns].max() > 0.3
+  np.testing.assert_allclose(strong[:, columns], 1.8 * usual[:, columns], rtol=1e-6)
+  np.testing.assert_array_equal(np.delete(strong, columns, axis=1), np.delete(usual, columns, axis=1))
+
+
+def test_swing_lets_feelings_come_and_go():
+  steady, swinging = (clip.take(clip.Plan(clips=2, size=64, frames=100, swing=k), 1) for k in (0.0, 1.0))
+  column = factors.COLUMN[f'emotion_{steady.emotion}']
+  assert steady.track[:, column].std() < 0.2 < swinging.track[:, column].std()
+  assert swinging.track[:, column].min() < 0.1 and swinging.track[:, column].max() > 0.5
+  same = [k for k, name in enumerate(factors.NAMES) if name not in factors.EXPRESSION and 'emotion' not in name]
+  np.testing.assert_array_equal(swinging.track[:, same], steady.track[:, same])
+
+
 def digests() -> dict[str, str]:
   """What GOLDEN holds: print it after a change that is meant to change pictures."""
   shot = clip.take(clip.Plan(clips=8, people=4, size=64, seed=11, frames=10), 5)
