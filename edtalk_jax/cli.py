@@ -42,6 +42,7 @@ def make_synthetic(
   articulation: float = 1.0,
   prosody: float = 0.0,
   expressiveness: float = 1.0,
+  sway: float = 1.0,
   swing: float = 0.0,
   mp4: bool = False,
   workers: int = 2,
@@ -63,6 +64,7 @@ def make_synthetic(
     articulation: How wide mouths open when they speak, 0 to 3; 1 as in ordinary speech.
     prosody: How much of an emotion is heard in the voice, 0 to 1.
     expressiveness: How far faces move when they feel, 0 to 2; 1 as people do.
+    sway: How much heads move, 0 to 1; 1 as in talk, 0.4 as before a camera in a studio.
     swing: How much of an emotion comes and goes within a clip, 0 to 1.
     mp4: Also write OUT/videos, which edtalk prepare reads: videos, their landmarks and clips.csv.
     workers: Processes; 0 works in this one.
@@ -76,7 +78,7 @@ def make_synthetic(
   try:
     plan = Plan(
       clips=clips, size=size, seed=seed, people=identities, frames=frames, framing=framing, articulation=articulation,
-      prosody=prosody, expressiveness=expressiveness, swing=swing
+      prosody=prosody, expressiveness=expressiveness, sway=sway, swing=swing
     )
   except ValueError as error:
     raise UserError(f'--{error}') from None

@@ -31,6 +31,7 @@ class Plan:
     articulation: how wide mouths open when they speak; 1 as in ordinary speech. No jaw opens further than it can.
     prosody: how much of an emotion is heard in the voice, from 0 to 1 (`manner`).
     expressiveness: how far faces move when they feel; factors of expression go up to it.
+    sway: how much heads move and turn; 1 as in talk, 0.4 as before a camera in a studio.
     swing: how much of an emotion's strength comes and goes within a clip, from 0 to 1 (`motion.course`).
   """
 
@@ -43,6 +44,7 @@ class Plan:
   articulation: float = 1.0
   prosody: float = 0.0
   expressiveness: float = 1.0
+  sway: float = 1.0
   swing: float = 0.0
 
   def __post_init__(self):
@@ -50,7 +52,7 @@ class Plan:
       if getattr(self, name) < least:
         raise ValueError(f'{name} must be at least {least}, got {getattr(self, name)}')
     ranges = {'framing': (0.5, 1.5), 'articulation': (0.0, 3.0), 'prosody': (0.0, 1.0), 'expressiveness': (0.0, 2.0),
-              'swing': (0.0, 1.0)}
+              'sway': (0.0, 1.0), 'swing': (0.0, 1.0)}
     for name, (least, most) in ranges.items():
       if not least <= getattr(self, name) <= most:
         raise ValueError(f'{name} must be between {least} and {most}, got {getattr(self, name)}')
@@ -116,7 +118,7 @@ def take(plan: Plan, number: int) -> Take:
   how = manner.voice(emotion, plan.prosody * strength) if plan.prosody else None
   said = speech.speak(stream, plan.frames, *person.voice, how)
   course = motion.course(exact.Stream(plan.seed, 'course', who, turn), plan.frames)
-  track = motion.track(stream, said, emotion, strength * (1 - plan.swing * (1 - course)))
+  track = motion.track(stream, said, emotion, strength * (1 - plan.swing * (1 - course)), plan.sway)
   track[:, factors.COLUMN['zoom']] *= plan.framing
   track[:, factors.COLUMNS_OF_EXPRESSION] *= plan.expressiveness
   opening = track[:, factors.COLUMN['opening']]

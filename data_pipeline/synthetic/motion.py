@@ -20,7 +20,9 @@ def course(stream: exact.Stream, count: int) -> np.ndarray:
   return 0.5 - 0.5 * exact.sin(2 * exact.PI * waves)
 
 
-def track(stream: exact.Stream, speech: Speech, emotion: str, strength: float | np.ndarray) -> np.ndarray:
+def track(
+  stream: exact.Stream, speech: Speech, emotion: str, strength: float | np.ndarray, sway: float = 1.0
+) -> np.ndarray:
   """Returns float32[frames, len(factors.NAMES)].
 
   Args:
@@ -28,6 +30,7 @@ def track(stream: exact.Stream, speech: Speech, emotion: str, strength: float | 
     speech: what is said.
     emotion: one of `factors.EMOTIONS`.
     strength: of that emotion, 0 to 1, in all frames or float[frames]; it wavers around this.
+    sway: how much the head moves, 0 to 1.
   """
   count = len(speech.stress)
   values = factors.neutral(count)
@@ -36,7 +39,7 @@ def track(stream: exact.Stream, speech: Speech, emotion: str, strength: float | 
     drift = stream.bell(_REST[name]) + _wander(stream, count, spread)
     if name == 'pitch':
       drift = drift + _NOD * (speech.stress - 0.15)
-    values[:, factors.COLUMN[name]] = centre + np.clip(drift, -_LIMIT[name], _LIMIT[name])
+    values[:, factors.COLUMN[name]] = centre + sway * np.clip(drift, -_LIMIT[name], _LIMIT[name])
   feelings = _feelings(stream, count, emotion, strength)
   values[:, factors.COLUMN['emotion_angry']:] = feelings
   values[:, factors.COLUMNS_OF_EXPRESSION] = _expression(stream, feelings, speech)

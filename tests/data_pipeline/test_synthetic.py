@@ -224,6 +224,16 @@ def test_expressiveness_scales_what_faces_do_and_nothing_else():
   np.testing.assert_array_equal(np.delete(strong, columns, axis=1), np.delete(usual, columns, axis=1))
 
 
+def test_sway_scales_the_motion_of_heads_and_what_gaze_makes_up_for():
+  usual, calm = (clip.take(clip.Plan(clips=2, size=64, frames=20, sway=k), 1).track for k in (1.0, 0.4))
+  pose = [factors.COLUMN[name] for name in factors.POSE]
+  rest = factors.neutral()[0, pose]
+  assert np.ptp(usual[:, pose[0]]) > 1
+  np.testing.assert_allclose(calm[:, pose] - rest, 0.4 * (usual[:, pose] - rest), atol=1e-5)  # float32 of degrees
+  gaze = [factors.COLUMN[name] for name in ('gaze_x', 'gaze_y')]
+  np.testing.assert_array_equal(np.delete(calm, pose + gaze, axis=1), np.delete(usual, pose + gaze, axis=1))
+
+
 def test_swing_lets_feelings_come_and_go():
   steady, swinging = (clip.take(clip.Plan(clips=2, size=64, frames=100, swing=k), 1) for k in (0.0, 1.0))
   column = factors.COLUMN[f'emotion_{steady.emotion}']
