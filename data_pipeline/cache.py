@@ -42,9 +42,9 @@ class Outcome:
   retry: bool = False
 
 
-def rejection(reason: str, *, retry: bool = False) -> Outcome:
+def rejection(reason: str, *, thumbnail: str = '', retry: bool = False) -> Outcome:
   """Returns the outcome of a video that gives no clip."""
-  return Outcome(rejected=(RejectedClip(0, 0, reason),), retry=retry)
+  return Outcome(rejected=(RejectedClip(0, 0, reason, thumbnail=thumbnail),), retry=retry)
 
 
 class Entry:

@@ -26,7 +26,15 @@ class WorkerLost(DataError):
 
 
 class RejectedVideo(DataError):
-  """A video that yields no clip. The message is the reason that goes into the manifest."""
+  """A video that yields no clip. The message is the reason that goes into the manifest.
+
+  Attributes:
+    thumbnail: a picture of it, see `thumbnails.of`; '' if none was decoded.
+  """
+
+  def __init__(self, reason: str, thumbnail: str = ''):
+    super().__init__(reason)
+    self.thumbnail = thumbnail
 
 
 def is_shortage(error: BaseException) -> bool:

@@ -232,11 +232,11 @@ def _twins(tasks: Sequence[worker.Task], outcomes: Mapping[inputs.Video, cache.O
   candidates = [duplicates.Candidate(name, task.video.video_id, int(clip['picture_hash'], 16))
                 for name, (task, _, clip) in found.items()]
 
-  def motion(name: str) -> duplicates.Motion:
+  def trace(name: str) -> duplicates.Trace:
     task, number, _ = found[name]
-    return duplicates.motion(task.entry.peek(number, 'landmarks'))
+    return duplicates.Trace(duplicates.motion(task.entry.peek(number, 'landmarks')), task.entry.peek(number, 'mel'))
 
-  return duplicates.find(candidates, motion)
+  return duplicates.find(candidates, trace)
 
 
 def _thumbnails(tasks: Sequence[worker.Task], outcomes: Mapping[inputs.Video, cache.Outcome],

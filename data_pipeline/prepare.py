@@ -19,7 +19,7 @@ from data_pipeline.quality import pictures, synchrony, verdict
 from data_pipeline.quality.limits import Limits
 
 # Part of the key under which finished work is kept: raise it when the same input would give another output.
-PIPELINE_VERSION = 4
+PIPELINE_VERSION = 5
 _SAMPLES_PER_FRAME = media.AUDIO_RATE // media.FPS
 
 
@@ -124,28 +124,31 @@ def prepare_video(path: str | os.PathLike, config: PrepareConfig, detector: trac
   Raises:
     RejectedVideo: if the video gives no clip at all; the message is the reason, without the file's name.
   """
+  strip = thumbnails.Strip()
   try:
-    tracks, count, (height, width) = _follow(path, config, detector, landmarks, excerpt)
+    tracks, count, (height, width) = _follow(path, config, detector, landmarks, excerpt, strip)
   except media.MediaError as error:
-    raise RejectedVideo(str(error).removeprefix(f'{path}: ')) from None
+    raise RejectedVideo(str(error).removeprefix(f'{path}: '), strip.at(0)) from None
   if count < config.shortest:
-    raise RejectedVideo(f'too short: {count} frames at {media.FPS} fps, at least {config.shortest} are needed')
+    raise RejectedVideo(f'too short: {count} frames at {media.FPS} fps, at least {config.shortest} are needed',
+                        strip.at(count // 2))
   if not tracks:
-    raise RejectedVideo(f'no face found in {count} frames')
+    raise RejectedVideo(f'no face found in {count} frames', strip.at(count // 2))
   segments, rejected = _plan(tracks, config, excerpt, width, height)
+  rejected = [dataclasses.replace(run, thumbnail=strip.at(run.begin_frame + run.count // 2)) for run in rejected]
   if not segments:
-    raise RejectedVideo('; '.join(dict.fromkeys(r.reason for r in rejected)))
+    raise RejectedVideo('; '.join(dict.fromkeys(r.reason for r in rejected)), rejected[0].thumbnail)
   first = round(excerpt.begin * media.FPS)
   for item in itertools.chain(rejected, _cut(path, segments, config, excerpt)):
     yield dataclasses.replace(item, begin_frame=first + item.begin_frame)
 
 
-def _follow(path, config: PrepareConfig, detector, landmarks, excerpt: cutting.Excerpt):
-  """First pass: returns (all tracks, number of frames, (height, width))."""
+def _follow(path, config: PrepareConfig, detector, landmarks, excerpt: cutting.Excerpt, strip: thumbnails.Strip):
+  """First pass: returns (all tracks, number of frames, (height, width)), and leaves pictures on `strip`."""
   shape = [0, 0]
 
   def watched(frames):
-    for frame in frames:
+    for frame in strip.watch(frames):
       shape[:] = frame.shape[:2]
       yield frame
 

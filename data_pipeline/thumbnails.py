@@ -5,13 +5,36 @@ import io
 import pathlib
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from PIL import Image
 
 FOLDER = 'rejected'
 SIDE = 96  # pixels, the longer one
+
+
+class Strip:
+  """Small pictures of a video that passes by: one a second, and of long videos so much fewer that memory holds."""
+
+  _MOST = 256
+
+  def __init__(self):
+    self._every, self._pictures, self._count = 25, [], 0
+
+  def watch(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yields the frames, uint8[height, width, 3] each."""
+    for frame in frames:
+      if self._count % self._every == 0:
+        self._pictures.append(of(frame))
+      self._count += 1
+      if len(self._pictures) > self._MOST:
+        self._every, self._pictures = 2 * self._every, self._pictures[::2]
+      yield frame
+
+  def at(self, index: int) -> str:
+    """Returns the picture nearest to a frame, as `of` does; '' if nothing has passed by."""
+    return self._pictures[min(round(index / self._every), len(self._pictures) - 1)] if self._pictures else ''
 
 
 def of(frame: np.ndarray) -> str:

@@ -49,6 +49,11 @@ class Life:
     for line in self._process.stdout:
       self._queue.put(line.rstrip('\n'))
 
+  @property
+  def process_id(self) -> int:
+    """Of the command."""
+    return self._process.pid
+
   def ended(self) -> bool:
     """Whether the command has ended, by itself or killed."""
     return self._process.poll() is not None

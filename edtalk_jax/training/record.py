@@ -23,6 +23,8 @@ FILE = 'config.json'
 # `data.motion` names a folder; what counts is the fingerprint of the weights, which is compared.
 FREE = ('run.steps', 'log.', 'checkpoint.', 'data.workers', 'data.on_corrupt', 'data.motion', 'mesh.', 'guard.',
         'model.remat', 'optimizer.accumulate')
+# Names a run, whose fingerprint is compared and not its folder, so that runs may be moved; or a released file.
+RUN_OR_FILE = 'audio.sync_expert'
 
 
 def describe(config: Config, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,6 +80,7 @@ def check_same(workdir: pathlib.Path | str, old: Mapping[str, Any], content: Map
     f'{name}: {before.get(name)!r} there, {now.get(name)!r} here'
     for name in sorted({*before, *now})
     if before.get(name) != now.get(name) and not name.startswith(FREE)
+    and (name != RUN_OR_FILE or pathlib.Path(now[name]).is_file())
   ]
   for name, get in (
     ('data set', lambda record: record['data']['fingerprint']),

@@ -32,7 +32,8 @@ def test_a_copy_is_rejected_and_not_in_the_records(doubled):
   rows = {row['video']: row for row in survey.read_manifest(doubled)}
   assert rows['a1']['status'] == 'ok' and set(verdict.DIGITS) <= set(rows['a1'])
   assert rows['b1']['status'] == 'rejected'
-  assert rows['b1']['reason'] == 'duplicate: of a1#1, 30 frames with the same motion (correlation 1.00)'
+  assert rows['b1']['reason'] == ('duplicate: of a1#1, 30 frames with the same motion (correlation 1.00) and the same '
+                                  'sound (1.00)')
   assert (doubled / thumbnails.FOLDER / thumbnails.name_of('b1', 0)).read_bytes()[:2] == b'\xff\xd8'
   assert [info.clip_id for split in records.splits(doubled) for info in records.Clips(doubled, split).infos] == ['a1#1']
 
@@ -51,7 +52,7 @@ def test_the_page_shows_it_and_needs_nothing_else(doubled, tmp_path):
   data_report.write(str(doubled), str(tmp_path / 'page.html'))
   page = (tmp_path / 'page.html').read_text(encoding='utf-8')
   assert 'duplicate: of a1#1' in page and 'no face found in 30 frames' in page and page.count('<svg') == 1
-  assert page.count('data:image/jpeg;base64,') == 2  # the contact sheet's, the copy's
+  assert page.count('data:image/jpeg;base64,') == 3  # the contact sheet's, the copy's, that of no face
   assert 'http' not in page.replace('http://www.w3.org', '')
 
 
@@ -81,3 +82,13 @@ def test_a_damaged_manifest_is_one_line(doubled, tmp_path):
     survey.read_manifest(tmp_path)
   assert '\n' not in str(caught.value)
   assert json.dumps(survey.read_manifest(tmp_path / 'absent')) == '[]'
+
+
+def test_a_strip_of_pictures_stays_short_and_knows_where_each_was(monkeypatch):
+  monkeypatch.setattr(thumbnails.Strip, '_MOST', 8)
+  monkeypatch.setattr(thumbnails, 'of', lambda frame: frame)
+  strip = thumbnails.Strip()
+  assert strip.at(5) == ''
+  assert list(strip.watch(range(1000))) == list(range(1000))
+  assert len(strip._pictures) <= 8 and strip.at(0) == 0
+  assert all(abs(strip.at(index) - index) < 200 for index in range(1000))  # that far apart by then
