@@ -63,7 +63,7 @@ def make_synthetic(
     framing: How large heads are, 0.5 to 1.5; 1 shows hair and shoulders, 1.4 fills the picture with the face.
     articulation: How wide mouths open when they speak, 0 to 3; 1 as in ordinary speech.
     prosody: How much of an emotion is heard in the voice, 0 to 1.
-    expressiveness: How far faces move when they feel, 0 to 2; 1 as people do.
+    expressiveness: How far faces move when they feel, 0 to 3; 1 as people do.
     sway: How much heads move, 0 to 1; 1 as in talk, 0.4 as before a camera in a studio.
     swing: How much of an emotion comes and goes within a clip, 0 to 1.
     mp4: Also write OUT/videos, which edtalk prepare reads: videos, their landmarks and clips.csv.

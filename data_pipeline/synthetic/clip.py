@@ -51,7 +51,7 @@ class Plan:
     for name, least in (('clips', 1), ('size', 32), ('people', 1), ('frames', 5)):
       if getattr(self, name) < least:
         raise ValueError(f'{name} must be at least {least}, got {getattr(self, name)}')
-    ranges = {'framing': (0.5, 1.5), 'articulation': (0.0, 3.0), 'prosody': (0.0, 1.0), 'expressiveness': (0.0, 2.0),
+    ranges = {'framing': (0.5, 1.5), 'articulation': (0.0, 3.0), 'prosody': (0.0, 1.0), 'expressiveness': (0.0, 3.0),
               'sway': (0.0, 1.0), 'swing': (0.0, 1.0)}
     for name, (least, most) in ranges.items():
       if not least <= getattr(self, name) <= most:
