@@ -24,8 +24,13 @@ _LISTS = 'HDTF_dataset'
 _LIST = 'RD_annotion_time.txt'  # spelt as the owners do
 
 
-def build(folders: Sequence[str | os.PathLike], out: pathlib.Path) -> tuple[int, int]:
+def build(folders: Sequence[str | os.PathLike], out: pathlib.Path, limit: int = 0) -> tuple[int, int]:
   """Links the videos of `folders`, each with a metadata CSV, into OUT/MEAD and OUT/HDTF.
+
+  Args:
+    folders: of videos.
+    out: where to.
+    limit: videos of each folder at most, people in turn; 0 takes all.
 
   Returns:
     How many sentences of MEAD and takes of HDTF there are.
@@ -37,11 +42,23 @@ def build(folders: Sequence[str | os.PathLike], out: pathlib.Path) -> tuple[int,
     raise DataError(f'--out {out}: expected an empty folder')
   labels: dict[inputs.Video, identities.Label] = {}
   for folder in folders:
-    labels |= inputs.find_labels(inputs.find_videos([folder]), inputs.nearby_metadata([folder]), Console(quiet=True))
+    videos, table = inputs.find_videos([folder]), inputs.nearby_metadata([folder])
+    known = inputs.find_labels(videos, table, Console(quiet=True))
+    labels |= {video: known[video] for video in _in_turn(known)[:limit or None]}
   people = sorted({label.identity for label in labels.values()})
   mead, hdtf = ({video: label for video, label in labels.items() if label.identity in half}
                 for half in (people[::2], people[1::2]))
   return _mead(mead, out / 'MEAD'), _hdtf(hdtf, out / 'HDTF')
+
+
+def _in_turn(labels: Mapping[inputs.Video, identities.Label]) -> list[inputs.Video]:
+  """All videos, one of each person, then a second of each, and so on."""
+  seen: collections.Counter[str] = collections.Counter()
+  turns = []
+  for number, (video, label) in enumerate(labels.items()):
+    turns.append((seen[label.identity], number, video))
+    seen[label.identity] += 1
+  return [video for _, _, video in sorted(turns, key=lambda turn: turn[:2])]
 
 
 def _mead(labels: Mapping[inputs.Video, identities.Label], out: pathlib.Path) -> int:
@@ -90,8 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('folders', nargs='+', help='of videos, each with a clips.csv or metadata.csv')
   parser.add_argument('--out', required=True, type=pathlib.Path)
+  parser.add_argument('--limit', type=int, default=0, help='videos of each folder, people in turn; 0: all')
   options = parser.parse_args(arguments)
-  sentences, takes = build(options.folders, options.out)
+  sentences, takes = build(options.folders, options.out, options.limit)
   print(f'wrote {options.out}: MEAD with {sentences} sentences, HDTF with {takes} takes')
   return 0
 

@@ -1,33 +1,27 @@
 """The `edtalk` command. Each subcommand is a few lines over the library, imported only when it is chosen."""
 
-import collections
 import itertools
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from edtalk_jax.arguments import File, Folder, OptionalFile, OptionalFolder, Overrides, Which
 from edtalk_jax.cli_animate import animate, extract_presets, web
-from edtalk_jax.cli_data import data_report
+from edtalk_jax.cli_data import data_report, prepare
 from edtalk_jax.cli_motion import extract_features, make_motion
 from edtalk_jax.cli_reproduce import reproduce
 from edtalk_jax.cli_weights import download_weights, export_model, export_weights, import_weights
 from edtalk_jax.config import UserError
 from edtalk_jax.terminal import run_main
 
-Videos = Annotated[tuple[str, ...], tyro.conf.Positional,
-                   tyro.conf.arg(metavar='VIDEO_OR_DIR [...]', help_behavior_hint='(at least one)')]
 Steps = Annotated[int | None, tyro.conf.arg(metavar='N', help_behavior_hint="(default: the config's)")]
 Window = Annotated[str | None, tyro.conf.arg(metavar='FIRST:LAST', help_behavior_hint='(optional)')]
 From = Annotated[str | None, tyro.conf.arg(name='from', metavar='DIR', help_behavior_hint='(optional)')]
-Limits = Annotated[tuple[str, ...], tyro.conf.arg(metavar='NAME=VALUE [...]', help_behavior_hint='(optional)')]
 Stages = Annotated[tuple[str, ...], tyro.conf.arg(metavar='STAGE [...]', help_behavior_hint='(default: all)')]
 Machine = Annotated[str, tyro.conf.arg(metavar='CHIP:SHAPE')]
 Batches = Annotated[tuple[int, ...], tyro.conf.arg(metavar='N [...]', help_behavior_hint="(default: the config's)")]
-SplitFiles = Annotated[tuple[str, ...], tyro.conf.arg(metavar='FILE [...]', help_behavior_hint='(optional)')]
-BeamOptions = Annotated[str | None, tyro.conf.arg(metavar='NAME=VALUE,...', help_behavior_hint='(optional)')]
 MeshText = Annotated[str | None, tyro.conf.arg(metavar='AXIS=N,...', help_behavior_hint="(default: the config's)")]
 
 
@@ -91,80 +85,6 @@ def make_synthetic(
     print(f'  {split}: {count} clips')
   if mp4:
     print(f'videos: {out}/{synthetic.VIDEOS}')
-  print(f'next: edtalk train --config configs/tiny.py --workdir runs/first --data {out}')
-
-
-def prepare(
-  videos: Videos,
-  out: Folder,
-  dataset: Literal['folder', 'mead', 'hdtf', 'voxceleb'] = 'folder',
-  metadata: OptionalFile = None,
-  split_files: SplitFiles = (),
-  people_apart: bool = False,
-  landmarks: OptionalFolder = None,
-  size: int = 256,
-  crop: Literal['face', 'tube', 'template'] = 'face',
-  template: OptionalFile = None,
-  workers: int = 2,
-  beam: BeamOptions = None,
-  max_rejected: float = 0.5,
-  limits: Limits = (),
-) -> None:
-  """Cuts faces out of raw videos and writes the records that training reads.
-
-  Example: edtalk prepare videos --out records
-
-  Videos may have any frame rate, size or orientation. Run it again with the same arguments to go on where it was
-  stopped, or to add videos. docs/data.md explains records, splits and reasons for rejection, docs/datasets.md how the
-  files of MEAD, HDTF and VoxCeleb are laid out.
-
-  Args:
-    videos: Videos, and folders that are searched for videos.
-    out: Folder of the records.
-    dataset: Whose tree of files it is: names, people, emotions and cuts follow from it.
-    metadata: CSV with the columns id (file name without its ending), split, identity, emotion.
-    split_files: Lists of names, called train.json, val.json, test.json; what no list names is left out.
-    people_apart: Keep people whom the lists have in several splits in the first of them.
-    landmarks: Folder with VIDEO_ID.npy, float [frames, 68, 2]; without it faces are found by the extra [faces].
-    size: Side of the stored frames in pixels.
-    crop: Which square is cut out: by the landmarks' extent, FOMM's tube of face boxes, or on a template.
-    template: Landmarks that crop=template aims at, .npy [68, 2] in pixels of 256, as EDTalk's M003_template.npy.
-    workers: Processes; 0 works in this one.
-    beam: Options of Apache Beam (extra [beam]) for more than one machine, as in docs/datasets.md
-    max_rejected: Share of videos without a usable face above which the job ends in an error.
-    limits: Limits of quality to replace, e.g. max_yaw=45 min_sharpness=20; docs/quality.md has all.
-  """
-  from data_pipeline import job
-  from data_pipeline.cropping import read_template
-  from data_pipeline.prepare import PrepareConfig
-  from data_pipeline.quality import verdict
-  from edtalk_jax import settings
-
-  if not videos:
-    raise UserError('edtalk prepare: give at least one video, or a folder of videos')
-  points = read_template(template) if template else ()
-  try:
-    config = PrepareConfig(size=size, crop=crop, template=points)
-  except ValueError as error:
-    raise UserError(f'--{error}') from None
-  try:
-    for name, _, value in (text.partition('=') for text in limits):
-      config = settings.override(config, f'limits.{name}', value)
-  except ValueError as error:
-    raise UserError(f'--limits: {error}') from None
-  done = job.prepare_folder(videos, out, config, dataset=dataset, metadata=metadata, landmarks=landmarks,
-                            split_files=split_files, people_apart=people_apart, workers=workers, beam=beam,
-                            max_rejected=max_rejected)
-  print(f'wrote {out}: {sum(done.clips.values())} clips, {done.frames} frames of '
-        f'{done.videos - done.rejected} of {done.videos} videos')
-  for split, count in done.clips.items():
-    print(f'  {split}: {count} clips')
-  kinds = collections.Counter()
-  for reason, count in done.reasons.items():
-    kinds[verdict.kind(reason)] += count
-  for kind, count in kinds.most_common(5):
-    print(f'  rejected {count}: {kind}')
-  print(f'every clip and every reason: {done.manifest}')
   print(f'next: edtalk train --config configs/tiny.py --workdir runs/first --data {out}')
 
 

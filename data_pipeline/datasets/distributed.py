@@ -67,4 +67,4 @@ class VoxcelebFaces(Distributed):
   DESCRIPTION = 'Clips of the videos of VoxCeleb (Nagrani et al., 2017), or of a tree like it.'
 
 
-BUILDERS = {'folder': Folder, 'mead': Mead, 'hdtf': Hdtf, 'voxceleb': VoxcelebFaces}
+BUILDERS = {'folder': Folder, 'mead': Mead, 'hdtf': Hdtf, 'mead+hdtf': Folder, 'voxceleb': VoxcelebFaces}

@@ -22,6 +22,13 @@ _OPTIONS = 'group_size:1,uncompressed'
 Source = Callable[[], Iterator[schema.Record]]
 
 
+class _Info(tfds.core.DatasetInfo):
+  """What TFDS knows of a data set of ours."""
+
+  def initialize_from_bucket(self) -> None:
+    """TFDS would look for its description in a bucket of its own, and leave a temporary folder behind each time."""
+
+
 class Folder(tfds.core.GeneratorBasedBuilder):
   """Writes records that preparation has made. Splits are given, so that an identity never crosses them.
 
@@ -39,7 +46,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
     super().__init__(**kwargs)
 
   def _info(self) -> tfds.core.DatasetInfo:
-    return tfds.core.DatasetInfo(builder=self, features=schema.features(), description=self.DESCRIPTION)
+    return _Info(builder=self, features=schema.features(), description=self.DESCRIPTION)
 
   def _split_generators(self, download_manager):
     del download_manager  # nothing is downloaded

@@ -5,12 +5,22 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from data_pipeline.errors import DataError
-from data_pipeline.inputs import Listing, walk
+from data_pipeline.inputs import Listing, in_order, walk
 from data_pipeline.trees import hdtf, mead, voxceleb
 
 FOLDER = 'folder'
+
+
+def _mead_and_hdtf(files: Sequence[pathlib.Path]) -> Listing:
+  """Lists both, which the paper trains on together."""
+  sentences = mead.find(files)
+  taken = {video.path for video in sentences.videos}
+  takes = hdtf.find([path for path in files if path not in taken])
+  return in_order((*sentences.labels.items(), *takes.labels.items()), (*sentences.notes, *takes.notes))
+
+
 _TREES: dict[str, Callable[[Sequence[pathlib.Path]], Listing]] = {
-    'mead': mead.find, 'hdtf': hdtf.find, 'voxceleb': voxceleb.find}
+    'mead': mead.find, 'hdtf': hdtf.find, 'mead+hdtf': _mead_and_hdtf, 'voxceleb': voxceleb.find}
 NAMES = (FOLDER, *_TREES)
 
 

@@ -83,7 +83,9 @@ def _seconds(text: str) -> float:
 
 def by_lists(takes: Sequence[Take], videos: Sequence[pathlib.Path]) -> Listing:
   """Looks for every take of the lists among `videos`; says how many are missing."""
-  stems = _unique_stems(videos)
+  stems: dict[str, list[pathlib.Path]] = {}
+  for path in videos:
+    stems.setdefault(path.stem, []).append(path)
   kinds: dict[str, set[str]] = {}
   for take in takes:
     kinds.setdefault(take.video, set()).add(take.kind)
@@ -116,13 +118,9 @@ def _by_name(videos: Sequence[pathlib.Path]) -> Listing:
                   if others else ())
 
 
-def _unique_stems(videos: Sequence[pathlib.Path]) -> Mapping[str, pathlib.Path]:
-  stems: dict[str, pathlib.Path] = {}
-  for path in videos:
-    if stems.setdefault(path.stem, path) != path:
-      raise DataError(f'{path} and {stems[path.stem]} are both called {path.stem}; give the folder of one')
-  return stems
-
-
-def _first(stems: Mapping[str, pathlib.Path], names: Sequence[str]) -> pathlib.Path | None:
-  return next((stems[name] for name in names if name in stems), None)
+def _first(stems: Mapping[str, Sequence[pathlib.Path]], names: Sequence[str]) -> pathlib.Path | None:
+  """Returns the file of the first name that there is. Raises DataError if there are two."""
+  paths = next((stems[name] for name in names if name in stems), [])
+  if len(paths) > 1:
+    raise DataError(f'{paths[0]} and {paths[1]} are both called {paths[0].stem}; give the folder of one')
+  return paths[0] if paths else None

@@ -49,14 +49,14 @@ def run(
     UserError, DataError: in one line, before anything is trained, if the records or the chain do not serve.
   """
   folder = pathlib.Path(out)
-  _check(chain, tests, split)
-  shelf.open_folder(judges)  # a wrong folder is no news to get after days of training
+  _check(chain, train, tests, split)
+  missing = shelf.open_folder(judges).missing  # a wrong folder is no news to get after days of training
   chain_run.run(chain, train, str(folder / 'runs'), until=LAST, say=say)
   workdir = str(folder / 'runs' / LAST)
   measured = {name: _measured(workdir, data, folder / 'measured' / name, split, settings, judges, say)
               for name, data in tests.items()}  # fmt: skip
   found = table.cells(measured)
-  table.write(folder, found, _about(chain, train, tests, split, measured))
+  table.write(folder, found, _about(chain, train, tests, split, measured, missing))
   say(table.markdown(found, {}))
   say(f'wrote {folder / table.PAGE} (open it in a browser), {table.MARKDOWN} and {table.JSON}')
   return found
@@ -73,7 +73,7 @@ def named(texts: Sequence[str]) -> dict[str, str]:
   return found
 
 
-def _check(chain: Chain, tests: Mapping[str, str], split: str) -> None:
+def _check(chain: Chain, train: str, tests: Mapping[str, str], split: str) -> None:
   if LAST not in chain.stages:
     raise UserError(f'the chain has no stage {LAST}, whose model the table is of; it has {", ".join(chain.stages)}')
   if not tests:
@@ -81,6 +81,13 @@ def _check(chain: Chain, tests: Mapping[str, str], split: str) -> None:
   for name, folder in tests.items():
     if split not in (there := records.splits(folder)):
       raise UserError(f'--data {name}={folder}: no split {split}; there are {", ".join(there)}')
+    if known := _people(folder, split) & _people(train, 'train'):
+      raise UserError(f'--data {name}={folder}: {len(known)} people of split {split} are trained on in --train '
+                      f'{train}: {", ".join(sorted(known)[:5])}; docs/reproducing.md says how splits are kept alike')
+
+
+def _people(folder: str, split: str) -> set[str]:
+  return {clip.identity for clip in records.Clips(folder, split).infos} if split in records.splits(folder) else set()
 
 
 def _measured(
@@ -100,8 +107,9 @@ def _measured(
 
 
 def _about(
-  chain: Chain, train: str, tests: Mapping[str, str], split: str, measured: Mapping[str, Mapping[str, Any]]
-) -> dict[str, str]:
+  chain: Chain, train: str, tests: Mapping[str, str], split: str, measured: Mapping[str, Mapping[str, Any]],
+  missing: Mapping[str, str],
+) -> dict[str, str]:  # fmt: skip
   """What was done, in words."""
   about = {'trained on': train}
   steps = [f'{config.run.stage} {config.run.steps:,}' for config in chain.chosen(until=LAST)]
@@ -111,7 +119,7 @@ def _about(
     same = content['protocols'].get('same_clip', {})
     about[name] = (f'{folder}, split {split}: {same.get("sequences", 0)} clips of {same.get("identities", 0)} people, '
                    f'{content["image_size"]} pixels, test list {content["test_list"][:12]}')  # fmt: skip
-    about[f'{name}, not measured'] = ' '.join(content['notes'])
-  about[published.AUDIO] = "mouth from the clip's sound, head pose and expression from its frames (our reading)"
+  about[published.AUDIO] = ("mouth from the clip's sound, head pose and expression from its frames (our reading); "
+                            'clips with sound only')
   about[published.VIDEO] = "every motion from the clip's frames"
-  return about
+  return about | {measure: missing[measure] for measure in table.JUDGED if measure in missing}

@@ -17,6 +17,7 @@ ROWS = {VIDEO: GENERATED, AUDIO: HEARD}  # the paper's methods by the names of o
 COLUMNS = {'psnr': 'same_clip', 'ssim': 'same_clip', 'm_lmd_centred': 'same_clip', 'f_lmd_centred': 'same_clip',
            'fid': 'same_clip', 'csim': 'same_clip', 'cpbd': 'same_clip', 'sync_c': 'video',
            'acc_emo': 'video'}  # fmt: skip
+JUDGED = ('FID', 'CSIM', 'Sync-C, Sync-D', 'Acc_emo')  # of these, by networks of others: names in `judges.shelf`
 LABELS = {metric.key: metric for columns in metrics.BY_PROTOCOL.values() for metric in columns}
 JSON, MARKDOWN, PAGE = 'table.json', 'table.md', 'report.html'
 CAVEAT = (
@@ -86,7 +87,7 @@ def render(found: Sequence[Cell], about: Mapping[str, Any]) -> str:
   """The table as a page."""
   body = ['<h1>EDTalk, the paper and ours</h1>', f'<p>{page.text(CAVEAT)}</p>']
   for data, shown, rows in _by_data(found):
-    cells = [('ours' if label.endswith(OURS) else '', [page.text(label), *map(page.text, values)])
+    cells = [('ours' if OURS in label else '', [page.text(label), *map(page.text, values)])
              for label, values in rows]  # fmt: skip
     body += [f'<h2>{page.text(data)}</h2>', f'<div class="wide">{page.table(["", *map(_heading, shown)], cells)}</div>']
   facts = ''.join(f'<dt>{page.text(name)}</dt><dd>{page.text(value)}</dd>' for name, value in about.items())
@@ -108,7 +109,9 @@ def _by_data(found: Sequence[Cell]) -> list[tuple[str, list[str], list[tuple[str
       row = [own[method, key] for key in shown]
       if any(cell.published for cell in row):
         rows.append((f'{method}, published', [_quoted(cell.published) for cell in row]))
-      rows.append((method if method == UNCHANGED else method + OURS, [_measured(cell) for cell in row]))
+      # The sound's row lacks those without sound, so that the rows' means may be of different people.
+      people = f' ({max(cell.identities for cell in row)} people)'
+      rows.append(((method if method == UNCHANGED else method + OURS) + people, [_measured(cell) for cell in row]))
     sections.append((data, shown, rows))
   return sections
 

@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -225,3 +226,11 @@ def test_a_file_in_the_way_ends_in_one_line(source, tmp_path):
   (tmp_path / 'out').write_text('a file')
   with pytest.raises(DataError, match='expected a folder, found a file'):
     run(source, tmp_path / 'out')
+
+
+def test_nothing_is_left_among_temporary_files(source, tmp_path, monkeypatch):
+  temporary = tmp_path / 'temporary'
+  temporary.mkdir()
+  monkeypatch.setattr(tempfile, 'tempdir', str(temporary))
+  run(source, tmp_path / 'out')
+  assert list(temporary.iterdir()) == []

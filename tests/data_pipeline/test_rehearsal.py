@@ -34,6 +34,12 @@ def test_mock_trees_are_found_as_those_of_their_owners(sources, tmp_path):
     mock_trees.build([sources], tmp_path)
 
 
+def test_few_videos_are_of_many_people(sources, tmp_path):
+  mock_trees.build([sources], tmp_path, limit=4)
+  names = [video.video_id for tree in ('mead', 'hdtf') for video in trees.find(tree, [tmp_path / tree.upper()]).videos]
+  assert names == ['M001#angry#level_2#001', 'RD_Radio1_000', 'RD_Radio2_000']  # c1 has no emotion for MEAD
+
+
 PREPARE = """
 import pathlib, sys, time
 out = pathlib.Path(sys.argv[1])

@@ -122,3 +122,9 @@ def test_links_keep_their_names(tmp_path):
     (cutting.PIECES, [(1, 10, 25), (2, 25, 50)])])
 def test_runs_of_a_face_are_cut(cut, runs):
   assert cutting.runs(cut, 10, 50, 25) == runs
+
+
+def test_mead_and_hdtf_together_are_what_each_is_alone(mead_tree, hdtf_tree):
+  both = trees.find('mead+hdtf', [mead_tree, hdtf_tree])
+  mead, hdtf = trees.find('mead', [mead_tree]), trees.find('hdtf', [hdtf_tree])
+  assert both.labels == {**mead.labels, **hdtf.labels} and len(both.videos) == 9

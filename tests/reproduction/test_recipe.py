@@ -18,12 +18,14 @@ SETTINGS = Settings(clips=3, frames=2, videos=1)
 @pytest.fixture
 def done(monkeypatch):
   """Replaces training and evaluation; returns what was asked of them."""
-  asked = types.SimpleNamespace(trained=[], measured=[], step=10, judges={})
+  asked = types.SimpleNamespace(trained=[], measured=[], step=10, judges={}, people={})
   monkeypatch.setattr(run.chain_run, 'run', lambda chain, data, out, until, say: asked.trained.append((data, until)))
   monkeypatch.setattr(run.hand_off, 'open_run', lambda workdir, parts: types.SimpleNamespace(step=asked.step))
-  monkeypatch.setattr(run.shelf, 'open_folder', lambda judges: types.SimpleNamespace(used=asked.judges))
+  monkeypatch.setattr(run.shelf, 'open_folder', lambda judges: types.SimpleNamespace(
+    used=asked.judges, missing={'FID': 'Not measured: FID, for lack of a file.', 'NIQE': 'of no column'}))
   monkeypatch.setattr(run.records, 'splits', lambda folder: ('train', 'test'))
-  monkeypatch.setattr(run.records, 'Clips', lambda *where: types.SimpleNamespace(fingerprint=' '.join(where)))
+  monkeypatch.setattr(run.records, 'Clips', lambda *where: types.SimpleNamespace(
+    fingerprint=' '.join(where), infos=[types.SimpleNamespace(identity=asked.people.get(where, ' '.join(where)))]))
 
   def evaluate(workdir, data, *, split, out, settings, leakage, judges, paintings):
     asked.measured.append(data)
@@ -46,7 +48,8 @@ def test_it_trains_to_the_model_that_hears_and_measures_every_data_set(done, tmp
   found = recipe(tmp_path, {'MEAD': 'mead', 'HDTF': 'hdtf'})
   assert done.trained == [('both', 'audio_to_mouth')] and done.measured == ['mead', 'hdtf']
   assert {cell.data for cell in found} == {'MEAD', 'HDTF'}
-  assert 'FID' in (tmp_path / table.MARKDOWN).read_text() and (tmp_path / table.PAGE).is_file()
+  text = (tmp_path / table.MARKDOWN).read_text()
+  assert text.count('Not measured: FID') == 1 and 'NIQE' not in text and (tmp_path / table.PAGE).is_file()
 
 
 def test_what_was_measured_is_measured_again_only_if_it_would_be_another(done, tmp_path):
@@ -69,6 +72,9 @@ def test_mistakes_are_found_before_anything_is_trained(done, tmp_path):
     run.run(Chain(tiny_chain.RUNS[:2]), 'both', {'MEAD': 'mead'}, str(tmp_path), settings=SETTINGS)
   with pytest.raises(UserError, match='--data is missing'):
     recipe(tmp_path, {})
+  done.people = {('both', 'train'): 'M003', ('mead', 'test'): 'M003'}  # who is in which
+  with pytest.raises(UserError, match='--data MEAD=mead: 1 people of split test are trained on in --train both: M003'):
+    recipe(tmp_path, {'MEAD': 'mead'})
   for text in ('mead', '=mead', 'MEAD=', 'a/b=mead'):
     with pytest.raises(UserError, match='expected NAME=RECORDS'):
       run.named([text])

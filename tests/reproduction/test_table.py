@@ -51,6 +51,7 @@ def test_what_is_published_and_not_measured_is_said(found, tmp_path):
   lines = (tmp_path / table.MARKDOWN).read_text().splitlines()
   mead = lines[lines.index('## MEAD'):lines.index('## HEADS')]
   row = next(line for line in mead if line.startswith(f'| {VIDEO}, ours'))
+  assert row.startswith(f'| {VIDEO}, ours (7 people)')
   assert '20 (19 to 21)' in row.replace('.00', '') and 'not measured' in row
   assert '17.698 (one source)' in next(line for line in mead if line.startswith(f'| {AUDIO}, published'))
   heads = lines[lines.index('## HEADS'):]

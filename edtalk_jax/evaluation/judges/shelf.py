@@ -44,7 +44,7 @@ class Judges:
     naturalness: NIQE of one frame, NaN where it is too small.
     emotion: frames to the most probable of the classifier's labels.
     used: measure -> what measures it, digests of files included.
-    missing: a sentence for each measure that lacks its file.
+    missing: measure that lacks its file -> a sentence.
   """
 
   lpips: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
@@ -54,7 +54,7 @@ class Judges:
   naturalness: Callable[[np.ndarray], float] | None = None
   emotion: Callable[[np.ndarray], str] | None = None
   used: dict[str, str] = dataclasses.field(default_factory=dict)
-  missing: tuple[str, ...] = ()
+  missing: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def open_folder(folder: str | None) -> Judges:
@@ -73,9 +73,9 @@ def open_folder(folder: str | None) -> Judges:
   except ValueError as error:
     raise UserError(f'--judges {folder}: {error}') from None
   measures = dict(zip(made, SOURCES, strict=True))
-  missing = tuple(
-    f'Not measured: {measure}, for lack of {SOURCES[measure][0]} in the folder --judges; from {SOURCES[measure][1]}.'
-    for name, measure in measures.items() if made[name] is None)
+  missing = {
+    measure: f'Not measured: {measure}, for lack of {SOURCES[measure][0]} in the folder --judges; from '
+             f'{SOURCES[measure][1]}.' for name, measure in measures.items() if made[name] is None}  # fmt: skip
   used = {measures[name]: found[1] for name, found in made.items() if found}
   return Judges(**{name: found and found[0] for name, found in made.items()}, used=used, missing=missing)
 
