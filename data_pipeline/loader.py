@@ -6,13 +6,11 @@ slice p. Nothing depends on the number of workers, and step t is found without r
 
 import atexit
 import contextlib
-import multiprocessing
 import os
 import re
 import shutil
 import signal
 import tempfile
-import threading
 import weakref
 from collections.abc import Iterator
 
@@ -20,7 +18,7 @@ import grain
 import numpy as np
 from absl import flags
 
-from data_pipeline import sampling
+from data_pipeline import pool, sampling
 from data_pipeline.errors import DataError, WorkerLost
 from data_pipeline.notes import Notes
 from data_pipeline.records import Clips
@@ -90,21 +88,12 @@ class Batches:
 
   def __setstate__(self, state):
     self.__dict__.update(state)
-    _end_with_parent(self.notes)
+    _end_with_trainer(self.notes)
 
 
-def _end_with_parent(notes: Notes | None) -> None:
-  """Ends a worker when its trainer is killed; it would wait for it forever, holding its memory."""
-  parent = multiprocessing.parent_process()
-
-  def wait():
-    parent.join()
-    if notes is not None:
-      shutil.rmtree(notes.folder, ignore_errors=True)  # the trainer, had it lived, would have
-    os._exit(1)
-
-  if parent is not None:
-    threading.Thread(target=wait, name='parent', daemon=True).start()
+def _end_with_trainer(notes: Notes | None) -> None:
+  """Ends a worker when its trainer is killed, with the folder that the trainer would have removed."""
+  pool.end_with_parent(lambda: notes and shutil.rmtree(notes.folder, ignore_errors=True))
 
 
 class Loader(Iterator[dict[str, np.ndarray]]):

@@ -3,6 +3,8 @@
 import collections
 import concurrent.futures
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
@@ -41,7 +43,8 @@ def run(work: Callable[[T], None], items: Sequence[T], workers: int) -> Iterator
 def _pooled(work: Callable[[T], None], remaining: collections.deque[T], workers: int) -> Iterator[tuple[T, bool]]:
   """Takes items from `remaining` and yields (item, whether its process lived), until all are done or one died."""
   # spawn: forking a process that holds threads (the progress bar, or JAX in a notebook) may deadlock.
-  pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context('spawn'))
+  context = multiprocessing.get_context('spawn')
+  pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent)
   waiting: dict[concurrent.futures.Future, T] = {}
   broken = False
   try:
@@ -63,3 +66,20 @@ def _pooled(work: Callable[[T], None], remaining: collections.deque[T], workers:
         yield waiting.pop(future), error is None
   finally:
     pool.shutdown(wait=True, cancel_futures=True)
+
+
+def end_with_parent(clean_up: Callable[[], None] = lambda: None) -> None:
+  """Ends this worker when its parent is killed, whom it would wait for forever, holding its memory.
+
+  Args:
+    clean_up: what the parent, had it lived, would have done.
+  """
+  parent = multiprocessing.parent_process()
+
+  def wait():
+    parent.join()
+    clean_up()
+    os._exit(1)
+
+  if parent is not None:
+    threading.Thread(target=wait, name='parent', daemon=True).start()

@@ -22,7 +22,7 @@ _OPTIONS = 'group_size:1,uncompressed'
 Source = Callable[[], Iterator[schema.Record]]
 
 
-class _Info(tfds.core.DatasetInfo):
+class Info(tfds.core.DatasetInfo):
   """What TFDS knows of a data set of ours."""
 
   def initialize_from_bucket(self) -> None:
@@ -46,7 +46,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
     super().__init__(**kwargs)
 
   def _info(self) -> tfds.core.DatasetInfo:
-    return _Info(builder=self, features=schema.features(), description=self.DESCRIPTION)
+    return Info(builder=self, features=schema.features(), description=self.DESCRIPTION)
 
   def _split_generators(self, download_manager):
     del download_manager  # nothing is downloaded

@@ -15,11 +15,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from data_pipeline import media, records, transcripts
 from data_pipeline.datasets import folder, schema
 from data_pipeline.errors import DataError
+from data_pipeline.pool import end_with_parent
 from data_pipeline.synthetic import clip
 
 NAME = 'synthetic'
@@ -31,9 +31,9 @@ class Synthetic(folder.Folder):
 
   name = NAME
 
-  def _info(self) -> tfds.core.DatasetInfo:
-    return tfds.core.DatasetInfo(builder=self, features=schema.features(truth=True),
-                                 description='Talking heads rendered from known factors.')
+  def _info(self) -> folder.Info:
+    return folder.Info(builder=self, features=schema.features(truth=True),
+                       description='Talking heads rendered from known factors.')
 
 
 def make(plan: clip.Plan, out: str | os.PathLike, *, mp4: bool = False, workers: int = 2,
@@ -100,7 +100,8 @@ def _in_order(work: Callable[[int], schema.Record], numbers: Sequence[int], work
     yield from map(work, numbers)
     return
   # spawn: forking a process that holds threads may deadlock.
-  with concurrent.futures.ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context('spawn')) as pool:
+  context = multiprocessing.get_context('spawn')
+  with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
     waiting: deque[concurrent.futures.Future[schema.Record]] = deque()
     try:
       for number in numbers:

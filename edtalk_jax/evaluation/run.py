@@ -134,7 +134,7 @@ def _measure(evaluation: Evaluation, drivings: list[Driving], *, landmarks: bool
              fit: records.Clips | None, console: rich.console.Console) -> Measured:
   model, clips, settings = evaluation.model, evaluation.clips, evaluation.settings
   detector, notes = _detector(landmarks)
-  notes += evaluation.judges.missing.values()
+  notes += [f'Not measured: {measure}, {why}.' for measure, why in evaluation.judges.missing.items()]
   if not {'mouth', 'pose'} <= set(model.banks):
     notes.append(f'The model has one undivided motion space ({", ".join(model.banks)}): cross-driving needs one for '
                  'the mouth and one for head pose.')

@@ -122,4 +122,4 @@ def _about(
   about[published.AUDIO] = ("mouth from the clip's sound, head pose and expression from its frames (our reading); "
                             'clips with sound only')
   about[published.VIDEO] = "every motion from the clip's frames"
-  return about | {measure: missing[measure] for measure in table.JUDGED if measure in missing}
+  return about | {f'{measure} not measured': missing[measure] for measure in table.JUDGED if measure in missing}

@@ -1,5 +1,10 @@
 import concurrent.futures
 import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
@@ -42,3 +47,32 @@ def test_a_pool_that_breaks_while_it_is_fed_loses_nothing(monkeypatch):
 def test_an_error_of_the_work_ends_everything(workers):
   with pytest.raises(OSError, match='No space left'):
     list(pool.run(fail_on_bad, ITEMS, workers))
+
+
+def note_and_wait(path):
+  path.with_name(str(os.getpid())).touch()
+  time.sleep(600)
+
+
+def test_workers_end_with_a_job_that_is_killed(tmp_path):
+  code = ('import pathlib, sys; from data_pipeline import pool; from tests.data_pipeline import test_pool; '
+          'list(pool.run(test_pool.note_and_wait, [pathlib.Path(sys.argv[1], "x")] * 2, 2))')
+  job = subprocess.Popen([sys.executable, '-c', code, str(tmp_path)], cwd=pathlib.Path(__file__).parents[2])
+  while len(notes := list(tmp_path.iterdir())) < 2:
+    assert job.poll() is None
+    time.sleep(0.05)
+  job.send_signal(signal.SIGKILL)
+  job.wait()
+  deadline = time.monotonic() + 60
+  while any(alive(int(note.name)) for note in notes):
+    assert time.monotonic() < deadline
+    time.sleep(0.05)
+
+
+def alive(process):
+  """Whether a process that is no child of ours runs; one that has ended and that nobody has asked after does not."""
+  stat = pathlib.Path(f'/proc/{process}/stat')
+  try:
+    return stat.read_text().rpartition(')')[2].split()[0] != 'Z'
+  except FileNotFoundError:
+    return False

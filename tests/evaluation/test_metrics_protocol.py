@@ -161,9 +161,8 @@ def test_what_is_missing_says_which_file_and_whence(tmp_path, monkeypatch):
   monkeypatch.setattr(shelf, '_identity', lambda folder: None)
   judges = shelf.open_folder(None)
   assert judges.used == {} and len(judges.missing) == len(shelf.SOURCES)
-  assert [line.split(',')[0] for line in judges.missing.values()] == [
-    f'Not measured: {name}' for name in ('LPIPS', 'FID', 'CSIM', 'Sync-C', 'NIQE', 'Acc_emo')]
-  assert all(' from ' in line and '\n' not in line for line in judges.missing.values())
+  assert list(judges.missing) == ['LPIPS', 'FID', 'CSIM', 'Sync-C, Sync-D', 'NIQE', 'Acc_emo']
+  assert all('for lack of ' in why and ' from ' in why and '\n' not in why for why in judges.missing.values())
   with pytest.raises(UserError, match='no such folder'):
     shelf.open_folder(str(tmp_path / 'absent'))
 

@@ -44,7 +44,7 @@ class Judges:
     naturalness: NIQE of one frame, NaN where it is too small.
     emotion: frames to the most probable of the classifier's labels.
     used: measure -> what measures it, digests of files included.
-    missing: measure that lacks its file -> a sentence.
+    missing: measure that cannot be taken -> for lack of which file, and where that is from.
   """
 
   lpips: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
@@ -74,8 +74,8 @@ def open_folder(folder: str | None) -> Judges:
     raise UserError(f'--judges {folder}: {error}') from None
   measures = dict(zip(made, SOURCES, strict=True))
   missing = {
-    measure: f'Not measured: {measure}, for lack of {SOURCES[measure][0]} in the folder --judges; from '
-             f'{SOURCES[measure][1]}.' for name, measure in measures.items() if made[name] is None}  # fmt: skip
+    measure: f'for lack of {SOURCES[measure][0]} in the folder --judges; from {SOURCES[measure][1]}'
+    for name, measure in measures.items() if made[name] is None}  # fmt: skip
   used = {measures[name]: found[1] for name, found in made.items() if found}
   return Judges(**{name: found and found[0] for name, found in made.items()}, used=used, missing=missing)
 
