@@ -7,6 +7,7 @@ else). Then both folders must agree byte for byte: records, index, manifest, spl
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
 import random
@@ -72,7 +73,8 @@ def soak(command: Sequence[str], out: pathlib.Path, kills: int, total: int, rng:
         if killed[-1] == 'job':
           life.kill(rng, processes=1)
           break
-        os.kill(rng.choice(workers), signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it may have ended just now
+          os.kill(rng.choice(workers), signal.SIGKILL)
       else:
         life.finish()
         return killed
