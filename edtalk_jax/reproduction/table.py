@@ -87,8 +87,7 @@ def render(found: Sequence[Cell], about: Mapping[str, Any]) -> str:
   """The table as a page."""
   body = ['<h1>EDTalk, the paper and ours</h1>', f'<p>{page.text(CAVEAT)}</p>']
   for data, shown, rows in _by_data(found):
-    cells = [('ours' if OURS in label else '', [page.text(label), *map(page.text, values)])
-             for label, values in rows]  # fmt: skip
+    cells = [('ours' if OURS in label else '', [_html(label), *map(_html, values)]) for label, values in rows]
     body += [f'<h2>{page.text(data)}</h2>', f'<div class="wide">{page.table(["", *map(_heading, shown)], cells)}</div>']
   facts = ''.join(f'<dt>{page.text(name)}</dt><dd>{page.text(value)}</dd>' for name, value in about.items())
   return page.document('EDTalk, the paper and ours', [*body, f'<h2>What was done</h2><dl>{facts}</dl>'])
@@ -114,6 +113,12 @@ def _by_data(found: Sequence[Cell]) -> list[tuple[str, list[str], list[tuple[str
       rows.append(((method if method == UNCHANGED else method + OURS) + people, [_measured(cell) for cell in row]))
     sections.append((data, shown, rows))
   return sections
+
+
+def _html(cell: str) -> str:
+  """What stands in brackets becomes a note below the number."""
+  value, _, note = cell.removesuffix(')').partition(' (')
+  return page.text(value) + (f'<small>{page.text(note)}</small>' if note else '')
 
 
 def _heading(key: str) -> str:

@@ -58,5 +58,6 @@ def test_what_is_published_and_not_measured_is_said(found, tmp_path):
   assert 'FID' not in ''.join(heads) and 'published' not in ''.join(heads)  # nothing is known there
   html = (tmp_path / table.PAGE).read_text()
   assert 'records &lt;&amp;&gt;' in html and 'not known' in html
+  assert '17.698<small>one source</small>' in html and f'{VIDEO}, ours<small>7 people</small>' in html
   stored = json.loads((tmp_path / table.JSON).read_text())
   assert len(stored['cells']) == len(found) and None in [cell['value'] for cell in stored['cells']]
