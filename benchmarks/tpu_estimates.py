@@ -28,7 +28,7 @@ def cases(images: int) -> dict[str, FORMS]:
   warp = importlib.import_module('edtalk_jax.ops.warp')  # the module: in `ops` its name is the function's
 
   def sampled(form):
-    return lambda x, grid: form(x, grid[..., 0], grid[..., 1])
+    return lambda x, grid: form(x, grid[..., 0], grid[..., 1], grid[..., 1] ** 2)
 
   found = {}
   for size, channels in ((256, 64), (128, 128), (64, 256), (32, 512)):
@@ -53,7 +53,7 @@ def cases(images: int) -> dict[str, FORMS]:
     }  # fmt: skip
     if pairs.narrow(channels // 2):
       forms['pairs'] = tpu_forms.upsample_pairs, shapes
-  for size, channels in ((256, 64), (64, 256)):
+  for size, channels in ((256, 3), (128, 128), (64, 256)):
     shapes = (images, size, size, channels), (images, size, size, 2)
     found[f'warp {channels} @{size}'] = {
       'four lookups': (sampled(warp.sample_corners), shapes), 'one lookup': (sampled(warp.sample_quads), shapes),
@@ -98,8 +98,8 @@ def estimate(function: Callable[..., Any], shapes: tuple[tuple[int, ...], ...], 
   from edtalk_jax.reporting import cycles, hlo
   from edtalk_jax.training import flops
 
-  # A grid is float32; its last dimension tells.
-  inputs = [jax.ShapeDtypeStruct(shape, jnp.float32 if shape[-1] == 2 else jnp.bfloat16) for shape in shapes]
+  # Grids and colours are float32; their last dimension tells.
+  inputs = [jax.ShapeDtypeStruct(shape, jnp.float32 if shape[-1] in (2, 3) else jnp.bfloat16) for shape in shapes]
 
   def with_gradients(cotangent, *args):
     out, pull_back = jax.vjp(function, *args)

@@ -25,7 +25,7 @@ class Discriminator(nn.Module):
     Statistics of the minibatch-stddev channel are over the global batch, in strided groups: with batch / group = M,
     samples m, m + M, m + 2M, ... share one. If each example has several views, side by side in `images`, the
     statistics are those of the batch in which all examples' first views come first, then all second views, and so on:
-    the official order, got by moving 4-pixel maps between devices instead of images.
+    the official order.
 
     Raises:
       ValueError: if the images are not of `image_size`.
@@ -38,16 +38,9 @@ class Discriminator(nn.Module):
     while size > 4:
       size //= 2
       x = rematerialized(ResBlock, config.remat)(config.channels(size), dtype=config.dtype, name=f'block_{size}')(x)
-    x = _transpose_leading(x, views)
-    x = ops.minibatch_stddev(x, config.stddev_group)
-    x = _transpose_leading(x, len(x) // views)
+    x = ops.minibatch_stddev(x, config.stddev_group, views)
     self.sow('intermediates', 'stddev', x[:, 0, 0, -1])
     x = EqualConv(config.channels(4), dtype=config.dtype, name='conv_4')(x)
     x = x.astype(jnp.float32).reshape(len(x), -1)
     x = EqualDense(config.channels(4), activate=True, name='hidden')(x)
     return EqualDense(1, name='logit')(x)[:, 0]
-
-
-def _transpose_leading(x: jax.Array, inner: int) -> jax.Array:
-  """Reorders x[outer * inner, ...] to [inner * outer, ...]."""
-  return x.reshape(-1, inner, *x.shape[1:]).swapaxes(0, 1).reshape(x.shape)

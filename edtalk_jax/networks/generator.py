@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from edtalk_jax import ops
 from edtalk_jax.config import ModelConfig
 from edtalk_jax.networks.expression import ExpressionModule
-from edtalk_jax.networks.layers import EqualConv, EqualDense, equalized, rematerialized
+from edtalk_jax.networks.layers import EqualConv, EqualDense, Move, equalized, rematerialized
 
 
 class StyledConv(nn.Module):
@@ -58,34 +58,39 @@ class Flow(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x: jax.Array, latent: jax.Array, source: jax.Array, coarser: jax.Array | None
-  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    self, x: jax.Array, latent: jax.Array, source: jax.Array, coarser: jax.Array | None, last: bool = False
+  ) -> tuple[tuple[jax.Array, jax.Array], jax.Array | None, jax.Array | None, jax.Array]:
     """Warps the source's features of one level.
 
     Args:
-      x: style path, [batch, size, size, channels].
-      latent: [batch, style_dim].
-      source: the source's features, of the shape of `x`.
-      coarser: raw flow of the level below, float32[batch, size / 2, size / 2, 3]; None at the first level.
+      x: style path, [n * batch, size, size, channels].
+      latent: [n * batch, style_dim].
+      source: the source's features, [batch, size, size, channels].
+      coarser: raw flow of the level below, float32[n * batch, size / 2, size / 2, 3]; None at the first level.
+      last: whether nothing goes on from here, so that no features need be warped.
 
     Returns:
-      Masked warped features and the blend that the style path goes on with, both like `x`; and the raw flow,
-      float32[batch, size, size, 3]: displacement (x, y) before tanh, mask before the sigmoid.
+      Displacement and mask, float32[n * batch, size, size, 2 and 1]; masked warped features and the blend that the
+      style path goes on with, both like `x`, None at the last level; and the raw flow, float32[n * batch, size, size,
+      3]: displacement (x, y) before tanh, mask before the sigmoid.
     """
     style = EqualDense(x.shape[-1], bias_init=1.0, name='style')(latent)
     kernel = self.param('kernel', nn.initializers.normal(self.initial), (1, 1, x.shape[-1], 3))
     bias = self.param('bias', nn.initializers.zeros, (3,))
-    raw = ops.modulated_conv(x.astype(jnp.float32), equalized(kernel), style, demodulate=False) + bias
+    paired = ops.narrow(x.shape[-1])
+    raw = ops.pair_columns(x) if paired else x
+    raw = ops.modulated_conv(raw.astype(jnp.float32), equalized(kernel), style, demodulate=False, paired=paired)
+    raw = (ops.split_columns(raw) if paired else raw) + bias
     if coarser is not None:
       raw += ops.upsample(coarser)
     displacement, mask = jnp.tanh(raw[..., :2]), jax.nn.sigmoid(raw[..., 2:])
-    # In float32 until the end: the mask's gradient is a sum over channels.
-    masked = ops.warp(source, displacement).astype(jnp.float32) * mask
-    blended = (masked + x.astype(jnp.float32) * (1 - mask)).astype(x.dtype)
-    warped = masked.astype(x.dtype)
+    warped = blended = None
+    if not last or self.is_mutable_collection('intermediates'):
+      warped = ops.warp(source, displacement, mask)
+      blended = (warped.astype(jnp.float32) + x.astype(jnp.float32) * (1 - mask)).astype(x.dtype)
     for name, value in {'raw': raw, 'mask': mask, 'warped': warped, 'blended': blended}.items():
       self.sow('intermediates', name, value)
-    return warped, blended, raw
+    return (displacement, mask), warped, blended, raw
 
 
 class RGB(nn.Module):
@@ -95,10 +100,14 @@ class RGB(nn.Module):
   """
 
   @nn.compact
-  def __call__(self, x: jax.Array, coarser: jax.Array | None) -> jax.Array:
-    """Maps x[batch, size, size, channels] and the RGB of half the size to float32[batch, size, size, 3]."""
+  def __call__(self, x: jax.Array, coarser: jax.Array | None, move: Move | None = None) -> jax.Array:
+    """Maps x[batch, size, size, channels] and the RGB of half the size to float32[batch, size, size, 3].
+
+    With `move`, colours are read from what moving `x` would give: they are read first, and three channels are moved.
+    """
     bias = self.param('bias', nn.initializers.zeros, (3,))
-    rgb = EqualConv(3, kernel_size=1, dtype=jnp.float32, name='conv')(x) + bias
+    conv = EqualConv(3, kernel_size=1, paired=ops.narrow(x.shape[-1]), dtype=jnp.float32, name='conv')
+    rgb = conv(x, move) + bias
     rgb = rgb if coarser is None else rgb + ops.upsample(coarser)
     self.sow('intermediates', 'rgb', rgb)
     return rgb
@@ -125,7 +134,8 @@ class Generator(nn.Module):
 
     Args:
       latent: float32[batch, style_dim].
-      features: the source's, from `Encoder`, 8 pixels first.
+      features: the source's, from `Encoder`, 8 pixels first. Where they are of fewer pictures than `latent`, by a
+        factor n, picture i is of source i // n.
       expression: the expression bank's shift, float32[batch, style_dim]; None leaves the source's features as they are.
 
     Returns:
@@ -162,6 +172,12 @@ def _level(generator: Generator, x, flow, rgb, latent, source, expression):
   x = StyledConv(channels, upsample=True, paired=paired, dtype=config.dtype, name=f'up_{size}')(x, latent)
   x = StyledConv(channels, paired=paired, dtype=config.dtype, name=f'conv_{size}')(x, latent)
   if expression is not None:
+    source = jnp.repeat(source, len(x) // len(source), 0)
     source = ExpressionModule(config.expression_hidden, config.dtype, name=f'expression_{size}')(source, expression)
-  warped, x, flow = Flow(config.flow_init, name=f'flow_{size}')(x, latent, source, flow)
-  return x, flow, RGB(name=f'rgb_{size}')(warped, rgb)
+  last = size == config.image_size
+  where, warped, x, flow = Flow(config.flow_init, name=f'flow_{size}')(x, latent, source, flow, last)
+  paint = RGB(name=f'rgb_{size}')
+  if not last:
+    return x, flow, paint(warped, rgb)
+  # Reading colours and warping change places: three channels are warped instead of 64.
+  return x, flow, paint(source, rgb, lambda colours: ops.warp(colours, *where))

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from edtalk_jax import ops
 
 Dtype = Any
+Move = Callable[[jax.Array], jax.Array]  # of maps of any number of channels, each by itself
 
 # What a block keeps for its backward pass besides its inputs, by `ModelConfig.remat`; the rest is computed again.
 _KEPT = {
@@ -91,8 +92,12 @@ class EqualConv(nn.Module):
   dtype: Dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps x[batch, height, width, in] to [batch, height', width', features], halved if `downsample`."""
+  def __call__(self, x: jax.Array, move: Move | None = None) -> jax.Array:
+    """Maps x[batch, height, width, in] to [batch, height', width', features], halved if `downsample`.
+
+    `move` is done to the result of the convolution, before the bias. Where it is linear, that of a 1 x 1 convolution is
+    what the convolution would make of a moved `x`.
+    """
     shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
     kernel = equalized(self.param('kernel', nn.initializers.normal(1.0), shape)).astype(self.dtype)
     x = x.astype(self.dtype)
@@ -103,6 +108,8 @@ class EqualConv(nn.Module):
       x = ops.conv(x, kernel, self.padding, paired=self.paired)
     x = ops.split_rows(x)
     paired = self.paired and not self.downsample
+    if move is not None:
+      x, paired = move(ops.split_columns(x) if paired else x), False
     if self.activate:
       x = ops.leaky_relu_scaled(x, self.param('bias', nn.initializers.zeros, (self.features,)), paired=paired)
     return ops.split_columns(x) if paired else x

@@ -18,84 +18,111 @@ def base_grid(size: tuple[int, int]) -> jax.Array:
   return jnp.asarray(np.stack([x, y], -1), jnp.float32)
 
 
-def grid_sample(features: jax.Array, grid: jax.Array) -> jax.Array:
+def grid_sample(features: jax.Array, grid: jax.Array, scale: jax.Array | None = None) -> jax.Array:
   """Bilinear lookup with zeros outside (PyTorch's `grid_sample`, align_corners=False).
 
   Args:
     features: [batch, height, width, channels].
-    grid: [batch, out_height, out_width, 2], (x, y) where -1 and 1 are the outer edges of the border pixels. Coordinates
-      and sums are float32 whatever the type of `features`: the grid's gradient is a sum over channels.
+    grid: [n * batch, out_height, out_width, 2], (x, y) where -1 and 1 are the outer edges of the border pixels; picture
+      i is of features i // n. Coordinates and sums are float32 whatever the type of `features`: the grid's gradient is
+      a sum over channels.
+    scale: float32[n * batch, out_height, out_width], by which what is found is multiplied; None for 1.
 
   Returns:
-    [batch, out_height, out_width, channels] in the type of `features`, differentiable in both arguments.
+    [n * batch, out_height, out_width, channels] in the type of `features`, differentiable in all arguments.
   """
   _, height, width, _ = features.shape
   grid = grid.astype(jnp.float32)
   x = ((grid[..., 0] + 1) * width - 1) / 2
   y = ((grid[..., 1] + 1) * height - 1) / 2
-  return jax.lax.platform_dependent(features, x, y, tpu=sample_quads, default=sample_corners)
+  scale = jnp.ones_like(x) if scale is None else scale
+  return jax.lax.platform_dependent(features, x, y, scale, tpu=sample_quads, default=sample_corners)
 
 
-def sample_corners(features: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-  """`grid_sample` at columns `x` and rows `y`, float32[batch, out_height, out_width]: four lookups."""
-  _, height, width, _ = features.shape
+def sample_corners(features: jax.Array, x: jax.Array, y: jax.Array, scale: jax.Array) -> jax.Array:
+  """`grid_sample` at columns `x` and rows `y`, float32[n * batch, out_height, out_width]: four lookups."""
+  batch, height, width, channels = features.shape
   left, top = jnp.floor(x), jnp.floor(y)
 
   def corner(row, column):
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    weight = jnp.where(inside, (1 - jnp.abs(y - row)) * (1 - jnp.abs(x - column)), 0)
-    row = jnp.clip(row, 0, height - 1).astype(jnp.int32)
-    column = jnp.clip(column, 0, width - 1).astype(jnp.int32)
+    weight = jnp.where(inside, (1 - jnp.abs(y - row)) * (1 - jnp.abs(x - column)), 0) * scale
+    row = jnp.clip(row, 0, height - 1).astype(jnp.int32).reshape(batch, -1, *x.shape[1:])
+    column = jnp.clip(column, 0, width - 1).astype(jnp.int32).reshape(row.shape)
     values = jax.vmap(lambda image, r, c: image[r, c])(features, row, column)
-    return values.astype(jnp.float32) * weight[..., None]
+    return values.reshape(*x.shape, channels).astype(jnp.float32) * weight[..., None]
 
   sampled = (corner(top, left) + corner(top, left + 1)) + (corner(top + 1, left) + corner(top + 1, left + 1))
   return sampled.astype(features.dtype)
 
 
-def sample_quads(features: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+def sample_quads(features: jax.Array, x: jax.Array, y: jax.Array, scale: jax.Array) -> jax.Array:
   """`sample_corners` by one lookup of all four corners together, for TPUs.
 
-  A lookup, and still more the addition in its gradient, costs a TPU by the row, whatever its length. All else is
-  matrix products, whose results have channels side by side as the rows have: other forms spend their time on moving
-  weights from pixels side by side to channels side by side. With features in bfloat16, positions are still float32, but
-  the weights and each corner's part are rounded as the features are.
+  A lookup, and still more the addition in its gradient, costs a TPU by the row, whatever its length.
   """
   batch, height, width, channels = features.shape
   left, top = jnp.floor(x), jnp.floor(y)
   near = (left >= -1) & (left < width) & (top >= -1) & (top < height)  # at least one corner is inside
   ahead, below = jnp.where(near, x - left, 0), jnp.where(near, y - top, 0)
-  weights = jnp.stack([(1 - below) * (1 - ahead), (1 - below) * ahead, below * (1 - ahead), below * ahead], -1)
-  weights *= near[..., None]
-  # Pixel (r, q) of the table has the corners of the cell that begins at (r - 1, q - 1), zeros beyond the border.
-  choose = jnp.eye(4 * channels, dtype=features.dtype).reshape(2, 2, channels, 4 * channels)
-  table = jax.lax.conv_general_dilated(
-    features, choose, (1, 1), [(1, 1)] * 2, dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-    precision=jax.lax.Precision.HIGHEST)  # fmt: skip
+  weights = jnp.stack([(1 - below) * (1 - ahead), (1 - below) * ahead, below * (1 - ahead), below * ahead])
+  weights *= near * scale
   row = jnp.clip(top, -1, height - 1).astype(jnp.int32) + 1
   column = jnp.clip(left, -1, width - 1).astype(jnp.int32) + 1
-  index = (row * (width + 1) + column).reshape(batch, -1)
-  quads = jax.vmap(lambda rows, at: rows[at])(table.reshape(batch, -1, 4 * channels), index)
-  product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
-  spread = jnp.repeat(jnp.eye(4, dtype=features.dtype), channels, 1)
-  parts = quads * product(weights.astype(features.dtype).reshape(batch, -1, 4), spread)
-  add = jnp.tile(jnp.eye(channels, dtype=features.dtype), (4, 1))
-  return product(parts, add).reshape(*x.shape, channels)
+  index = (row * (width + 1) + column).reshape(batch, -1, x[0].size)
+  quads = jax.vmap(lambda rows, at: rows[at])(_corners(features).reshape(batch, -1, 4 * channels), index)
+  sampled = _weighted(quads.reshape(len(x), -1, 4 * channels), weights.reshape(4, len(x), -1))
+  return sampled.reshape(*x.shape, channels)
 
 
-def warp(features: jax.Array, displacement: jax.Array) -> jax.Array:
+def _corners(features):
+  """Pixel (r, q) has the corners of the cell that begins at (r - 1, q - 1), zeros beyond the border."""
+  height, width, channels = features.shape[1:]
+  if channels % 128 == 0:  # a matrix product per corner is quicker than putting whole vectors side by side
+    choose = jnp.eye(4 * channels, dtype=features.dtype).reshape(2, 2, channels, 4 * channels)
+    return jax.lax.conv_general_dilated(
+      features, choose, (1, 1), [(1, 1)] * 2, dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+      precision=jax.lax.Precision.HIGHEST)  # fmt: skip
+  padded = jnp.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  return jnp.concatenate([padded[:, i:i + height + 1, j:j + width + 1] for i in (0, 1) for j in (0, 1)], -1)
+
+
+@jax.custom_vjp
+def _weighted(quads: jax.Array, weights: jax.Array) -> jax.Array:
+  """Sums over the corners: quads[batch, pixels, 4 * channels] and float32 weights[4, batch, pixels], in float32.
+
+  Corner by corner: what has all four is as large as the quads, and by autodiff several such would be kept.
+  """
+  parts = zip(jnp.split(quads, 4, -1), weights, strict=True)
+  return functools.reduce(jnp.add, (corner * weight[..., None] for corner, weight in parts)).astype(quads.dtype)
+
+
+def _weighted_backward(residuals, cotangent):
+  quads, weights = residuals
+  of_quads = jnp.concatenate([(cotangent * weight[..., None]).astype(quads.dtype) for weight in weights], -1)
+  exact = cotangent.astype(jnp.float32)
+  return of_quads, jnp.stack([jnp.sum(corner * exact, -1) for corner in jnp.split(quads, 4, -1)])
+
+
+_weighted.defvjp(lambda quads, weights: (_weighted(quads, weights), (quads, weights)), _weighted_backward)
+
+
+def warp(features: jax.Array, displacement: jax.Array, mask: jax.Array | None = None) -> jax.Array:
   """Samples `features` where the flow points to (LIA Sec. 3.2; official code, networks/styledecoder.py, ToFlow).
 
   Args:
     features: [batch, height, width, channels].
-    displacement: float32[batch, height, width, 2] in normalised units (x, y): 2 is the whole image.
+    displacement: float32[n * batch, height, width, 2] in normalised units (x, y): 2 is the whole image. Picture i is of
+      features i // n.
+    mask: float32[n * batch, height, width, 1], how much to take of them; all by default.
 
   Returns:
-    [batch, height, width, channels] in the type of `features`.
+    [n * batch, height, width, channels] in the type of `features`.
 
   Raises:
     ValueError: if `displacement` does not hold one vector per pixel.
   """
-  if displacement.shape != (*features.shape[:3], 2):
+  if displacement.shape[1:] != (*features.shape[1:3], 2) or len(displacement) % len(features):
     raise ValueError(f'displacement must have shape {(*features.shape[:3], 2)}, got {displacement.shape}')
-  return grid_sample(features, base_grid(features.shape[1:3]) + displacement.astype(jnp.float32))
+  grid = base_grid(features.shape[1:3]) + displacement.astype(jnp.float32)
+  return grid_sample(features, grid, None if mask is None else mask[..., 0])

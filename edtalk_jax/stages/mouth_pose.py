@@ -61,13 +61,16 @@ def build(config: Config) -> Stage:
 
 
 def _reenact(model: Params, batch: dict, networks: Networks) -> tuple[Array, dict[str, Array], Array, list[Array]]:
-  """Returns the pictures, the motion of `DRIVERS`, and the latent codes and source features of `OUTPUTS`."""
-  pictures = jnp.stack([losses.to_unit_range(batch[name]) for name in (*SOURCES, *DRIVERS)], axis=1)
-  codes, features = networks.encode(model, pictures)
-  motion = networks.motion(model, codes[:, 2:])
+  """Returns the pictures and motion of `DRIVERS`, the latent codes of `OUTPUTS`, and the features of `SOURCES`."""
+  sources, drivers = (
+    jnp.stack([losses.to_unit_range(batch[name]) for name in names], axis=1) for names in (SOURCES, DRIVERS)
+  )
+  # Apart, since the sources' features are needed and the drivers' are not: cutting large maps costs as much as a layer.
+  codes, features = networks.encode(model, sources)
+  driving, _ = networks.encode(model, drivers)
+  motion = networks.motion(model, driving)
   shift = networks.direction(networks.basis(model), _driving(motion))
-  twice = lambda pair: jnp.concatenate([pair, pair], axis=1)  # a, b -> a, b, a cross, b cross
-  return pictures, motion, twice(codes[:, :2]) + shift, [twice(f[:, :2]) for f in features]
+  return drivers, motion, jnp.concatenate([codes, codes], axis=1) + shift, features
 
 
 def _driving(motion: dict[str, Array]) -> dict[str, Array]:
@@ -78,7 +81,6 @@ def _driving(motion: dict[str, Array]) -> dict[str, Array]:
 def _path_lengths(model: Params, batch: dict, keys: Array, *, networks: Networks) -> Array:
   """Of the crossed pictures, half of what is generated (StyleGAN2 too takes half a batch)."""
   _, _, latents, features = _reenact(model, batch, networks)
-  features = [f[:, 2:] for f in features]
   return losses.path_lengths(lambda latents: networks.decode(model, latents, features), latents[:, 2:], keys)
 
 
@@ -86,10 +88,10 @@ def _model_losses(
   model: Params, discriminator: Params, perceptual: Params, batch: dict, *, networks: Networks
 ) -> tuple[Terms, Images]:
   """Self- and cross-reconstruction of two faces, and agreement of the weights that should be equal."""
-  pictures, motion, latents, features = _reenact(model, batch, networks)
+  drivers, motion, latents, features = _reenact(model, batch, networks)
   mouth, pose = _driving(motion).values()
   image = networks.decode(model, latents, features)
-  own, cross, target = image[:, :2], image[:, 2:], pictures[:, 2:4]
+  own, cross, target = image[:, :2], image[:, 2:], drivers[:, :2]
 
   distance = networks.perceptual.distances(perceptual, image, target)
   logits = networks.logits(discriminator, image)

@@ -61,16 +61,19 @@ class Networks:
     return navigation.directions(weights, basis, self.config.model)
 
   def decode(self, model: Params, latent: Array, features: list[Array], expression: Array | None = None) -> Array:
-    """Maps latents [batch, views, style_dim] and source features [batch, views, ...] to images.
+    """Maps latents [batch, views, style_dim] and source features [batch, sources, ...] to images.
+
+    View j is of source j mod `sources`: with two of them and four views, a, b, a, b.
 
     Of models with an EEM, `expression` is the expression bank's part of the shift, [batch, views, style_dim].
     """
-    views = latent.shape[1]
-    expression = None if expression is None else merge_views(expression)
+    views, sources = latent.shape[1], features[0].shape[1]
+    by_source = lambda x: merge_views(_transpose_views(x, sources))
+    expression = None if expression is None else by_source(expression)
     images = self.model.apply(
-      {'params': model}, merge_views(latent), [merge_views(f) for f in features], expression, method='decode'
+      {'params': model}, by_source(latent), [merge_views(f) for f in features], expression, method='decode'
     )
-    return split_views(images, views)
+    return _transpose_views(split_views(images, views), views // sources)
 
   def logits(self, discriminator: Params, images: Array) -> Array:
     """Maps [batch, views, height, width, 3] to logits [batch, views].
@@ -87,3 +90,8 @@ class Networks:
       self.logits(discriminator, images['real']), self.logits(discriminator, images['fake'])
     )
     return {'discriminator_real': real, 'discriminator_fake': fake}
+
+
+def _transpose_views(x: Array, inner: int) -> Array:
+  """Reorders the views of x[batch, outer * inner, ...] to [batch, inner * outer, ...]."""
+  return x.reshape(len(x), -1, inner, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)

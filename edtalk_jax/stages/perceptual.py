@@ -51,14 +51,15 @@ class Perceptual:
     Returns:
       float32[batch, n].
     """
-    batch, views = target.shape[:2]
-    count = predictions.shape[1] // views
+    views = target.shape[1]
     wanted = self.features(params, jax.lax.stop_gradient(target))
-    found = self.features(params, predictions)
-    total = jnp.zeros((batch, count))
     weights = self.config.layer_weights * len(self.config.scales)
-    for p, t, weight in zip(found, wanted, weights, strict=True):
-      p = p.reshape(batch, count, views, *p.shape[1:]).astype(jnp.float32)
-      error = jnp.abs(p - split_views(t, views)[:, None].astype(jnp.float32))
-      total += weight * jnp.sum(jnp.mean(error, axis=tuple(range(3, error.ndim))), axis=2)
-    return total
+
+    def distance(prediction):
+      total = jnp.zeros(prediction.shape[0] * views)
+      for p, t, weight in zip(self.features(params, prediction), wanted, weights, strict=True):
+        total += weight * jnp.mean(jnp.abs(p.astype(jnp.float32) - t.astype(jnp.float32)), axis=(1, 2, 3))
+      return jnp.sum(split_views(total, views), axis=1)
+
+    # One after the other: of both together, the target's maps would be spread over views that lie side by side.
+    return jnp.stack([distance(p) for p in jnp.split(predictions, predictions.shape[1] // views, axis=1)], axis=1)

@@ -86,3 +86,12 @@ def test_minibatch_stddev_takes_the_largest_group_that_divides_the_batch(batch, 
   x = jnp.arange(batch, dtype=jnp.float32)[:, None, None, None] * jnp.ones((1, 2, 2, 3))
   expected = np.sqrt(np.var(np.arange(batch).reshape(group, -1), axis=0) + 1e-8)
   np.testing.assert_allclose(ops.minibatch_stddev(x, 4)[:, 0, 0, -1], np.tile(expected, group), rtol=1e-5)
+
+
+@pytest.mark.parametrize('batch, views, group', [(4, 2, 4), (4, 4, 4), (4, 4, 2), (6, 3, 6), (3, 4, 4), (4, 3, 2)])
+def test_minibatch_stddev_of_views_is_that_of_the_official_order(batch, views, group):
+  x = jax.random.normal(jax.random.key(0), (batch, views, 2, 2, 3))
+  official = ops.minibatch_stddev(x.swapaxes(0, 1).reshape(-1, 2, 2, 3), group).reshape(views, batch, 2, 2, 4)
+  got = ops.minibatch_stddev(x.reshape(-1, 2, 2, 3), group, views).reshape(batch, views, 2, 2, 4)
+  # The same numbers added up in another order.
+  np.testing.assert_allclose(got, official.swapaxes(0, 1), rtol=1e-5)

@@ -55,11 +55,11 @@ def test_gradient_of_the_displacement_matches_finite_differences():
 
 def test_one_lookup_of_all_corners_equals_four_with_gradients():
   features = jax.random.normal(jax.random.key(0), (2, 6, 8, 3))
-  # Some far outside, some half.
-  x, y = (jax.random.uniform(jax.random.key(seed), (2, 5, 7), minval=-4.0, maxval=12.0) for seed in (1, 2))
+  # Some far outside, some half. Two pictures of each features.
+  x, y, scale = (jax.random.uniform(jax.random.key(seed), (4, 5, 7), minval=-4.0, maxval=12.0) for seed in (1, 2, 3))
   results = []
   for form in (warp.sample_corners, warp.sample_quads):
-    out, pull_back = jax.vjp(form, features, x, y)
+    out, pull_back = jax.vjp(form, features, x, y, scale)
     results.append((out, pull_back(jnp.cos(jnp.arange(out.size).reshape(out.shape)))))
   # The same few products in another order.
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), *results)
@@ -77,3 +77,12 @@ def test_bfloat16_features_are_sampled_at_float32_positions():
 def test_displacement_of_another_size_is_an_error():
   with pytest.raises(ValueError, match='displacement must have shape'):
     ops.warp(jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 4, 4, 2)))
+
+
+def test_masked_pictures_of_one_source_are_those_of_its_copies():
+  features = jax.random.normal(jax.random.key(0), (2, 6, 6, 2))
+  shift = 0.3 * jax.random.normal(jax.random.key(1), (6, 6, 6, 2))
+  mask = jax.random.uniform(jax.random.key(2), (6, 6, 6, 1))
+  copied = ops.warp(jnp.repeat(features, 3, 0), shift) * mask
+  # The mask is in the four weights, not in their sum.
+  np.testing.assert_allclose(ops.warp(features, shift, mask), copied, rtol=1e-5, atol=1e-6)
