@@ -1,7 +1,7 @@
 """The whole chain at the size of `configs/tiny.py`: 64 pixels, two CPU cores, 800 clips of 400 rendered people.
 
     edtalk make-synthetic --clips 800 --identities 400 --frames 40 --framing 1.35 --articulation 1.6 --prosody 1 \\
-      --out records
+      --expressiveness 2.5 --swing 0.9 --sway 0.4 --out records
     edtalk train-all --config configs/tiny_chain.py --data records --out runs/tiny
 """
 
@@ -51,9 +51,10 @@ AUDIO = AudioConfig(width=0.125)
 WEIGHTS_ALONE = dataclasses.replace(TINY.loss, l1=0.0, perceptual=0.0, adversarial=0.0, face_l1=0.0, sync=0.0)
 
 RUNS = (
-  _run('reconstruction', 1000),
-  _run('mouth_pose', 2500),
-  _run('expression', 800, 0.004),
+  _run('reconstruction', 3000),
+  _run('mouth_pose', 1800),
+  _run('expression', 800, 0.004, data=DataConfig(batch_size=16),
+       loss=dataclasses.replace(TINY.loss, correlation=10.0)),
   _run('sync_expert', 1500, 0.002, audio=AUDIO, data=DataConfig(batch_size=32)),
   _run('audio_to_mouth', 1500, 0.002, audio=AUDIO, data=DataConfig(batch_size=16), model=WHOLE,
        loss=WEIGHTS_ALONE),
