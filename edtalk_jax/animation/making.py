@@ -97,7 +97,6 @@ def drivers(sound: str, folder: str, runs: Mapping[str, str], portrait: str, **s
   return dict.fromkeys(runs, file)
 
 
-
 class _Sound:
   """A file's sound, heard once and a few seconds at a time.
 

@@ -80,7 +80,7 @@ def check_same(workdir: pathlib.Path | str, old: Mapping[str, Any], content: Map
     f'{name}: {before.get(name)!r} there, {now.get(name)!r} here'
     for name in sorted({*before, *now})
     if before.get(name) != now.get(name) and not name.startswith(FREE)
-    and (name != RUN_OR_FILE or pathlib.Path(now[name]).is_file())
+    and not (name == RUN_OR_FILE and _is_run(before[name]) and _is_run(now[name]))
   ]
   for name, get in (
     ('data set', lambda record: record['data']['fingerprint']),
@@ -93,6 +93,11 @@ def check_same(workdir: pathlib.Path | str, old: Mapping[str, Any], content: Map
       differing.append(f'{name}: {get(old)} there, {get(content)} here')
   if differing:
     raise UserError(f'{workdir} holds a run with other settings ({"; ".join(differing)}); choose another --workdir')
+
+
+def _is_run(path: str) -> bool:
+  """Whether it names a run, here or where it was, and neither nothing nor a file."""
+  return bool(path) and not pathlib.Path(path).is_file()
 
 
 def other_versions(old: Mapping[str, Any], content: Mapping[str, Any]) -> str:

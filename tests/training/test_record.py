@@ -26,3 +26,9 @@ def test_a_released_file_must_be_the_same(tmp_path):
     file.touch()
   with pytest.raises(UserError, match=r'audio.sync_expert: .*a\.pth.* there, .*b\.pth.* here'):
     record.check_same(tmp_path, *map(content, files))
+
+
+def test_a_released_file_cannot_be_left_out_later(tmp_path):
+  (tmp_path / 'a.pth').touch()
+  with pytest.raises(UserError, match=r"audio.sync_expert: .*a\.pth.* there, '' here"):
+    record.check_same(tmp_path, content(tmp_path / 'a.pth'), content(''))
