@@ -79,8 +79,9 @@ class Batches:
     """Opens the records; called early to find a user's mistakes before any worker starts."""
     if self._population is None:
       clips, note = Clips(self._records_dir, self._split), None if self.notes is None else self.notes.add
-      self._population = sampling.Population(clips, self._sampler, self._cache_bytes, note, self._options.motion,
-                                             self._options.identity)
+      options = self._options
+      self._population = sampling.Population(clips, self._sampler, self._cache_bytes, note, options.motion,
+                                             options.identity, options.emotions)
     return self._population
 
   def __getstate__(self):

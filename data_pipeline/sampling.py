@@ -19,6 +19,7 @@ from data_pipeline.records import Clip, ClipInfo, Clips
 
 _MASK = (1 << 64) - 1
 _SUBSTITUTES = 64  # draws in the place of one that met a corrupt record; then it is more than an accident
+_UNMOVED = ('', 'neutral')  # emotions of clips that are left with emotions=neutral
 _ROUNDS = 4  # of the Feistel network; four give a strong pseudo-random permutation (Luby & Rackoff, 1988)
 
 
@@ -36,6 +37,7 @@ class Options:
     audio_features, text_features: see `semantics`.
     drop: probabilities of learning without sound, without words.
     identity: the person, for samplers of one; '' for the only one that there is.
+    emotions: 'neutral' leaves out clips that are labelled with another emotion; 'all' does not.
   """
 
   size: int
@@ -48,6 +50,7 @@ class Options:
   text_features: str = ''
   drop: tuple[float, float] = (0.0, 0.0)
   identity: str = ''
+  emotions: str = 'all'
 
 
 class Draw(NamedTuple):
@@ -92,24 +95,26 @@ class Population:
   The first clips that fit `cache_bytes` stay in memory. An epoch visits each clip once, so that least-recently-used
   would throw out each clip just before it comes again; keeping a fixed part hits as often as its share of the data.
 
-  `note` is told each clip before it is read. `motion` is the folder of motion weights, for samplers that hold them.
+  `note` is told each clip before it is read. `motion` is the folder of motion weights, for samplers that hold them;
+  `identity` and `emotions` are those of `Options`.
 
   Raises:
     DataError: if the split has none, or the sampler needs motion weights that are not there.
   """
 
   def __init__(self, clips: Clips, sampler: Sampler, cache_bytes: int = 0, note: Callable[[str], None] | None = None,
-               motion: str = '', identity: str = ''):
+               motion: str = '', identity: str = '', emotions: str = 'all'):
     self.clips, self._note = clips, note
     self._motion = _open_motion(motion, clips.split, sampler)
     self._cache: dict[int, Clip] = {}
     self._cache_left = cache_bytes
     self.infos: Sequence[ClipInfo] = clips.infos
     candidates = one_person.clips_of(self.infos, identity) if sampler.one_person else range(len(self.infos))
-    self.usable = [k for k in candidates if sampler.usable(self.infos[k])]
+    self.usable = [k for k in candidates if sampler.usable(self.infos[k])
+                   and (emotions == 'all' or self.infos[k].emotion in _UNMOVED)]
     if not self.usable:
       raise DataError(f'{clips.folder}: no clip of the split {clips.split!r} can be used by the sampler '
-                      f'{sampler.name!r} (of {len(self.infos)})')
+                      f'{sampler.name!r} with emotions={emotions} (of {len(self.infos)})')
 
   def clip(self, number: int) -> Clip:
     """Returns a clip, from memory or from the records."""

@@ -239,6 +239,9 @@ class DataConfig:
   mouth_canvas: int = 0  # pixels at 256; 0: whole frame; 224: the official code's quirk (docs/stages.md)
   synthetic_batch: bool = False  # one batch of noise again and again, no records: how fast is a run without its input?
   motion: str = ''  # run whose model reads the motion weights that examples hold (docs/stages.md#motion-weights)
+  # neutral: clips that are labelled neutral or not at all, as stage mouth_pose learns from in the official code (HDTF
+  # alone): spaces that have seen no emotions leave them to the expression's.
+  emotions: Literal['all', 'neutral'] = 'all'
   on_corrupt: Literal['stop', 'skip'] = 'stop'  # at a corrupt record; skip: others take its place (docs/reliability.md)
 
   def __post_init__(self):

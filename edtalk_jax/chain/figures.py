@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-MOST = 4  # figures of a stage
+MOST = 6  # figures of a stage
 # The factor of rendered faces that a space should know best.
 KNOWS = {'mouth': 'opening', 'motion': 'opening', 'pose': 'yaw', 'expression': 'smile'}
 
@@ -25,7 +25,7 @@ def of(metrics: Mapping[str, Any]) -> list[Figure]:
   if 'table' in metrics:
     found = [_figure(label, row, 'mean') for label, row in metrics['table'].items()]
   else:
-    found = [*_pictures(metrics), *_spaces(metrics)]
+    found = [*_pictures(metrics), *_spaces(metrics), *_emotions(metrics)]
   return [figure for figure in found if not math.isnan(figure.value)][:MOST]
 
 
@@ -36,10 +36,16 @@ def _pictures(metrics: Mapping[str, Any]) -> Iterator[Figure]:
 
 
 def _spaces(metrics: Mapping[str, Any]) -> Iterator[Figure]:
-  r2 = metrics.get('disentanglement', {}).get('r2', {})
+  r2 = (metrics.get('disentanglement') or {}).get('r2', {})
   for space, factors in r2.items():
     if (factor := KNOWS.get(space)) in factors:
       yield _figure(f'R² of {factor} in {space}', factors[factor], 'value')
+
+
+def _emotions(metrics: Mapping[str, Any]) -> Iterator[Figure]:
+  told = ((metrics.get('emotions') or {}).get('accuracy') or {}).get('expression', {})
+  for view, accuracy in told.items():
+    yield _figure(f'emotion told from expression, weights {view}', accuracy, 'mean')
 
 
 def _figure(label: str, values: Mapping[str, Any], center: str) -> Figure:

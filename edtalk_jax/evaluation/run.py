@@ -195,8 +195,9 @@ def _detector(wanted: bool) -> tuple[Any, list[str]]:
 
 
 def _others(data: str, split: str, clips: records.Clips) -> records.Clips | None:
-  """Returns the clips of the people trained on, where factors are known and they are not those evaluated."""
-  if split == 'train' or clips[0].factors is None or 'train' not in records.splits(data):
+  """Returns the clips of the people trained on, where factors or emotions are known and others are evaluated."""
+  known = clips[0].factors is not None or any(getattr(info, 'emotion', '') for info in clips.infos)
+  if split == 'train' or not known or 'train' not in records.splits(data):
     return None
   return records.Clips(data, 'train')
 

@@ -16,7 +16,7 @@ from data_pipeline.motion import Motion
 from edtalk_jax.config import UserError
 from edtalk_jax.evaluation import page, stage_report
 from edtalk_jax.evaluation.stage_report import Request, Row
-from edtalk_jax.evaluation.statistics import Interval, by_identity, resampled_means
+from edtalk_jax.evaluation.statistics import balanced_accuracy, by_identity
 from edtalk_jax.networks.semantic import SemanticExpression
 from edtalk_jax.stages import semantic_expression
 from edtalk_jax.stages.expression import BANK
@@ -107,21 +107,6 @@ def nearest(weights: np.ndarray, presets: dict[str, np.ndarray], labels: list[st
   return [labels[k] for k in distance.argmin(1)]
 
 
-def balanced(found: list[str], wanted: list[str], labels: list[str], people: list[str]) -> Interval:
-  """The accuracy in which every label counts alike: of each, the share of its clips that are found, every person alike.
-
-  Clips of other labels do not count. The interval resamples people, as `statistics.by_identity` does.
-  """
-  rows = [np.array([[*(label == name for name in labels), *(label == name == one for name in labels)]], float)
-          for one, label in zip(found, wanted, strict=True)]
-  there, right = np.split(resampled_means(rows, people), 2, axis=1)
-  shares = np.divide(right, there, out=np.full_like(right, np.nan), where=there > 0)
-  mean, *resampled = np.nanmean(shares, axis=1)
-  low, high = np.percentile(resampled, [2.5, 97.5])
-  count = sum(label in labels for label in wanted)
-  return Interval(float(mean), float(low), float(high), len(set(people)), count, len(wanted) - count)
-
-
 def _report(request, clips, step, infos, predicted, presets, labels, params, notes) -> dict:
   people, wanted = [info.identity for info in infos], [info.emotion for info in infos]
   deviation, true = np.asarray(params['target_deviation']), predicted[TRUE]
@@ -130,7 +115,7 @@ def _report(request, clips, step, infos, predicted, presets, labels, params, not
     found = nearest(weights, presets, labels, deviation)
     note = ('of the nearest mean when the weights are not predicted but seen: no prediction can do better'
             if mode == TRUE else f'accuracy of the nearest of {len(labels)} emotions; 1 in {len(labels)} by chance')
-    rows.append(Row(f'label from {mode}', note, balanced(found, wanted, labels, people)))
+    rows.append(Row(f'label from {mode}', note, balanced_accuracy(found, wanted, labels, people)))
     numbers['confusion'][mode] = [[sum(w == a and f == b for w, f in zip(wanted, found, strict=True)) for b in labels]
                                   for a in labels]
   distance = lambda weights: by_identity(list((np.abs(weights - true) / deviation).mean(1, keepdims=True)), people)

@@ -14,6 +14,7 @@ import numpy as np
 from data_pipeline.errors import DataError
 from edtalk_jax.evaluation import (
   disentanglement,
+  emotions,
   face_identity,
   face_measures,
   landmark_metrics,
@@ -34,6 +35,8 @@ class Settings:
   frames: int = 15  # of each of them, evenly spaced; 0: all
   fit_clips: int = 120  # of people who only help to fit the probes of true factors; 0: all
   fit_frames: int = 8
+  labelled_clips: int = 600  # whose labels are told, and as many to fit the classifier; 0: all
+  labelled_frames: int = 6
   driven: leakage.Settings = dataclasses.field(default_factory=leakage.Settings)
   pictures: int = 3  # portraits that are swept through the spaces
   seed: int = 0
@@ -55,6 +58,7 @@ class Spaces:
   codes: Codes
   scores: disentanglement.Scores | None
   matrix: leakage_matrix.Matrix | None
+  emotions: emotions.Emotions | None
   sweeps: list[sweeps.Sweep]
   notes: list[str]
 
@@ -76,8 +80,9 @@ def measure(model: Model, clips, settings: Settings | None = None, *, detector: 
     clips: `data_pipeline.records.Clips` of people the model was not trained on.
     settings: how much; default: `Settings()`.
     detector: of landmarks, on uint8[256, 256, 3]; None: no leakage matrix.
-    fit: clips of other people (such as those trained on) that help to fit the probes of true factors but are not
-      scored: a probe that has seen a handful of people mistakes their faces for motion.
+    fit: clips of other people (such as those trained on) that help to fit the probes of true factors, and that the
+      classifier of emotions is fitted on, but that are not scored: what has seen a handful of people mistakes their
+      faces for motion.
     progress: called with a word on what is next, many times.
   """
   settings = settings or Settings()
@@ -87,6 +92,11 @@ def measure(model: Model, clips, settings: Settings | None = None, *, detector: 
   if fit is not None and codes.factors is not None:
     more = read_codes(model, fit, settings.fit_clips, settings.fit_frames, settings.seed)
   scores, notes = score_codes(codes, more, settings.seed)
+  told = None
+  if fit is not None:
+    progress('telling emotions')
+    told = emotions.tell(*(emotions.read(model, part, settings.labelled_clips, settings.labelled_frames, settings.seed)
+                           for part in (fit, clips)))
   true = true_frames.find(clips)
   driven = settings.driven
   pairs = protocols.pairs(clips.infos, count=driven.portraits, frames=driven.frames, seed=driven.seed)
@@ -100,7 +110,7 @@ def measure(model: Model, clips, settings: Settings | None = None, *, detector: 
     notes += unmeasured
   progress('painting sweeps')
   pictures = sweeps.sweep(model, clips, pairs[:settings.pictures], codes.weights, codes.identities, true)
-  return Spaces(codes, scores, matrix, pictures, notes)
+  return Spaces(codes, scores, matrix, told, pictures, notes)
 
 
 def read_codes(model: Model, clips, count: int, frames: int, seed: int) -> Codes:
@@ -158,10 +168,12 @@ def measure_leakage(model: Model, clips, pairs: Sequence[protocols.Pair], settin
 
 
 def to_json(spaces: Spaces | None) -> dict[str, Any]:
-  """Returns the sections `disentanglement` and `leakage` of metrics.json; None for what was not measured."""
-  scores, matrix = (None, None) if spaces is None else (spaces.scores, spaces.matrix)
+  """Returns the sections that are spaces' of metrics.json; None for what was not measured."""
+  found = (None, None, None) if spaces is None else (spaces.scores, spaces.matrix, spaces.emotions)
+  scores, matrix, told = found
   return {'disentanglement': None if scores is None else _plain(scores),
-          'leakage': None if matrix is None else _matrix(matrix)}
+          'leakage': None if matrix is None else _matrix(matrix),
+          'emotions': None if told is None else _plain(told)}
 
 
 def _matrix(matrix: leakage_matrix.Matrix) -> dict[str, Any]:

@@ -4,8 +4,10 @@ import math
 
 from edtalk_jax.evaluation import face_measures, page, pictures, sweeps, true_frames
 from edtalk_jax.evaluation.disentanglement import NOISE, Score, Scores
+from edtalk_jax.evaluation.emotions import Emotions
 from edtalk_jax.evaluation.leakage_matrix import COLUMNS, Matrix, Row
 from edtalk_jax.evaluation.spaces import Spaces
+from edtalk_jax.evaluation.statistics import Interval
 
 ANCHOR, TITLE = 'spaces', 'Separation of the spaces'
 PERFECT = math.sqrt(2)  # what a perfect transfer measures, see leakage_matrix
@@ -20,6 +22,8 @@ def section(spaces: Spaces) -> str:
     parts += [_SCORES.format(identities=spaces.scores.identities, frames=f'{spaces.scores.frames:,}',
                              fitted=spaces.scores.fitted_identities, noise=NOISE),
               importance_table(spaces.scores), *_r2_tables(spaces.scores)]
+  if spaces.emotions is not None:
+    parts += [_EMOTIONS.format(clips=f'{spaces.emotions.fitted_clips:,}'), emotions_table(spaces.emotions)]
   if spaces.sweeps:
     parts += ['<h3>One space swept, the others held</h3>', *(_space_film(sweep) for sweep in spaces.sweeps)]
     if any(sweep.factors for sweep in spaces.sweeps):
@@ -39,6 +43,10 @@ regression: {frames} frames of {identities} people, each predicted without that 
 out in turn). The first table averages the factors of each group; R2 below {noise:g} counts as 0 there. Disentanglement
 is high where a space tells of one group only, however little it tells; completeness where a group is told by one space
 only; SAP is the lead of the best space over the second. All reach 1 at most; 0 is chance.</p>'''
+
+_EMOTIONS = '''<h3>Which emotion the weights tell</h3><p>A linear discriminant labels the mean weights of a clip; it was
+fitted on {clips} clips of people trained on. Accuracy in which every label counts alike: of the weights as they are,
+and of what they are more than in the person's neutral clips. The space of expression should tell it best.</p>'''
 
 
 def leakage_table(matrix: Matrix) -> str:
@@ -90,6 +98,15 @@ def importance_table(scores: Scores) -> str:
   return page.table(['R2 by space', *groups, 'disentanglement'], rows)
 
 
+def emotions_table(told: Emotions) -> str:
+  """Returns the accuracy of labels by space, with chance."""
+  rows = [('ours', [page.text(space), *(page.heat(page.number(row[view].mean), _range(row[view]), row[view].mean)
+                                        for view in told.labels)]) for space, row in told.accuracy.items()]
+  rows.append(('', ['chance', *(page.number(1 / len(labels)) for labels in told.labels.values())]))
+  head = ['space', *(f'{view}, {len(labels)} labels' for view, labels in told.labels.items())]
+  return page.table(head, rows)
+
+
 def _r2_tables(scores: Scores) -> list[str]:
   tables = []
   for group, members in true_frames.GROUPS.items():
@@ -103,7 +120,7 @@ def _cell(score: Score, full: float = math.nan, interval: bool = True) -> str:
   return page.heat(page.number(score.value), _range(score) if interval else '', score.value / full)
 
 
-def _range(score: Score) -> str:
+def _range(score: Score | Interval) -> str:
   return '' if math.isnan(score.low) else f'{page.number(score.low)} to {page.number(score.high)}'
 
 

@@ -4,6 +4,7 @@ import rich.table
 
 from edtalk_jax.evaluation import page
 from edtalk_jax.evaluation.disentanglement import Scores
+from edtalk_jax.evaluation.emotions import Emotions
 from edtalk_jax.evaluation.leakage_matrix import COLUMNS, Matrix
 from edtalk_jax.evaluation.spaces import Spaces
 from edtalk_jax.evaluation.true_frames import GROUPS
@@ -13,8 +14,8 @@ def tables(spaces: Spaces | None) -> list[rich.table.Table]:
   """Returns the tables of what was measured."""
   if spaces is None:
     return []
-  return ([] if spaces.matrix is None else [_leakage(spaces.matrix)]) + (
-    [] if spaces.scores is None else [_scores(spaces.scores)])
+  parts = ((_leakage, spaces.matrix), (_scores, spaces.scores), (_emotions, spaces.emotions))
+  return [draw(found) for draw, found in parts if found is not None]
 
 
 def _leakage(matrix: Matrix) -> rich.table.Table:
@@ -38,6 +39,15 @@ def _scores(scores: Scores) -> rich.table.Table:
   for label, row in (('completeness', scores.completeness), ('SAP', scores.sap)):
     table.add_row(label, *(page.number(row[group].value) for group in GROUPS), f'mean {page.number(row["mean"].value)}')
   table.add_row('mean', *('' for _ in GROUPS), page.number(scores.disentanglement['mean'].value))
+  return table
+
+
+def _emotions(told: Emotions) -> rich.table.Table:
+  table = _table('Emotions told from the weights of people left out, every label counting alike', 'space', *told.labels)
+  for space, row in told.accuracy.items():
+    table.add_row(space, *(page.number(row[view].mean) for view in told.labels), style='bold')
+  table.add_section()
+  table.add_row('chance', *(page.number(1 / len(labels)) for labels in told.labels.values()))
   return table
 
 

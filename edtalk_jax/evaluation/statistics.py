@@ -68,3 +68,19 @@ def resampled_means(values: Sequence[np.ndarray], identities: Sequence[str], *, 
     return np.full((1 + resamples, values[0].shape[1] if len(values) else 0), np.nan)
   draws = np.random.default_rng(seed).integers(len(means), size=(resamples, len(means)))
   return np.concatenate([means.mean(axis=0)[None], means[draws].mean(axis=1)])
+
+
+def balanced_accuracy(found: Sequence[str], wanted: Sequence[str], labels: Sequence[str],
+                      people: Sequence[str]) -> Interval:
+  """The accuracy in which every label counts alike: of each, the share of its clips that are found, every person alike.
+
+  Clips of other labels do not count. The interval resamples people, as `by_identity` does.
+  """
+  rows = [np.array([[*(label == name for name in labels), *(label == name == one for name in labels)]], float)
+          for one, label in zip(found, wanted, strict=True)]
+  there, right = np.split(resampled_means(rows, people), 2, axis=1)
+  shares = np.divide(right, there, out=np.full_like(right, np.nan), where=there > 0)
+  mean, *resampled = np.nanmean(shares, axis=1)
+  low, high = np.percentile(resampled, [2.5, 97.5])
+  count = sum(label in labels for label in wanted)
+  return Interval(float(mean), float(low), float(high), len(set(people)), count, len(wanted) - count)

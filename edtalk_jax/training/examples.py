@@ -102,6 +102,7 @@ class Examples:
       mouth_canvas=config.data.mouth_canvas,
       skip_corrupt=config.data.on_corrupt == 'skip',
       motion='' if self.motion is None else str(self.motion),
+      emotions=config.data.emotions,
       **stage.sampling,
     )
 

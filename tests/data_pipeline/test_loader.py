@@ -96,6 +96,16 @@ def test_neutral_frames_drive_nothing_but_the_source(prepared):
   assert all(population.infos[k].emotion == 'neutral' for k in population.neutral[identity])
 
 
+def test_emotional_clips_can_be_left_out(prepared):
+  clips = records.Clips(prepared, 'train')
+  emotions = lambda **options: [clips.infos[k].emotion for k in sampling.Population(
+    clips, sampling.get('mouth_pose'), **options).usable]
+  assert set(emotions()) == {'', 'happy', 'neutral'}
+  assert emotions(emotions='neutral') == [word for word in emotions() if word != 'happy']
+  made = batches(prepared, 'mouth_pose', emotions='neutral')
+  assert not any('happy' in origin for step in range(20) for origin in made[step]['origin'].ravel())
+
+
 def test_half_of_the_expression_examples_start_from_a_neutral_face(prepared):
   """Of five clips in train two are of M001, who alone is neutral and happy: by clips alone it would be two fifths."""
   made = batches(prepared, 'expression')

@@ -9,6 +9,7 @@ import pytest
 from edtalk_jax import stages
 from edtalk_jax.config import MeshConfig, OptimizerConfig, SemanticConfig
 from edtalk_jax.evaluation import semantic_expression as evaluation
+from edtalk_jax.evaluation import statistics
 from edtalk_jax.stages import semantic_expression
 from edtalk_jax.training import feed, programs, sharding, trees
 from tests import tiny
@@ -104,8 +105,8 @@ def test_nearest_mean_and_balanced_accuracy_by_hand():
   assert evaluation.nearest(weights, presets, ['happy', 'sad'], np.array([1.0, 1.0])) == ['happy', 'sad', 'happy']
   wanted = ['happy', 'happy', 'happy', 'sad', 'mixed']
   found = ['happy', 'sad', 'happy', 'sad', 'sad']
-  value = evaluation.balanced(found, wanted, ['happy', 'sad'], ['one'] * 5)
+  value = statistics.balanced_accuracy(found, wanted, ['happy', 'sad'], ['one'] * 5)
   assert value.mean == pytest.approx((2 / 3 + 1) / 2) and (value.frames, value.missing) == (4, 1)
   # Two people, each counting once: the first finds half of her happy clips, the second all of his.
-  value = evaluation.balanced([*found[:3], 'sad'], wanted[:4], ['happy', 'sad'], ['one', 'one', 'two', 'two'])
+  value = statistics.balanced_accuracy([*found[:3], 'sad'], wanted[:4], ['happy', 'sad'], ['one', 'one', 'two', 'two'])
   assert value.mean == pytest.approx(((0.5 + 0.5) / (1 + 0.5) + 1) / 2) and value.low < value.mean <= value.high <= 1
