@@ -12,6 +12,6 @@ def get_config() -> Config:
   return Config(
     run=RunConfig(stage='mouth_pose', steps=8_000),
     model=ModelConfig(image_size=1024, dtype='bfloat16', remat='blocks'),
-    data=DataConfig(batch_size=8, workers=8),
+    data=DataConfig(batch_size=8, workers=8, emotions='neutral'),
     mesh=MeshConfig(spatial=4),
   )
