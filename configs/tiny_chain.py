@@ -1,7 +1,7 @@
-"""The whole chain at the size of `configs/tiny.py`: 64 pixels, two CPU cores, 800 clips of 400 rendered people.
+"""The whole chain at the size of `configs/tiny.py`: 64 pixels, two CPU cores, 960 clips of 320 rendered people.
 
-    edtalk make-synthetic --clips 800 --identities 400 --frames 40 --framing 1.35 --articulation 1.6 --prosody 1 \\
-      --expressiveness 2.5 --swing 0.9 --sway 0.4 --out records
+    edtalk make-synthetic --clips 960 --identities 320 --frames 40 --framing 1.35 --articulation 1.6 --prosody 1 \\
+      --expressiveness 2.5 --sway 0.4 --out records
     edtalk train-all --config configs/tiny_chain.py --data records --out runs/tiny
 """
 
@@ -20,12 +20,12 @@ from edtalk_jax.config import (
 )
 
 
-def _run(stage: str, steps: int, learning_rate: float = 0.008, **groups) -> Config:
+def _run(stage: str, steps: int, learning_rate: float = 0.008, train: str = 'everything', **groups) -> Config:
   """`configs/tiny.py` with another stage; the learning rate falls to zero over the run."""
   config = tiny.get_config()
   return dataclasses.replace(
     config,
-    run=dataclasses.replace(config.run, stage=stage, steps=steps),
+    run=dataclasses.replace(config.run, stage=stage, steps=steps, train=train),
     optimizer=dataclasses.replace(config.optimizer, learning_rate=learning_rate, decay_steps=steps),
     log=LogConfig(every=20, samples_every=500, validate_batches=8),
     checkpoint=CheckpointConfig(every=500),
@@ -51,8 +51,9 @@ AUDIO = AudioConfig(width=0.125)
 WEIGHTS_ALONE = dataclasses.replace(TINY.loss, l1=0.0, perceptual=0.0, adversarial=0.0, face_l1=0.0, sync=0.0)
 
 RUNS = (
-  _run('reconstruction', 3000),
-  _run('mouth_pose', 1800),
+  _run('reconstruction', 6000),
+  # As the paper says: encoder and generator stay what they have become, with what they know of expression.
+  _run('mouth_pose', 1200, train='navigation', data=DataConfig(batch_size=8, emotions='neutral')),
   _run('expression', 800, 0.004, data=DataConfig(batch_size=16),
        loss=dataclasses.replace(TINY.loss, correlation=10.0)),
   _run('sync_expert', 1500, 0.002, audio=AUDIO, data=DataConfig(batch_size=32)),
