@@ -154,7 +154,7 @@ class LossConfig:
   cross: float = 1.0  # besides `l1` and `perceptual`, of stage mouth_pose's cross-reconstructions; 0: an ablation
   mouth_space: float = 1.0
   pose_space: float = 1.0
-  correlation: float = 0.0  # of mouth and pose weights, or of expression weights with both (ours); 0: off, as published
+  correlation: float = 0.0  # of mouth and pose weights, or of expression weights with them (ours); 0: off, as published
   # The reference sums the two feature losses over a per-process batch of 4; ours is this many times the mean.
   latent_batch: float = 4.0
   # Of stage expression, where `features` names a network.

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from edtalk_jax.config import Config, ModelConfig, UserError
-from edtalk_jax.stages import losses, mouth_pose
+from edtalk_jax.stages import losses, mouth_pose, population
 from edtalk_jax.stages.features import Features
 from edtalk_jax.stages.networks import Networks
-from edtalk_jax.stages.stage import Images, Params, Stage, Terms
+from edtalk_jax.stages.stage import MOVED, Images, Params, Stage, Terms
 
 BANK = 'expression'
 SIZE = 10  # of the released bank
@@ -43,6 +43,13 @@ def build(config: Config) -> Stage:
   networks = Networks(config)
   features = {name: Features(name, spec) for name, spec in dataclasses.asdict(config.features).items() if spec}
 
+  apart = config.loss.correlation > 0
+
+  def init(key):
+    params = at_rest(networks.init(key), config.model)
+    statistics = {population.NAME: population.init(config.model.style_dim)} if apart else {}
+    return {**params, 'model': {**params['model'], **statistics}}
+
   def init_frozen():
     return {'perceptual': networks.perceptual.init(), **{name: network.init() for name, network in features.items()}}
 
@@ -51,7 +58,7 @@ def build(config: Config) -> Stage:
     sampler='expression',
     starts_from='mouth_pose',
     trainable=TRAINABLE[config.run.train],
-    init=lambda key: at_rest(networks.init(key), config.model),
+    init=init,
     init_frozen=init_frozen,
     model_losses=functools.partial(_model_losses, networks=networks, features=features),
     discriminator_losses=networks.discriminator_losses,
@@ -64,7 +71,8 @@ def build(config: Config) -> Stage:
       ('generated', 'fake', 0),
     ),
     logits=networks.logits,
-    over_batch='loss.correlation' if config.loss.correlation else '',
+    over_batch='loss.correlation' if apart else '',
+    moving=f'^{population.NAME}/' if apart else '',
   )
 
 
@@ -94,7 +102,8 @@ def _model_losses(
   """Reenacting `source` (neutral where there is such a clip) by all the motion of `target`, of the same person."""
   views = jnp.stack([losses.to_unit_range(batch[name]) for name in ('source', 'target')], axis=1)
   codes, maps = networks.encode(model, views)
-  weights = networks.motion(model, codes[:, 1:])
+  drivers = codes[:, 1:]
+  weights = networks.motion(model, drivers)
   shifts = networks.directions(networks.basis(model), weights)
   maps = [m[:, :1] for m in maps]
   shift = sum(shifts.values())
@@ -114,9 +123,13 @@ def _model_losses(
     terms['emotion'] = weight.emotion * losses.feature_l1(*found['emotion'])
   if 'identity' in found:
     terms['identity'] = weight.identity * losses.feature_cosine(*found['identity'])
+  images = {'fake': fake, 'real': real}
   if weight.correlation:
-    others = jnp.concatenate([weights['mouth'], weights['pose']], axis=-1)
-    terms['correlation'] = weight.correlation * losses.correlation(weights[BANK], others)
+    gathered = population.gather(model[population.NAME], losses.merge_views(drivers))
+    others = [name for name in weights if name != BANK]
+    told = population.explained(gathered, functools.partial(networks.motion, model), BANK, others)
+    terms['correlation'] = jnp.full(len(real), weight.correlation * told)
+    images[MOVED] = {population.NAME: gathered}
   # What frozen mouth and pose can do; only sample grids ask for it, a training step leaves it out.
-  without = networks.decode(model, codes[:, :1] + shift - shifts[BANK], maps)
-  return terms, {'fake': fake, 'real': real, 'without_expression': without}
+  images['without_expression'] = networks.decode(model, codes[:, :1] + shift - shifts[BANK], maps)
+  return terms, images

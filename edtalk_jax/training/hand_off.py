@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from edtalk_jax import stages, storage
 from edtalk_jax.config import Config, UserError
+from edtalk_jax.stages import population
 from edtalk_jax.training import checkpoint, integrity, record, trees
 from edtalk_jax.training.remote import RemoteRun
 from edtalk_jax.training.shelf import FOLDER, Say, Shelf, Which
@@ -124,6 +125,7 @@ def read_opened(opened: Opened, *, raw: bool = False) -> Restored:
   """`read_run` of a checkpoint that has been found."""
   averaged = not raw and any(path.startswith(f'{checkpoint.EMA}/') for path in opened.arrays)
   params = read_part(opened, checkpoint.EMA if averaged else 'model')
+  params.pop(population.NAME, None)  # of no use outside training
   config = dataclasses.replace(opened.config, model=stages.model_config(opened.config))
   return Restored(config=config, params=params, step=opened.step, path=opened.path, averaged=averaged)
 

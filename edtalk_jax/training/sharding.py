@@ -23,7 +23,7 @@ RULES: tuple[tuple[str, P], ...] = (
   (r'/constant$', P()),
   (r'/(flow|semantic)/', P()),  # a million numbers each
   (r'/(bias|scale)$', P()),
-  (r'/batch_stats/(.+/)?(mean|variance)$', P()),
+  (r'/batch_stats/(.+/)?(mean|variance)$|/population/', P()),
   (r'^frozen/(emotion|identity)(/|$)', P()),  # the user's networks, whatever is in them
   (r'^(step|skipped|skipped_in_row)$|/count$|^regularisers/', P()),
 )
