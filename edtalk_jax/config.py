@@ -155,6 +155,7 @@ class LossConfig:
   mouth_space: float = 1.0
   pose_space: float = 1.0
   correlation: float = 0.0  # of mouth and pose weights, or of expression weights with them (ours); 0: off, as published
+  code: float = 0.0  # of painted and true expression as the frozen encoder sees them (ours); 0: off, as published
   # The reference sums the two feature losses over a per-process batch of 4; ours is this many times the mean.
   latent_batch: float = 4.0
   # Of stage expression, where `features` names a network.

@@ -43,11 +43,11 @@ def build(config: Config) -> Stage:
   networks = Networks(config)
   features = {name: Features(name, spec) for name, spec in dataclasses.asdict(config.features).items() if spec}
 
-  apart = config.loss.correlation > 0
+  gathers = config.loss.correlation > 0 or config.loss.code > 0
 
   def init(key):
     params = at_rest(networks.init(key), config.model)
-    statistics = {population.NAME: population.init(config.model.style_dim)} if apart else {}
+    statistics = {population.NAME: population.init(config.model.style_dim)} if gathers else {}
     return {**params, 'model': {**params['model'], **statistics}}
 
   def init_frozen():
@@ -71,8 +71,8 @@ def build(config: Config) -> Stage:
       ('generated', 'fake', 0),
     ),
     logits=networks.logits,
-    over_batch='loss.correlation' if apart else '',
-    moving=f'^{population.NAME}/' if apart else '',
+    over_batch='loss.correlation and loss.code' if gathers else '',
+    moving=f'^{population.NAME}/' if gathers else '',
   )
 
 
@@ -124,12 +124,26 @@ def _model_losses(
   if 'identity' in found:
     terms['identity'] = weight.identity * losses.feature_cosine(*found['identity'])
   images = {'fake': fake, 'real': real}
-  if weight.correlation:
+  if population.NAME in model:
     gathered = population.gather(model[population.NAME], losses.merge_views(drivers))
-    others = [name for name in weights if name != BANK]
-    told = population.explained(gathered, functools.partial(networks.motion, model), BANK, others)
-    terms['correlation'] = jnp.full(len(real), weight.correlation * told)
+    terms |= _population_terms(model, gathered, drivers, fake, networks)
     images[MOVED] = {population.NAME: gathered}
   # What frozen mouth and pose can do; only sample grids ask for it, a training step leaves it out.
   images['without_expression'] = networks.decode(model, codes[:, :1] + shift - shifts[BANK], maps)
   return terms, images
+
+
+def _population_terms(
+  model: Params, gathered: dict[str, jax.Array], drivers: jax.Array, fake: jax.Array, networks: Networks
+) -> Terms:
+  """The two terms that ask the population of drivers what mouth and pose explain."""
+  weight, motion, terms = networks.config.loss, functools.partial(networks.motion, model), {}
+  others = [name for name, _ in networks.config.model.banks if name != BANK]
+  if weight.correlation:
+    told = population.explained(gathered, motion, BANK, others)
+    terms['correlation'] = jnp.full(len(fake), weight.correlation * told)
+  if weight.code:
+    codes = jnp.stack([networks.encode(model, fake)[0], drivers])
+    found, wanted = population.unexplained(gathered, motion, others, codes)
+    terms['code'] = weight.code * losses.feature_l1(found, wanted)
+  return terms
