@@ -37,6 +37,8 @@ class Options:
     audio_features, text_features: see `semantics`.
     drop: probabilities of learning without sound, without words.
     identity: the person, for samplers of one; '' for the only one that there is.
+    landmarks: whether examples hold the landmarks of their targets: `target_landmarks` and the like, float32[68, 2] in
+      pixels, infinity where none were found.
     emotions: 'neutral' leaves out clips that are labelled with another emotion; 'all' does not.
   """
 
@@ -50,6 +52,7 @@ class Options:
   text_features: str = ''
   drop: tuple[float, float] = (0.0, 0.0)
   identity: str = ''
+  landmarks: bool = False
   emotions: str = 'all'
 
 
@@ -271,7 +274,7 @@ def _from_neutral(population: Population, number: int, rng: np.random.Generator,
     other = group[rng.integers(len(group))]
     source = clip if other == number else population.clip(other)
   return _pictures({'source': (source, int(rng.integers(len(source)))),
-                    'target': (clip, int(rng.integers(len(clip))))}, options.size)
+                    'target': (clip, int(rng.integers(len(clip))))}, options, ('target',))
 
 
 def _mouth_pose(population: Population, draw: Draw, options: Options) -> dict[str, np.ndarray]:
@@ -284,8 +287,9 @@ def _mouth_pose(population: Population, draw: Draw, options: Options) -> dict[st
   other = population.usable[draw.rng.integers(len(population.usable))]
   second = first if other == draw.clip else population.clip(other)
   (source_a, target_a), (source_b, target_b) = _pair(first, draw.rng), _pair(second, draw.rng)
-  pictures = _pictures({'source_a': (first, source_a), 'source_b': (second, source_b),
-                        'target_a': (first, target_a), 'target_b': (second, target_b)}, options.size)
+  frames = {'source_a': (first, source_a), 'source_b': (second, source_b),
+            'target_a': (first, target_a), 'target_b': (second, target_b)}
+  pictures = _pictures(frames, options, targets=('target_a', 'target_b'))
   a, landmarks_a = pictures['target_a'], first.landmarks(options.size)[target_a]
   b, landmarks_b = pictures['target_b'], second.landmarks(options.size)[target_b]
   swap = functools.partial(transforms.swap_mouth, canvas=options.mouth_canvas)
@@ -306,13 +310,21 @@ def _personalize(population: Population, draw: Draw, options: Options, held_out:
   targets = video.late if held_out else video.early
   target = targets[draw.rng.integers(len(targets))]
   return _pictures({name: (population.clip(place.clip), place.frame)
-                    for name, place in (('source', source), ('target', target))}, options.size)
+                    for name, place in (('source', source), ('target', target))}, options)
 
 
-def _pictures(frames: Mapping[str, tuple[Clip, int]], size: int) -> dict[str, np.ndarray]:
-  """Decodes frames by field name, and says in `origin` which they are."""
+def _pictures(frames: Mapping[str, tuple[Clip, int]], options: Options,
+              targets: Sequence[str] = ()) -> dict[str, np.ndarray]:
+  """Decodes frames by field name, and says in `origin` which they are; with landmarks of the targets, if asked for."""
   origin = np.array([f'{name}={clip.clip_id}:{number}' for name, (clip, number) in frames.items()])
-  return {**{name: clip.frame(number, size) for name, (clip, number) in frames.items()}, 'origin': origin}
+  marks = {f'{name}_landmarks': _marks(*frames[name], options.size) for name in targets} if options.landmarks else {}
+  return {**{name: clip.frame(number, options.size) for name, (clip, number) in frames.items()}, **marks,
+          'origin': origin}
+
+
+def _marks(clip: Clip, number: int, size: int) -> np.ndarray:
+  found = clip.landmarks(size)[number]
+  return found.astype(np.float32) if clip.landmarks_valid[number] else np.full_like(found, np.inf, np.float32)
 
 
 SAMPLERS = {sampler.name: sampler for sampler in (

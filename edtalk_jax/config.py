@@ -146,6 +146,9 @@ class LossConfig:
   l1: float = 1.0
   perceptual: float = 1.0
   adversarial: float = 1.0
+  # By how much more eyes, brows and mouths count in the `l1` of stages reconstruction, mouth_pose and expression than
+  # other pixels do (ours); 0: no more, as published.
+  regions: float = 0.0
   # Regularisers of StyleGAN2, which the reference leaves out (0): the discriminator's gradient at real images, weight
   # r1 / 2 (StyleGAN2's r1 is 10), every `optimizer.discriminator_every` steps; the generator's path lengths
   # (StyleGAN2: 2), every `optimizer.generator_every` steps.
@@ -168,7 +171,7 @@ class LossConfig:
   sync: float = 5.0
 
   def __post_init__(self):
-    for name in ('r1', 'path_length'):
+    for name in ('r1', 'path_length', 'regions', 'correlation', 'code'):
       _check(getattr(self, name) >= 0, f'loss.{name}', getattr(self, name), 'at least 0')
 
 

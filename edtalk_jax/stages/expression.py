@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from edtalk_jax.config import Config, ModelConfig, UserError
-from edtalk_jax.stages import losses, mouth_pose, population
+from edtalk_jax.stages import losses, mouth_pose, population, regions
 from edtalk_jax.stages.features import Features
 from edtalk_jax.stages.networks import Networks
 from edtalk_jax.stages.stage import MOVED, Images, Params, Stage, Terms
@@ -73,6 +73,7 @@ def build(config: Config) -> Stage:
     logits=networks.logits,
     over_batch='loss.correlation and loss.code' if gathers else '',
     moving=f'^{population.NAME}/' if gathers else '',
+    **regions.asked(config.loss, ('target',)),
   )
 
 
@@ -113,7 +114,7 @@ def _model_losses(
   weight = networks.config.loss
   logits = networks.logits(discriminator, fake)
   terms = {
-    'l1': weight.l1 * losses.l1(fake, real),
+    'l1': weight.l1 * losses.l1(fake, real, regions.emphasis(weight, batch, ('target',))),
     'perceptual': weight.perceptual * networks.perceptual.distances(frozen['perceptual'], fake, real)[:, 0],
     'adversarial': weight.adversarial * losses.generator_adversarial(logits),
   }

@@ -33,9 +33,14 @@ def split_views(values: Array, views: int) -> Array:
   return values.reshape(-1, views, *values.shape[1:])
 
 
-def l1(prediction: Array, target: Array) -> Array:
-  """Mean absolute error per example, summed over views: [batch, views, height, width, 3] -> float32[batch]."""
+def l1(prediction: Array, target: Array, emphasis: Array | None = None) -> Array:
+  """Mean absolute error per example, summed over views: [batch, views, height, width, 3] -> float32[batch].
+
+  With `emphasis` [batch, views, height, width, 1], each pixel's error counts so many times.
+  """
   error = jnp.abs(prediction.astype(jnp.float32) - target.astype(jnp.float32))
+  if emphasis is not None:
+    error *= emphasis
   return jnp.sum(jnp.mean(error, axis=(2, 3, 4)), axis=1)
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from edtalk_jax.config import Config, ModelConfig, UserError
-from edtalk_jax.stages import losses
+from edtalk_jax.stages import losses, regions
 from edtalk_jax.stages.networks import Networks
 from edtalk_jax.stages.stage import Images, Params, Stage, Terms
 
@@ -57,6 +57,7 @@ def build(config: Config) -> Stage:
     logits=networks.logits,
     over_batch='loss.correlation' if config.loss.correlation else '',
     path_lengths=functools.partial(_path_lengths, networks=networks),
+    **regions.asked(config.loss, DRIVERS[:2]),
   )
 
 
@@ -96,10 +97,11 @@ def _model_losses(
   distance = networks.perceptual.distances(perceptual, image, target)
   logits = networks.logits(discriminator, image)
   weight = networks.config.loss
+  emphasis = regions.emphasis(weight, batch, DRIVERS[:2])
   terms = {
-    'self_l1': weight.l1 * losses.l1(own, target),
+    'self_l1': weight.l1 * losses.l1(own, target, emphasis),
     'self_perceptual': weight.perceptual * distance[:, 0],
-    'cross_l1': weight.cross * weight.l1 * losses.l1(cross, target),
+    'cross_l1': weight.cross * weight.l1 * losses.l1(cross, target, emphasis),
     'cross_perceptual': weight.cross * weight.perceptual * distance[:, 1],
     'adversarial': weight.adversarial * losses.generator_adversarial(logits),
     'mouth_space': weight.mouth_space * weight.latent_batch * losses.space_distance(mouth[:, 2:], mouth[:, :2]),

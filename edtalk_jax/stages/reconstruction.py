@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from edtalk_jax.config import Config, ModelConfig
-from edtalk_jax.stages import losses
+from edtalk_jax.stages import losses, regions
 from edtalk_jax.stages.networks import Networks
 from edtalk_jax.stages.stage import Images, Params, Stage, Terms
 
@@ -38,6 +38,7 @@ def build(config: Config) -> Stage:
     samples=(('source', 'source', 0), ('driver = target', 'target', 0), ('generated', 'fake', 0)),
     logits=networks.logits,
     path_lengths=functools.partial(_path_lengths, networks=networks),
+    **regions.asked(config.loss, ('target',)),
   )
 
 
@@ -66,7 +67,7 @@ def _model_losses(
 
   weight = networks.config.loss
   terms = {
-    'l1': weight.l1 * losses.l1(fake, real),
+    'l1': weight.l1 * losses.l1(fake, real, regions.emphasis(weight, batch, ('target',))),
     'perceptual': weight.perceptual * networks.perceptual.distances(perceptual, fake, real)[:, 0],
     'adversarial': weight.adversarial * losses.generator_adversarial(networks.logits(discriminator, fake)),
   }
