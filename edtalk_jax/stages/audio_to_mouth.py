@@ -43,7 +43,7 @@ def build(config: Config) -> Stage:
   networks, audio = Networks(config), network(config)
   expert = lips.Expert(config.audio) if config.audio.sync_expert and config.loss.sync else None
   given, mapped = _given(config)
-  everything, adversarial = config.run.train == 'everything', bool(config.loss.adversarial)
+  everything = config.run.train == 'everything'
   score = functools.partial(_losses, networks=networks, audio=audio, expert=expert)
 
   def init(key):
@@ -53,8 +53,7 @@ def build(config: Config) -> Stage:
       mapping = given['params']['mapping'] if mapped else drawn['params']['mapping']
       drawn = {**given, 'params': {**given['params'], 'mapping': mapping}}
     params = networks.init(key)
-    discriminator = params['discriminator'] if adversarial else {}
-    return {'model': {**params['model'], NAME: drawn}, 'discriminator': discriminator}
+    return {**params, 'model': {**params['model'], NAME: drawn}}
 
   def init_frozen():
     parts = {'perceptual': networks.perceptual if config.loss.perceptual else None, 'sync_expert': expert}
@@ -71,10 +70,7 @@ def build(config: Config) -> Stage:
     # them moving.)
     model_losses=functools.partial(score, train=everything),
     validation_losses=functools.partial(score, train=False),
-    discriminator_losses=networks.discriminator_losses if adversarial else lambda discriminator, images: {},
-    judged_views=(FRAMES,) if adversarial else (),
     over_batch='BatchNorm' if everything else '',
-    logits=networks.logits if adversarial else None,
     samples=(('source', 'source', 0), ('target', 'real', SHOWN), ('mouth by sound', 'fake', SHOWN),
              ('mouth by picture', 'by_picture', SHOWN)),
     perceptual=bool(config.loss.perceptual),
@@ -82,6 +78,7 @@ def build(config: Config) -> Stage:
     moving=MOVING if everything else '',
     given=f'^{NAME}/(params/encoder|batch_stats)/' if given else '',
     reads={'sync_expert': expert.run} if expert and expert.run else {},
+    **networks.judging(FRAMES),
   )  # fmt: skip
 
 

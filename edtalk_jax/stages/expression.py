@@ -61,8 +61,6 @@ def build(config: Config) -> Stage:
     init=init,
     init_frozen=init_frozen,
     model_losses=functools.partial(_model_losses, networks=networks, features=features),
-    discriminator_losses=networks.discriminator_losses,
-    judged_views=(1,),
     perceptual=True,
     samples=(
       ('source', 'source', 0),
@@ -70,9 +68,9 @@ def build(config: Config) -> Stage:
       ('mouth and pose', 'without_expression', 0),
       ('generated', 'fake', 0),
     ),
-    logits=networks.logits,
     over_batch='loss.correlation and loss.code' if gathers else '',
     moving=f'^{population.NAME}/' if gathers else '',
+    **networks.judging(1),
     **regions.asked(config.loss, ('target',)),
   )
 
@@ -112,12 +110,8 @@ def _model_losses(
   real = views[:, 1:]
 
   weight = networks.config.loss
-  logits = networks.logits(discriminator, fake)
-  terms = {
-    'l1': weight.l1 * losses.l1(fake, real, regions.emphasis(weight, batch, ('target',))),
-    'perceptual': weight.perceptual * networks.perceptual.distances(frozen['perceptual'], fake, real)[:, 0],
-    'adversarial': weight.adversarial * losses.generator_adversarial(logits),
-  }
+  emphasis = regions.emphasis(weight, batch, ('target',))
+  terms = networks.painting_terms(discriminator, frozen['perceptual'], fake, real, emphasis)
   found = {name: (network(frozen[name], fake), network(frozen[name], jax.lax.stop_gradient(real)))
            for name, network in features.items()}
   if 'emotion' in found:

@@ -47,16 +47,14 @@ def build(config: Config) -> Stage:
     init=networks.init,
     init_frozen=networks.perceptual.init,
     model_losses=functools.partial(_model_losses, networks=networks),
-    discriminator_losses=networks.discriminator_losses,
-    judged_views=(len(OUTPUTS), 2),  # all in the update of the generator, the crossed ones in its own
     perceptual=True,
     samples=(
       *((name.replace('_', ' '), name, 0) for name in (*SOURCES, *DRIVERS)),
       *((f'generated {name}', 'reconstruction', view) for view, name in enumerate(OUTPUTS)),
     ),
-    logits=networks.logits,
     over_batch='loss.correlation' if config.loss.correlation else '',
     path_lengths=functools.partial(_path_lengths, networks=networks),
+    **networks.judging(len(OUTPUTS), 2),  # all in the update of the generator, the crossed ones in its own
     **regions.asked(config.loss, DRIVERS[:2]),
   )
 
@@ -94,16 +92,16 @@ def _model_losses(
   image = networks.decode(model, latents, features)
   own, cross, target = image[:, :2], image[:, 2:], drivers[:, :2]
 
-  distance = networks.perceptual.distances(perceptual, image, target)
-  logits = networks.logits(discriminator, image)
   weight = networks.config.loss
+  distance = networks.perceptual.distances(perceptual, image, target)
+  judged = {'adversarial': networks.logits(discriminator, image)} if weight.adversarial else {}
   emphasis = regions.emphasis(weight, batch, DRIVERS[:2])
   terms = {
     'self_l1': weight.l1 * losses.l1(own, target, emphasis),
     'self_perceptual': weight.perceptual * distance[:, 0],
     'cross_l1': weight.cross * weight.l1 * losses.l1(cross, target, emphasis),
     'cross_perceptual': weight.cross * weight.perceptual * distance[:, 1],
-    'adversarial': weight.adversarial * losses.generator_adversarial(logits),
+    **{name: weight.adversarial * losses.generator_adversarial(logits) for name, logits in judged.items()},
     'mouth_space': weight.mouth_space * weight.latent_batch * losses.space_distance(mouth[:, 2:], mouth[:, :2]),
     'pose_space': weight.pose_space * weight.latent_batch * losses.space_distance(pose[:, 2:], pose[:, :2]),
   }

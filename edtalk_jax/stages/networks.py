@@ -4,6 +4,8 @@ A batch holds several pictures of each example, [batch, views, ...]. Networks se
 views side by side, so that on a mesh nothing but the 4-pixel statistics of the discriminator crosses devices.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -26,17 +28,43 @@ class Networks:
     self.config = config
     self.model = EDTalk(config.model)
     self.discriminator = Discriminator(config.model)
+    self.adversarial = bool(config.loss.adversarial)  # without that term there is no discriminator
     self.perceptual = Perceptual(config.perceptual, config.model.dtype, config.model.remat)
 
   def init(self, key: Array) -> dict:
-    """Fresh parameters: {'model': encoder, navigation and generator, 'discriminator': ...}."""
+    """Fresh parameters: {'model': encoder, navigation and generator, 'discriminator': ..., {} without one}."""
     model_key, discriminator_key = jax.random.split(key)
     size = self.config.model.image_size
     image = jnp.zeros((1, size, size, 3))
     return {
       'model': self.model.init(model_key, image, image)['params'],
-      'discriminator': self.discriminator.init(discriminator_key, image)['params'],
+      'discriminator': self.discriminator.init(discriminator_key, image)['params'] if self.adversarial else {},
     }
+
+  def judging(self, *views: int) -> dict[str, Any]:
+    """The fields of `Stage` that say how its discriminator judges so many pictures of each example in each call."""
+    if not self.adversarial:
+      return {'discriminator_losses': lambda discriminator, images: {}, 'judged_views': ()}
+    return {'discriminator_losses': self.discriminator_losses, 'judged_views': views, 'logits': self.logits}
+
+  def painting_terms(
+    self, discriminator: Params, perceptual: Params, fake: Array, real: Array, emphasis: Array | None = None
+  ) -> Terms:
+    """L1, perceptual and adversarial terms of pictures `fake` that should be `real`; those of weight 0 are left out.
+
+    Args:
+      discriminator, perceptual: parameters.
+      fake, real: [batch, views, height, width, 3].
+      emphasis: see `losses.l1`.
+    """
+    weight, terms = self.config.loss, {}
+    if weight.l1:
+      terms['l1'] = weight.l1 * losses.l1(fake, real, emphasis)
+    if weight.perceptual:
+      terms['perceptual'] = weight.perceptual * self.perceptual.distances(perceptual, fake, real)[:, 0]
+    if weight.adversarial:
+      terms['adversarial'] = weight.adversarial * losses.generator_adversarial(self.logits(discriminator, fake))
+    return terms
 
   def encode(self, model: Params, images: Array) -> tuple[Array, list[Array]]:
     """Maps [batch, views, height, width, 3] to codes [batch, views, style_dim] and feature maps [batch, views, ...]."""

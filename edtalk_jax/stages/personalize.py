@@ -33,14 +33,12 @@ def build(config: Config) -> Stage:
     init_frozen=networks.perceptual.init,
     model_losses=functools.partial(_model_losses, networks=networks),
     validation_losses=functools.partial(_validation_losses, networks=networks),
-    discriminator_losses=networks.discriminator_losses,
-    judged_views=(1,),
-    logits=networks.logits,
     samples=(('source', 'source', 0), ('driver = target', 'target', 0), ('generated', 'fake', 0)),
     perceptual=True,
     sampling={'identity': config.personalize.identity},
     split=config.personalize.split,
     held_out='personalize_held_out',
+    **networks.judging(1),
   )
 
 
@@ -59,13 +57,7 @@ def _model_losses(
 ) -> tuple[Terms, Images]:
   """The terms of stage reconstruction, through every motion space."""
   fake, real = _reenact(model, batch, networks)
-  weight = networks.config.loss
-  terms = {
-    'l1': weight.l1 * losses.l1(fake, real),
-    'perceptual': weight.perceptual * networks.perceptual.distances(perceptual, fake, real)[:, 0],
-    'adversarial': weight.adversarial * losses.generator_adversarial(networks.logits(discriminator, fake)),
-  }
-  return terms, {'fake': fake, 'real': real}
+  return networks.painting_terms(discriminator, perceptual, fake, real), {'fake': fake, 'real': real}
 
 
 def _validation_losses(

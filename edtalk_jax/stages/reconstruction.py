@@ -32,12 +32,10 @@ def build(config: Config) -> Stage:
     init=networks.init,
     init_frozen=networks.perceptual.init,
     model_losses=functools.partial(_model_losses, networks=networks),
-    discriminator_losses=networks.discriminator_losses,
-    judged_views=(1,),
     perceptual=True,
     samples=(('source', 'source', 0), ('driver = target', 'target', 0), ('generated', 'fake', 0)),
-    logits=networks.logits,
     path_lengths=functools.partial(_path_lengths, networks=networks),
+    **networks.judging(1),
     **regions.asked(config.loss, ('target',)),
   )
 
@@ -64,11 +62,6 @@ def _model_losses(
   views, latent, features = _reenact(model, batch, networks)
   fake = networks.decode(model, latent, features)
   real = views[:, 1:]
-
-  weight = networks.config.loss
-  terms = {
-    'l1': weight.l1 * losses.l1(fake, real, regions.emphasis(weight, batch, ('target',))),
-    'perceptual': weight.perceptual * networks.perceptual.distances(perceptual, fake, real)[:, 0],
-    'adversarial': weight.adversarial * losses.generator_adversarial(networks.logits(discriminator, fake)),
-  }
+  emphasis = regions.emphasis(networks.config.loss, batch, ('target',))
+  terms = networks.painting_terms(discriminator, perceptual, fake, real, emphasis)
   return terms, {'fake': fake, 'real': real}
