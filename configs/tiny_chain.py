@@ -50,8 +50,8 @@ AUDIO = AudioConfig(width=0.125)
 # Terms that need pictures cost most of a step and add little in so few of them.
 WEIGHTS_ALONE = dataclasses.replace(TINY.loss, l1=0.0, perceptual=0.0, adversarial=0.0, face_l1=0.0, sync=0.0)
 
-# What a face says is a few pixels, which would be painted last. Where the generator is frozen, a discriminator costs half
-# of a step and has nothing to say.
+# What a face says is a few pixels, which would be painted last. Where the generator is frozen, a discriminator costs
+# half of a step and has nothing to say.
 FACES = dataclasses.replace(TINY.loss, regions=10.0)
 HEADS = dataclasses.replace(TINY.loss, adversarial=0.0)
 
