@@ -118,9 +118,9 @@ def take(plan: Plan, number: int) -> Take:
   how = manner.voice(emotion, plan.prosody * strength) if plan.prosody else None
   said = speech.speak(stream, plan.frames, *person.voice, how)
   course = motion.course(exact.Stream(plan.seed, 'course', who, turn), plan.frames)
-  track = motion.track(stream, said, emotion, strength * (1 - plan.swing * (1 - course)), plan.sway)
+  track = motion.track(stream, said, emotion, strength * (1 - plan.swing * (1 - course)), plan.sway,
+                       plan.expressiveness)
   track[:, factors.COLUMN['zoom']] *= plan.framing
-  track[:, factors.COLUMNS_OF_EXPRESSION] *= plan.expressiveness
   opening = track[:, factors.COLUMN['opening']]
   opening[:] = np.minimum(plan.articulation * opening, 1)
   return Take(number, person, emotion, strength, said, track)

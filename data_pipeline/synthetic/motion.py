@@ -21,7 +21,8 @@ def course(stream: exact.Stream, count: int) -> np.ndarray:
 
 
 def track(
-  stream: exact.Stream, speech: Speech, emotion: str, strength: float | np.ndarray, sway: float = 1.0
+  stream: exact.Stream, speech: Speech, emotion: str, strength: float | np.ndarray, sway: float = 1.0,
+  expressiveness: float = 1.0
 ) -> np.ndarray:
   """Returns float32[frames, len(factors.NAMES)].
 
@@ -31,6 +32,8 @@ def track(
     emotion: one of `factors.EMOTIONS`.
     strength: of that emotion, 0 to 1, in all frames or float[frames]; it wavers around this.
     sway: how much the head moves, 0 to 1.
+    expressiveness: how far the face moves with that emotion; the trace of another stays a trace, and brows that lift
+      with the voice are no feelings.
   """
   count = len(speech.stress)
   values = factors.neutral(count)
@@ -42,7 +45,9 @@ def track(
     values[:, factors.COLUMN[name]] = centre + sway * np.clip(drift, -_LIMIT[name], _LIMIT[name])
   feelings = _feelings(stream, count, emotion, strength)
   values[:, factors.COLUMN['emotion_angry']:] = feelings
-  values[:, factors.COLUMNS_OF_EXPRESSION] = _expression(stream, feelings, speech)
+  own = feelings * (np.array(factors.EMOTIONS) == emotion)
+  more = (expressiveness - 1) * factors.expression(own)
+  values[:, factors.COLUMNS_OF_EXPRESSION] = _expression(stream, feelings, speech, more)
   first = factors.COLUMN['opening']
   values[:, first:first + 3] = speech.mouth
   values[:, factors.COLUMN['gaze_x']], values[:, factors.COLUMN['gaze_y']] = _gaze(stream, values)
@@ -73,14 +78,14 @@ def _feelings(stream, count: int, emotion: str, strength: float | np.ndarray) ->
   return feelings
 
 
-def _expression(stream, feelings: np.ndarray, speech: Speech) -> np.ndarray:
-  """What the feelings do to the face, with brows that lift on stressed syllables."""
-  actions = factors.expression(feelings)
+def _expression(stream, feelings: np.ndarray, speech: Speech, more: np.ndarray) -> np.ndarray:
+  """What the feelings do to the face and `more` on top of it, with brows that lift on stressed syllables."""
+  actions = factors.expression(feelings) + more
   lively = stream.uniform(0.0, 0.35)
   for name in ('inner_brow', 'outer_brow'):
     k = factors.EXPRESSION.index(name)
     actions[:, k] = np.clip(actions[:, k] + lively * (speech.stress - 0.15) + np.abs(
-        _wander(stream, len(actions), 0.06)), 0.0, 1.0)
+        _wander(stream, len(actions), 0.06)), 0.0, np.maximum(1.0, actions[:, k]))
   # Lips that speak cannot be pressed together.
   press = factors.EXPRESSION.index('press')
   actions[:, press] *= 1 - np.clip(3 * speech.mouth[:, 0], 0.0, 1.0)

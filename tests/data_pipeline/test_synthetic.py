@@ -216,12 +216,19 @@ def test_framing_and_articulation_change_nothing_else():
   assert 1.3 < eyes(close) / eyes(usual) < 1.55  # perspective: near things grow more
 
 
-def test_expressiveness_scales_what_faces_do_and_nothing_else():
-  usual, strong = (clip.take(clip.Plan(clips=2, size=64, frames=20, expressiveness=k), 1).track for k in (1.0, 1.8))
+def test_expressiveness_scales_what_the_emotion_does_and_nothing_else():
+  takes = lambda k: [clip.take(clip.Plan(clips=4, size=64, frames=20, people=2, expressiveness=k), n) for n in (0, 3)]
+  (calm, usual), (still_calm, strong) = takes(1.0), takes(1.8)
+  assert calm.emotion == 'neutral' != usual.emotion
+  np.testing.assert_array_equal(still_calm.track, calm.track)
   columns = factors.COLUMNS_OF_EXPRESSION
-  assert usual[:, columns].max() > 0.3
-  np.testing.assert_allclose(strong[:, columns], 1.8 * usual[:, columns], rtol=1e-6)
-  np.testing.assert_array_equal(np.delete(strong, columns, axis=1), np.delete(usual, columns, axis=1))
+  np.testing.assert_array_equal(np.delete(strong.track, columns, axis=1), np.delete(usual.track, columns, axis=1))
+  strengths = usual.track[:, factors.COLUMN['emotion_angry']:] * (np.array(factors.EMOTIONS) == usual.emotion)
+  # Brows lift with the voice and lips that speak are not pressed, in either.
+  plain = [k for k, name in enumerate(factors.EXPRESSION) if name not in ('inner_brow', 'outer_brow', 'press')]
+  more = (strong.track - usual.track)[:, columns][:, plain]
+  np.testing.assert_allclose(more, 0.8 * factors.expression(strengths)[:, plain], atol=1e-6)
+  assert more.max() > 0.2
 
 
 def test_sway_scales_the_motion_of_heads_and_what_gaze_makes_up_for():
