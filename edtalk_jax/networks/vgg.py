@@ -56,7 +56,7 @@ def _block(block: int):
   def apply(vgg: VGG19, x: jax.Array) -> jax.Array:
     def conv(block, index, x):
       channels = max(1, round(_BLOCKS[block - 1][1] * vgg.width))
-      return nn.relu(_Conv(channels, vgg.dtype, name=f'conv{block}_{index}')(x))
+      return _Conv(channels, vgg.dtype, name=f'conv{block}_{index}')(x)
 
     if block > 1:
       for index in range(2, _BLOCKS[block - 2][0] + 1):
@@ -68,7 +68,7 @@ def _block(block: int):
 
 
 class _Conv(nn.Module):
-  """3 x 3 convolution with bias; He initialisation (He et al., 2015) keeps random features at one scale."""
+  """3 x 3 convolution with bias and ReLU; He initialisation (He et al., 2015) keeps random features at one scale."""
 
   features: int
   dtype: Any
@@ -78,9 +78,10 @@ class _Conv(nn.Module):
     kernel = self.param('kernel', nn.initializers.he_uniform(), (3, 3, x.shape[-1], self.features))
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
     paired = ops.narrow(self.features) and x.shape[2] % 2 == 0
+    x = x.astype(self.dtype)
     x = ops.pair_columns(x) if paired else x
-    x = ops.split_rows(ops.conv(x.astype(self.dtype), kernel.astype(self.dtype), paired=paired))
-    x = (x.astype(jnp.float32) + (ops.of_pairs(bias) if paired else bias)).astype(self.dtype)
+    x = ops.split_rows(ops.conv(x, kernel.astype(self.dtype), paired=paired))
+    x = ops.relu(x, bias, paired=paired)
     return ops.split_columns(x) if paired else x
 
 
