@@ -20,6 +20,7 @@ from edtalk_jax.ops.pairs import narrow as narrow
 from edtalk_jax.ops.pairs import pair_columns as pair_columns
 from edtalk_jax.ops.pairs import split_columns as split_columns
 from edtalk_jax.ops.partition import split_rows as split_rows
+from edtalk_jax.ops.pooling import conv_max_pool as conv_max_pool
 from edtalk_jax.ops.pooling import max_pool as max_pool
 from edtalk_jax.ops.resample import antialias_downsample as antialias_downsample
 from edtalk_jax.ops.resample import blur as blur

@@ -3,6 +3,8 @@
 Each equals the function of its name in `ops.convolution`. Costs are the TPU compiler's estimates, docs/performance.md.
 """
 
+import functools
+
 import jax
 
 from edtalk_jax.ops import pairs, phases, resample
@@ -27,13 +29,17 @@ def pointwise(x: jax.Array, matrix: jax.Array) -> jax.Array:
   fused into them. To fewer it is a product, since convolutions would fill up a few channels to a whole vector.
   """
   if matrix.shape[0] < matrix.shape[1]:
-    return _conv(x, matrix[None, None], (1, 1), 'VALID')
+    return _conv_by_matrix(x, matrix)
   return x @ matrix
+
+
+def _conv_by_matrix(x, matrix):
+  return _conv(x, matrix.reshape(1, 1, *matrix.shape), (1, 1), 'VALID')
 
 
 def _pointwise_backward(residuals, cotangent):
   x, matrix = residuals
-  of_matrix = jax.linear_transpose(lambda matrix: _conv(x, matrix[None, None], (1, 1), 'VALID'), matrix)(cotangent)[0]
+  of_matrix = jax.linear_transpose(functools.partial(_conv_by_matrix, x), matrix)(cotangent)[0]
   return pointwise(cotangent, matrix.T), of_matrix
 
 

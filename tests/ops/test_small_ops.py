@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from edtalk_jax import ops
-from edtalk_jax.ops import activation
+from edtalk_jax.ops import activation, pairs, pooling
 
 
 def _bank(seed=0, columns=6):
@@ -64,6 +64,22 @@ def test_max_pool_gives_the_gradient_to_the_first_of_equals():
 def test_leaky_relu_scaled():
   got = ops.leaky_relu_scaled(jnp.array([[2.0, -2.0]]), jnp.array([1.0, 1.0]))
   np.testing.assert_allclose(got, np.sqrt(2) * np.array([[3, -0.2]]), rtol=1e-6)
+
+
+@pytest.mark.parametrize('paired', [False, True])
+def test_convolution_in_quarters_is_pooled_as_the_whole_map(paired):
+  x, kernel = jax.random.normal(jax.random.key(0), (2, 6, 4, 3)), jax.random.normal(jax.random.key(1), (3, 3, 3, 5))
+  x = jnp.round(2 * x) / 2  # so that some of a block are equal
+  kernel = jnp.round(kernel)
+
+  def everything(f):
+    out, pull_back = jax.vjp(f, x, kernel)
+    return out, pull_back(jnp.cos(jnp.arange(out.size).reshape(out.shape)))
+
+  pair = pairs.pair_columns if paired else lambda x: x
+  got = everything(lambda x, kernel: pooling.convolve_in_quarters(pair(x), kernel, paired))
+  want = everything(lambda x, kernel: ops.max_pool(ops.conv(x, kernel)))
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), got, want)
 
 
 @pytest.mark.parametrize('function, plain', [
