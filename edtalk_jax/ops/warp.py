@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.layout import Layout, with_layout_constraint
 
+from edtalk_jax.ops import partition
+
 
 def base_grid(size: tuple[int, int]) -> jax.Array:
   """float32[height, width, 2]: coordinates (x, y), -1 at the first and 1 at the last pixel centre.
@@ -105,7 +107,9 @@ def _in_rows(x):
   Convolutions want pictures side by side. Left alone, XLA carries that through the sum to what was looked up: four
   times as much is turned around, and each corner's gradient is summed up by itself.
   """
-  return with_layout_constraint(x, Layout((0, 1, 2))) if _whole_vectors(x.shape[-1]) else x
+  if not _whole_vectors(x.shape[-1]):
+    return x
+  return partition.on_shares(lambda x: with_layout_constraint(x, Layout((0, 1, 2))), x)
 
 
 def _whole_vectors(channels):
