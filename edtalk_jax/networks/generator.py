@@ -39,8 +39,8 @@ class StyledConv(nn.Module):
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
     x = x.astype(self.dtype)
     x = ops.pair_columns(x) if self.paired and not self.upsample else x
-    x = ops.modulated_conv(x, equalized(kernel), style, upsample=self.upsample, paired=self.paired)
-    x = ops.leaky_relu_scaled(ops.split_rows(x), bias, paired=self.paired)
+    x = ops.styled_conv(x, equalized(kernel), style, bias, upsample=self.upsample, paired=self.paired)
+    x = ops.split_rows(x)
     return ops.split_columns(x) if self.paired else x
 
 
@@ -79,7 +79,7 @@ class Flow(nn.Module):
     bias = self.param('bias', nn.initializers.zeros, (3,))
     paired = ops.narrow(x.shape[-1])
     raw = ops.pair_columns(x) if paired else x
-    raw = ops.modulated_conv(raw.astype(jnp.float32), equalized(kernel), style, demodulate=False, paired=paired)
+    raw = ops.modulated_conv(raw, equalized(kernel), style, demodulate=False, paired=paired, dtype=jnp.float32)
     raw = (ops.split_columns(raw) if paired else raw) + bias
     if coarser is not None:
       raw += ops.upsample(coarser)

@@ -10,7 +10,7 @@ from edtalk_jax import ops
 from edtalk_jax.networks.layers import rematerialized
 
 # Convolutions of each block, and its channels at width 1 (Simonyan and Zisserman, 2015, table 1, column E).
-_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (1, 512))
+_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
 # ImageNet statistics of images in [0, 1], torchvision's order RGB.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
@@ -55,32 +55,43 @@ def _block(block: int):
   @nn.compact
   def apply(vgg: VGG19, x: jax.Array) -> jax.Array:
     def conv(block, index, x):
-      channels = max(1, round(_BLOCKS[block - 1][1] * vgg.width))
-      return nn.relu(_Conv(channels, vgg.dtype, name=f'conv{block}_{index}')(x))
+      layers, channels = _BLOCKS[block - 1]
+      channels = max(1, round(channels * vgg.width))
+      return _Conv(channels, vgg.dtype, pool=index == layers, name=f'conv{block}_{index}')(x)
 
     if block > 1:
       for index in range(2, _BLOCKS[block - 2][0] + 1):
         x = conv(block - 1, index, x)
-      x = ops.max_pool(x)
     return conv(block, 1, x)
 
   return apply
 
 
 class _Conv(nn.Module):
-  """3 x 3 convolution with bias; He initialisation (He et al., 2015) keeps random features at one scale."""
+  """3 x 3 convolution with bias and ReLU; He initialisation (He et al., 2015) keeps random features at one scale.
+
+  Attributes:
+    features: output channels.
+    dtype: of the convolution.
+    pool: whether max-pooling follows. It is done before bias and ReLU, which grow with what they are given: the result
+      is the same, and a quarter of the pixels is left for them.
+  """
 
   features: int
   dtype: Any
+  pool: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     kernel = self.param('kernel', nn.initializers.he_uniform(), (3, 3, x.shape[-1], self.features))
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
     paired = ops.narrow(self.features) and x.shape[2] % 2 == 0
+    x = x.astype(self.dtype)
     x = ops.pair_columns(x) if paired else x
-    x = ops.split_rows(ops.conv(x.astype(self.dtype), kernel.astype(self.dtype), paired=paired))
-    x = (x.astype(jnp.float32) + (ops.of_pairs(bias) if paired else bias)).astype(self.dtype)
+    kernel = kernel.astype(self.dtype)
+    if self.pool:
+      return ops.relu(ops.split_rows(ops.conv_max_pool(x, kernel, paired=paired)), bias)
+    x = ops.relu(ops.split_rows(ops.conv(x, kernel, paired=paired)), bias, paired=paired)
     return ops.split_columns(x) if paired else x
 
 

@@ -1,5 +1,6 @@
-"""The one activation of encoder, generator and discriminator."""
+"""The activation of encoder, generator and discriminator, and that of VGG19."""
 
+import functools
 import math
 
 import jax
@@ -23,5 +24,72 @@ def leaky_relu_scaled(x: jax.Array, bias: jax.Array, *, paired: bool = False) ->
     Shape and type of `x`, rounded once. Computed in float32, so that the bias's gradient, a sum over all pixels of the
     batch, is not added up in bfloat16.
   """
-  bias = pairs.of_pairs(bias) if paired else bias
-  return (_GAIN * jax.nn.leaky_relu(x.astype(jnp.float32) + bias, _SLOPE)).astype(x.dtype)
+  return _activated(x, pairs.of_pairs(bias) if paired else bias, _SLOPE, _GAIN)
+
+
+def leaky_relu_normalized(x: jax.Array, norm: jax.Array, bias: jax.Array, *, paired: bool = False) -> jax.Array:
+  """`leaky_relu_scaled(x * norm, bias)`, rounded once.
+
+  Args:
+    x: [batch, height, width, channels].
+    norm: float32[batch, channels], not zero.
+    bias: float32[channels].
+    paired: as in `leaky_relu_scaled`; `norm` and `bias` are of single columns.
+  """
+  return _normalized(x, *((pairs.of_pairs(norm), pairs.of_pairs(bias)) if paired else (norm, bias)))
+
+
+def relu(x: jax.Array, bias: jax.Array, *, paired: bool = False) -> jax.Array:
+  """relu(x + bias), with the arguments and the rounding of `leaky_relu_scaled`."""
+  return _activated(x, pairs.of_pairs(bias) if paired else bias, 0.0, 1.0)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _activated(x, bias, slope, gain):
+  return (gain * jax.nn.leaky_relu(x.astype(jnp.float32) + bias, slope)).astype(x.dtype)
+
+
+def _forward(x, bias, slope, gain):
+  # The result has the sign of what it was made of, and the next layer keeps it anyhow: nothing else is kept.
+  y = _activated(x.value, bias.value, slope, gain)
+  return y, (y, () if bias.perturbed else None)
+
+
+def _backward(slope, gain, residuals, cotangent):
+  y, trains = residuals
+  if isinstance(cotangent, jax.custom_derivatives.SymbolicZero):
+    return jnp.zeros(y.shape, y.dtype), jnp.zeros(y.shape[-1:])
+  active = y >= 0 if slope else y > 0
+  gradient = cotangent.astype(jnp.float32) * jnp.where(active, gain, slope * gain)
+  of_bias = jnp.sum(gradient, tuple(range(y.ndim - 1)))
+  gradient = gradient.astype(y.dtype)
+  # Where layers train, it is read three times: by both gradients of the convolution before and for the bias. Without a
+  # barrier XLA computes it again in each of them. Of frozen layers it is read once and is best left to be fused.
+  return gradient if trains is None else jax.lax.optimization_barrier(gradient), of_bias
+
+
+_activated.defvjp(_forward, _backward, symbolic_zeros=True)
+
+
+@jax.custom_vjp
+def _normalized(x, norm, bias):
+  return (_GAIN * jax.nn.leaky_relu(x.astype(jnp.float32) * norm[:, None, None] + bias, _SLOPE)).astype(x.dtype)
+
+
+def _normalized_forward(x, norm, bias):
+  y = _normalized(x, norm, bias)
+  return y, (y, norm, bias)
+
+
+def _normalized_backward(residuals, cotangent):
+  """The result also tells x * norm, and with it the gradient of `norm`: `x` is not kept."""
+  y, norm, bias = residuals
+  factor = jnp.where(y >= 0, _GAIN, _GAIN * _SLOPE)
+  gradient = cotangent.astype(jnp.float32) * factor
+  total = jnp.sum(gradient, (1, 2))
+  of_norm = (jnp.sum(gradient * (y.astype(jnp.float32) / factor), (1, 2)) - total * bias) / norm
+  of_x = (gradient * norm[:, None, None]).astype(y.dtype)
+  return jax.lax.optimization_barrier(of_x), of_norm, jnp.sum(total, 0)
+
+
+_normalized.defvjp(_normalized_forward, _normalized_backward)

@@ -1,12 +1,13 @@
 """Convolutions of StyleGAN2: plain, with FIR down- and upsampling, and modulated by a style."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from edtalk_jax.ops import pairs, resample, strided, tpu_forms
+from edtalk_jax.ops import activation, pairs, resample, strided, tpu_forms
 from edtalk_jax.ops.kernel_gradient import kernel_gradient
 
 CONV = 'conv'  # names the results of convolutions for rematerialisation policies
@@ -151,7 +152,7 @@ def upsample_folded(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, demodulate: bool = True,
-                   upsample: bool = False, paired: bool = False) -> jax.Array:
+                   upsample: bool = False, paired: bool = False, dtype: Any = None) -> jax.Array:
   """Convolution whose input channels are scaled per sample by a style (StyleGAN2 Eqs. 1-3).
 
   The scale is moved from the kernel to the activations and the normalisation to the outputs, so that all samples
@@ -159,28 +160,42 @@ def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, demodul
 
   Args:
     x: [batch, height, width, in].
-    kernel: [side, side, in, out], equalised; cast to the type of `x`.
+    kernel: [side, side, in, out], equalised; cast to `dtype`.
     style: [batch, in], one scale per input channel.
     demodulate: whether to undo the growth of the outputs' norm by the style.
     upsample: whether to double height and width (`conv_upsample`).
     paired: whether the result is to have its columns in pairs and, without `upsample`, `x` has (`ops.pairs`).
+    dtype: of the products and the result, `x`'s by default. What is multiplied is rounded as `x` is.
 
   Returns:
-    [batch, height, width, out] or twice the height and width, in the type of `x`.
+    [batch, height, width, out] or twice the height and width.
 
   Raises:
     ValueError: if `style` does not hold one scale per sample and input channel.
   """
   if style.shape != (x.shape[0], kernel.shape[2]):
     raise ValueError(f'style must have shape {(x.shape[0], kernel.shape[2])}, got {style.shape}')
+  dtype = x.dtype if dtype is None else dtype
   scale = pairs.of_pairs(style) if paired and not upsample else style
-  scaled = (x.astype(jnp.float32) * scale[:, None, None]).astype(x.dtype)
-  y = (conv_upsample if upsample else conv)(scaled, kernel.astype(x.dtype), paired=paired)
+  scaled = (x.astype(jnp.float32) * scale[:, None, None]).astype(x.dtype).astype(dtype)
+  y = (conv_upsample if upsample else conv)(scaled, kernel.astype(dtype), paired=paired)
   if not demodulate:
     return y
+  norm = _demodulation(kernel, style)
+  return (y.astype(jnp.float32) * (pairs.of_pairs(norm) if paired else norm)[:, None, None]).astype(dtype)
+
+
+def styled_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, bias: jax.Array, *, upsample: bool = False,
+                paired: bool = False) -> jax.Array:
+  """`leaky_relu_scaled(modulated_conv(...), bias)`, rounded once and with the gradients of `leaky_relu_normalized`."""
+  y = modulated_conv(x, kernel, style, demodulate=False, upsample=upsample, paired=paired)
+  return activation.leaky_relu_normalized(y, _demodulation(kernel, style), bias, paired=paired)
+
+
+def _demodulation(kernel, style):
+  """float32[batch, out], by which the result is multiplied to undo the growth of its norm by the style."""
   # Adding up the taps one by one is ten times as fast on the CPU backend as a reduction over two leading axes.
   taps = jnp.square(kernel.astype(jnp.float32)).reshape(-1, *kernel.shape[2:])
   energy = functools.reduce(jnp.add, jnp.unstack(taps))
   variance = jnp.square(style.astype(jnp.float32)) @ energy
-  norm = jax.lax.rsqrt(variance + 1e-8)
-  return (y.astype(jnp.float32) * (pairs.of_pairs(norm) if paired else norm)[:, None, None]).astype(x.dtype)
+  return jax.lax.rsqrt(variance + 1e-8)

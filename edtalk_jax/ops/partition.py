@@ -5,6 +5,9 @@ The compiler finds the rest: convolutions and filters exchange the rows at the c
 pixels are added up over the axis, and the warp, which may fetch from anywhere, gathers the map it fetches from.
 """
 
+import math
+from collections.abc import Callable
+
 import jax
 from jax.sharding import PartitionSpec as P
 
@@ -24,3 +27,18 @@ def split_rows(x: jax.Array) -> jax.Array:
   split = x.shape[1] % (devices * LEAST_ROWS) == 0
   free = P.UNCONSTRAINED
   return jax.lax.with_sharding_constraint(x, P(free, AXIS if split else None, free, free))
+
+
+def on_shares(identity: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+  """`identity`, which changes where numbers are and no number, on each device's share of x[batch, ...].
+
+  Of the whole array XLA may not know how to divide it, and then gathers the array on every device. Where a mesh gives
+  devices no equal shares of the batch, or divides rows, `x` is returned as it is.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  if math.prod(mesh.shape.values()) == 1:
+    return identity(x)
+  axes = tuple(name for name in mesh.shape if name != AXIS)
+  if mesh.shape.get(AXIS, 1) > 1 or len(x) % math.prod(mesh.shape[name] for name in axes):
+    return x
+  return jax.shard_map(identity, in_specs=P(axes), out_specs=P(axes))(x)

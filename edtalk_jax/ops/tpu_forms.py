@@ -3,6 +3,8 @@
 Each equals the function of its name in `ops.convolution`. Costs are the TPU compiler's estimates, docs/performance.md.
 """
 
+import functools
+
 import jax
 
 from edtalk_jax.ops import pairs, phases, resample
@@ -16,9 +18,32 @@ def conv_pairs(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """`conv` of a map with its columns in pairs: [batch, height, width / 2, 2 * in] -> [..., 2 * out]."""
   side = kernel.shape[0]
   wide = pairs.kernel_of_pairs(kernel, side // 2, 1)
-  if side == 1:
-    return x @ wide[0, 1]
-  return _conv(x, wide, (1, 1), 'SAME')
+  return pointwise(x, wide[0, 1]) if side == 1 else _conv(x, wide, (1, 1), 'SAME')
+
+
+@jax.custom_vjp
+def pointwise(x: jax.Array, matrix: jax.Array) -> jax.Array:
+  """x[batch, height, width, in] @ matrix[in, out].
+
+  To more channels it is a convolution: the result has the layout that other convolutions want, and what follows is
+  fused into them. To fewer it is a product, since convolutions would fill up a few channels to a whole vector.
+  """
+  if matrix.shape[0] < matrix.shape[1]:
+    return _conv_by_matrix(x, matrix)
+  return x @ matrix
+
+
+def _conv_by_matrix(x, matrix):
+  return _conv(x, matrix.reshape(1, 1, *matrix.shape), (1, 1), 'VALID')
+
+
+def _pointwise_backward(residuals, cotangent):
+  x, matrix = residuals
+  of_matrix = jax.linear_transpose(functools.partial(_conv_by_matrix, x), matrix)(cotangent)[0]
+  return pointwise(cotangent, matrix.T), of_matrix
+
+
+pointwise.defvjp(lambda x, matrix: (pointwise(x, matrix), (x, matrix)), _pointwise_backward)
 
 
 def downsample(x: jax.Array, kernel: jax.Array) -> jax.Array:

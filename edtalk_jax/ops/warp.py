@@ -5,6 +5,9 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.layout import Layout, with_layout_constraint
+
+from edtalk_jax.ops import partition
 
 
 def base_grid(size: tuple[int, int]) -> jax.Array:
@@ -78,7 +81,7 @@ def sample_quads(features: jax.Array, x: jax.Array, y: jax.Array, scale: jax.Arr
 def _corners(features):
   """Pixel (r, q) has the corners of the cell that begins at (r - 1, q - 1), zeros beyond the border."""
   height, width, channels = features.shape[1:]
-  if channels % 128 == 0:  # a matrix product per corner is quicker than putting whole vectors side by side
+  if _whole_vectors(channels):  # a matrix product per corner is quicker than putting whole vectors side by side
     choose = jnp.eye(4 * channels, dtype=features.dtype).reshape(2, 2, channels, 4 * channels)
     return jax.lax.conv_general_dilated(
       features, choose, (1, 1), [(1, 1)] * 2, dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
@@ -94,14 +97,36 @@ def _weighted(quads: jax.Array, weights: jax.Array) -> jax.Array:
   Corner by corner: what has all four is as large as the quads, and by autodiff several such would be kept.
   """
   parts = zip(jnp.split(quads, 4, -1), weights, strict=True)
-  return functools.reduce(jnp.add, (corner * weight[..., None] for corner, weight in parts)).astype(quads.dtype)
+  total = functools.reduce(jnp.add, (corner * weight[..., None] for corner, weight in parts))
+  return _in_rows(total.astype(quads.dtype))
+
+
+def _in_rows(x):
+  """`x` in memory as lookups give and take it, pixel after pixel, if it has whole vectors.
+
+  Convolutions want pictures side by side. Left alone, XLA carries that through the sum to what was looked up: four
+  times as much is turned around, and each corner's gradient is summed up by itself.
+  """
+  if not _whole_vectors(x.shape[-1]):
+    return x
+  return partition.on_shares(lambda x: with_layout_constraint(x, Layout((0, 1, 2))), x)
+
+
+def _whole_vectors(channels):
+  return channels % 128 == 0
 
 
 def _weighted_backward(residuals, cotangent):
   quads, weights = residuals
-  of_quads = jnp.concatenate([(cotangent * weight[..., None]).astype(quads.dtype) for weight in weights], -1)
+  cotangent = _in_rows(cotangent)
   exact = cotangent.astype(jnp.float32)
-  return of_quads, jnp.stack([jnp.sum(corner * exact, -1) for corner in jnp.split(quads, 4, -1)])
+  of_weights = jnp.stack([jnp.sum(corner * exact, -1) for corner in jnp.split(quads, 4, -1)])
+  if _whole_vectors(cotangent.shape[-1]):  # one pass; putting finished quarters side by side is another
+    corner = jax.lax.broadcasted_iota(jnp.int32, quads.shape, 2) // cotangent.shape[-1]
+    first, second, third, fourth = weights[..., None]
+    chosen = jnp.where(corner < 2, jnp.where(corner == 0, first, second), jnp.where(corner == 2, third, fourth))
+    return (jnp.concatenate([cotangent] * 4, -1) * chosen).astype(quads.dtype), of_weights
+  return jnp.concatenate([(cotangent * weight[..., None]).astype(quads.dtype) for weight in weights], -1), of_weights
 
 
 _weighted.defvjp(lambda quads, weights: (_weighted(quads, weights), (quads, weights)), _weighted_backward)

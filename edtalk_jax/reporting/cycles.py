@@ -24,7 +24,7 @@ KINDS: tuple[tuple[str, frozenset[str]], ...] = (
     'tanh', 'log', 'power', 'negate', 'abs', 'clamp', 'logistic', 'convert', 'floor', 'exponential-minus-one',
   })),
 )  # fmt: skip
-WITHOUT_ESTIMATE = ('scatter', 'gather', 'sort')
+WITHOUT_ESTIMATE = ('scatter', 'gather', 'sort', 'pad')
 COPIES = 'copies and padding'  # nothing is computed: layouts, slices, padding, concatenation
 
 
@@ -51,7 +51,7 @@ def by_source(module: Module) -> list[Share]:
 
 
 def without_estimate(module: Module) -> list[Share]:
-  """Operations to which the compiler gives no cycles: lookups, scattered additions, sorts."""
+  """Operations to which the compiler gives no cycles: lookups, scattered additions, sorts, padding by itself."""
   count = collections.Counter()
   for instruction, times in module.scheduled():
     opcodes = {instruction.opcode, *(inner.opcode for inner in module.inside(instruction))}

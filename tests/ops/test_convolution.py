@@ -62,6 +62,12 @@ def test_pairs_of_columns_are_convolved_as_columns(side):
   _assert_same_with_gradients(tpu_forms.downsample_pairs, _apart(convolution.downsample_separately), x, kernel)
 
 
+@pytest.mark.parametrize('channels, features', [(2, 5), (5, 2)])
+def test_pointwise_products_agree_with_their_gradients(channels, features):
+  _assert_same_with_gradients(tpu_forms.pointwise, jnp.matmul, _normal(0, 2, 4, 6, channels),
+                              _normal(1, channels, features))
+
+
 def test_upsampling_to_pairs_of_columns():
   _assert_same_with_gradients(tpu_forms.upsample_pairs,
                               lambda *args: pairs.pair_columns(convolution.upsample_separately(*args)),

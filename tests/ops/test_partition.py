@@ -1,5 +1,6 @@
 """Rows divided over devices: every operation gives the same, and sends only the rows at the cut."""
 
+import importlib
 import re
 
 import jax
@@ -11,6 +12,9 @@ from jax.sharding import PartitionSpec as P
 
 from edtalk_jax import ops
 from edtalk_jax.ops import convolution
+from edtalk_jax.ops.partition import on_shares
+
+warp = importlib.import_module('edtalk_jax.ops.warp')  # its name in `ops` is the function's
 
 KERNEL = jax.random.normal(jax.random.key(0), (3, 3, 4, 4))
 FLOW = 0.2 * jax.random.normal(jax.random.key(1), (2, 32, 32, 2))
@@ -62,3 +66,34 @@ def test_small_maps_stay_whole():
   _, _, moved = split(lambda x: convolution.same_conv(x, KERNEL), 8)
   # Gathered once each; a halo would be a row.
   assert all(shape.split(',')[1] == '8' for shape in moved), moved
+
+
+def test_pictures_are_warped_where_they_are_in_whatever_order_devices_stand():
+  # As on a torus of 512 TPUs: XLA gathered everything on every device.
+  devices = np.array(jax.devices()[:8])[[0, 4, 2, 6, 1, 5, 3, 7]]
+  mesh = jax.sharding.Mesh(devices, ('data',), axis_types=(AxisType.Auto,))
+  features = jax.random.normal(jax.random.key(0), (8, 4, 4, 128))
+  flow = jax.random.normal(jax.random.key(1), (8, 4, 4, 2))
+
+  def both(features, flow):
+    one = jnp.ones(flow.shape[:-1])
+    y, pull_back = jax.vjp(lambda x, at: warp.sample_quads(x, 4 * at[..., 0], 4 * at[..., 1], one), features, flow)
+    return y, pull_back(jnp.cos(y))
+
+  with jax.set_mesh(mesh):
+    program = jax.jit(both, in_shardings=NamedSharding(mesh, P('data'))).lower(features, flow).compile()
+    ours = program(*jax.device_put((features, flow), NamedSharding(mesh, P('data'))))
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), jax.device_get(ours), both(features, flow))
+  assert not re.findall(MOVED, program.as_text())
+
+
+@pytest.mark.parametrize('rows, axis', [(6, 'data'), (8, 'spatial')])
+def test_what_is_not_divided_evenly_stays_as_it_is(rows, axis):
+  with jax.set_mesh(jax.make_mesh((8,), (axis,), axis_types=(AxisType.Auto,))):
+    assert 'shard_map' not in str(jax.make_jaxpr(lambda x: on_shares(lambda x: -x, x))(jnp.zeros((rows, 4, 4, 2))))
+
+
+def test_the_identity_is_done_to_each_share():
+  x = jnp.arange(16.0).reshape(8, 2)
+  with jax.set_mesh(jax.make_mesh((8,), ('data',), axis_types=(AxisType.Auto,))):
+    np.testing.assert_array_equal(jax.jit(lambda x: on_shares(lambda x: x * len(x), x))(x), x)

@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from edtalk_jax import ops
+from edtalk_jax.ops import activation, pairs, pooling
 
 
 def _bank(seed=0, columns=6):
@@ -63,6 +64,66 @@ def test_max_pool_gives_the_gradient_to_the_first_of_equals():
 def test_leaky_relu_scaled():
   got = ops.leaky_relu_scaled(jnp.array([[2.0, -2.0]]), jnp.array([1.0, 1.0]))
   np.testing.assert_allclose(got, np.sqrt(2) * np.array([[3, -0.2]]), rtol=1e-6)
+
+
+@pytest.mark.parametrize('paired', [False, True])
+def test_convolution_in_quarters_is_pooled_as_the_whole_map(paired):
+  x, kernel = jax.random.normal(jax.random.key(0), (2, 6, 4, 3)), jax.random.normal(jax.random.key(1), (3, 3, 3, 5))
+  x = jnp.round(2 * x) / 2  # so that some of a block are equal
+  kernel = jnp.round(kernel)
+
+  def everything(f):
+    out, pull_back = jax.vjp(f, x, kernel)
+    return out, pull_back(jnp.cos(jnp.arange(out.size).reshape(out.shape)))
+
+  pair = pairs.pair_columns if paired else lambda x: x
+  got = everything(lambda x, kernel: pooling.convolve_in_quarters(pair(x), kernel, paired))
+  want = everything(lambda x, kernel: ops.max_pool(ops.conv(x, kernel)))
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), got, want)
+
+
+@pytest.mark.parametrize('function, plain', [
+  (ops.leaky_relu_scaled, lambda x: np.sqrt(2) * jax.nn.leaky_relu(x, 0.2)), (ops.relu, jax.nn.relu),
+])
+def test_gradients_by_the_result_are_those_of_autodiff(function, plain):
+  x, bias = jax.random.normal(jax.random.key(0), (2, 3, 4, 6)), jax.random.normal(jax.random.key(1), (3,))
+  x = x.at[0, 0].set(-jnp.concatenate([bias, bias]))  # exactly at the kink
+
+  def everything(f):
+    loss = lambda x, bias: jnp.sum(jnp.tanh(f(x, bias)) ** 2)
+    first = jax.grad(loss, (0, 1))
+    penalty = lambda x, bias: sum(jnp.sum(part**2) for part in first(x, bias))
+    return loss(x, bias), first(x, bias), jax.grad(penalty, (0, 1))(x, bias)
+
+  got = everything(lambda x, bias: function(x, bias, paired=True))
+  want = everything(lambda x, bias: plain(x + jnp.concatenate([bias, bias])))
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), got, want)
+
+
+def test_gradients_of_the_normalized_activation_are_those_of_autodiff():
+  x, norm, bias = (jax.random.normal(jax.random.key(seed), shape) for seed, shape in
+                   enumerate([(2, 3, 4, 6), (2, 3), (3,)]))
+  norm = jnp.exp(norm)
+  twice = lambda values: jnp.concatenate([values, values], -1)
+
+  def everything(f):
+    loss = lambda *args: jnp.sum(jnp.tanh(f(*args)) ** 2)
+    first = jax.grad(loss, (0, 1, 2))
+    penalty = lambda *args: sum(jnp.sum(part**2) for part in first(*args))
+    return loss(x, norm, bias), first(x, norm, bias), jax.grad(penalty, (0, 1, 2))(x, norm, bias)
+
+  got = everything(lambda *args: activation.leaky_relu_normalized(*args, paired=True))
+  plain = lambda x, norm, bias: x * twice(norm)[:, None, None] + twice(bias)
+  want = everything(lambda *args: np.sqrt(2) * jax.nn.leaky_relu(plain(*args), 0.2))
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), got, want)
+
+
+def test_only_of_layers_that_train_a_gradient_is_kept_from_being_fused():
+  x, bias = jnp.ones((1, 2, 2, 3)), jnp.zeros(3)
+  loss = lambda x, bias: jnp.sum(ops.leaky_relu_scaled(x, bias))
+  both, frozen = (str(jax.make_jaxpr(jax.grad(jax.jit(loss), argnums))(x, bias)) for argnums in ((0, 1), 0))
+  assert 'optimization_barrier' in both
+  assert 'optimization_barrier' not in frozen
 
 
 def test_instance_norm_is_computed_in_float32_with_biased_variance():

@@ -53,16 +53,17 @@ def test_gradient_of_the_displacement_matches_finite_differences():
   np.testing.assert_allclose(gradient, (loss(shift + step) - loss(shift - step)) / 2e-2, rtol=2e-2, atol=2e-3)
 
 
-def test_one_lookup_of_all_corners_equals_four_with_gradients():
-  features = jax.random.normal(jax.random.key(0), (2, 6, 8, 3))
+@pytest.mark.parametrize('channels', [3, 128])
+def test_one_lookup_of_all_corners_equals_four_with_gradients(channels):
+  features = jax.random.normal(jax.random.key(0), (2, 6, 8, channels))
   # Some far outside, some half. Two pictures of each features.
   x, y, scale = (jax.random.uniform(jax.random.key(seed), (4, 5, 7), minval=-4.0, maxval=12.0) for seed in (1, 2, 3))
   results = []
   for form in (warp.sample_corners, warp.sample_quads):
     out, pull_back = jax.vjp(form, features, x, y, scale)
     results.append((out, pull_back(jnp.cos(jnp.arange(out.size).reshape(out.shape)))))
-  # The same few products in another order.
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), *results)
+  # The same products in another order; of positions, a sum over channels.
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * channels), *results)
 
 
 def test_bfloat16_features_are_sampled_at_float32_positions():

@@ -98,3 +98,17 @@ def test_all_devices_count():
   spec = jax.sharding.PartitionSpec
   sharded = jax.shard_map(lambda x, y: x @ y, mesh=mesh, in_specs=(spec('data'), spec()), out_specs=spec('data'))
   assert flops.count(sharded, *shapes((16, 4), (4, 4))) == 2 * 16 * 4 * 4
+
+
+def test_gradients_of_what_is_frozen_do_not_count():
+  @jax.custom_vjp
+  def product(x, matrix):
+    return x @ matrix
+
+  product.defvjp(lambda x, matrix: (x @ matrix, (x, matrix)), lambda kept, y: (y @ kept[1].T, kept[0].T @ y))
+  x, matrix = shapes((4, 8), (8, 16))
+  chosen = lambda *args: jax.lax.platform_dependent(*args, cpu=product, default=product)
+  loss = lambda x, matrix: jnp.sum(jnp.square(chosen(x, matrix)))
+  once = 2 * 4 * 8 * 16
+  assert flops.count(jax.grad(loss, (0, 1)), x, matrix) == 3 * once
+  assert flops.count(jax.grad(loss), x, matrix) == 2 * once
