@@ -40,6 +40,9 @@ class ModelConfig:
   # Standard deviation of fresh flow kernels. The official 1 starts with flows that scatter the source's features over
   # the image; a small one starts by copying the source, which short runs cannot do without (ours).
   flow_init: float = 1.0
+  # The same of the last kernels of fresh heads. Heads at 1 tell everything about a code from the start; at 0 they tell
+  # what they have learnt to, and leave the rest to later spaces (ours).
+  head_init: float = 1.0
   stddev_group: int = 4  # samples per minibatch-stddev group of the discriminator
   dtype: Literal['float32', 'bfloat16'] = 'float32'  # of convolutions and activations; islands stay float32
   # What blocks keep for the backward pass: none: whatever the compiler likes; convs: the results of convolutions;
@@ -58,7 +61,8 @@ class ModelConfig:
     _check(total <= self.style_dim, 'sum of model.banks', total, f'at most style_dim = {self.style_dim}')
     _check(not self.expression_module or 'expression' in names, 'model.expression_module', True,
            "False without a bank named 'expression'")
-    _check(self.flow_init >= 0, 'model.flow_init', self.flow_init, 'at least 0')
+    for name in ('flow_init', 'head_init'):
+      _check(getattr(self, name) >= 0, f'model.{name}', getattr(self, name), 'at least 0')
     for name in ('style_dim', 'channel_base', 'channel_max', 'trunk_layers', 'head_layers', 'expression_hidden',
                  'stddev_group'):
       _check(getattr(self, name) >= 1, f'model.{name}', getattr(self, name), 'at least 1')
@@ -158,7 +162,6 @@ class LossConfig:
   mouth_space: float = 1.0
   pose_space: float = 1.0
   correlation: float = 0.0  # of mouth and pose weights, or of expression weights with them (ours); 0: off, as published
-  code: float = 0.0  # of painted and true expression as the frozen encoder sees them (ours); 0: off, as published
   # The reference sums the two feature losses over a per-process batch of 4; ours is this many times the mean.
   latent_batch: float = 4.0
   # Of stage expression, where `features` names a network.
@@ -171,7 +174,7 @@ class LossConfig:
   sync: float = 5.0
 
   def __post_init__(self):
-    for name in ('r1', 'path_length', 'regions', 'correlation', 'code'):
+    for name in ('r1', 'path_length', 'regions', 'correlation'):
       _check(getattr(self, name) >= 0, f'loss.{name}', getattr(self, name), 'at least 0')
 
 

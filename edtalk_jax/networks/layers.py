@@ -54,17 +54,19 @@ class EqualDense(nn.Module):
   Attributes:
     features: output width.
     bias_init: constant initial bias.
+    kernel_init: standard deviation of the fresh kernel.
     activate: apply the scaled leaky ReLU, sqrt(2) * leaky_relu(x + bias, 0.2).
   """
 
   features: int
   bias_init: float = 0.0
+  kernel_init: float = 1.0
   activate: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps x[..., in] to float32[..., features]."""
-    kernel = self.param('kernel', nn.initializers.normal(1.0), (x.shape[-1], self.features))
+    kernel = self.param('kernel', nn.initializers.normal(self.kernel_init), (x.shape[-1], self.features))
     bias = self.param('bias', nn.initializers.constant(self.bias_init), (self.features,))
     x = jnp.matmul(x.astype(jnp.float32), equalized(kernel), precision=jax.lax.Precision.HIGHEST)
     return ops.leaky_relu_scaled(x, bias) if self.activate else x + bias

@@ -23,15 +23,18 @@ class LinearStack(nn.Module):
 
   Attributes:
     widths: output width of each layer.
+    last_init: standard deviation of the last layer's fresh kernel.
   """
 
   widths: tuple[int, ...]
+  last_init: float = 1.0
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps x[batch, in] to float32[batch, widths[-1]]."""
     for index, width in enumerate(self.widths):
-      x = EqualDense(width, name=f'linear_{index}')(x)
+      last = index == len(self.widths) - 1
+      x = EqualDense(width, kernel_init=self.last_init if last else 1.0, name=f'linear_{index}')(x)
     return x
 
 
@@ -48,7 +51,7 @@ class Heads(nn.Module):
   def __call__(self, x: jax.Array) -> dict[str, jax.Array]:
     """Maps x[batch, style_dim] to the weights of every bank, float32[batch, size]."""
     hidden = (self.config.style_dim,) * (self.config.head_layers - 1)
-    return {name: LinearStack((*hidden, size), name=name)(x) for name, size in self.config.banks}
+    return {name: LinearStack((*hidden, size), self.config.head_init, name=name)(x) for name, size in self.config.banks}
 
 
 class Banks(nn.Module):

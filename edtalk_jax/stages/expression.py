@@ -43,7 +43,7 @@ def build(config: Config) -> Stage:
   networks = Networks(config)
   features = {name: Features(name, spec) for name, spec in dataclasses.asdict(config.features).items() if spec}
 
-  gathers = config.loss.correlation > 0 or config.loss.code > 0
+  gathers = config.loss.correlation > 0
 
   def init(key):
     params = at_rest(networks.init(key), config.model)
@@ -68,7 +68,7 @@ def build(config: Config) -> Stage:
       ('mouth and pose', 'without_expression', 0),
       ('generated', 'fake', 0),
     ),
-    over_batch='loss.correlation and loss.code' if gathers else '',
+    over_batch='loss.correlation' if gathers else '',
     moving=f'^{population.NAME}/' if gathers else '',
     **networks.judging(1),
     **regions.asked(config.loss, ('target',)),
@@ -119,26 +119,12 @@ def _model_losses(
   if 'identity' in found:
     terms['identity'] = weight.identity * losses.feature_cosine(*found['identity'])
   images = {'fake': fake, 'real': real}
-  if population.NAME in model:
+  if weight.correlation:
     gathered = population.gather(model[population.NAME], losses.merge_views(drivers))
-    terms |= _population_terms(model, gathered, drivers, fake, networks)
+    others = [name for name in weights if name != BANK]
+    told = population.explained(gathered, functools.partial(networks.motion, model), BANK, others)
+    terms['correlation'] = jnp.full(len(real), weight.correlation * told)
     images[MOVED] = {population.NAME: gathered}
   # What frozen mouth and pose can do; only sample grids ask for it, a training step leaves it out.
   images['without_expression'] = networks.decode(model, codes[:, :1] + shift - shifts[BANK], maps)
   return terms, images
-
-
-def _population_terms(
-  model: Params, gathered: dict[str, jax.Array], drivers: jax.Array, fake: jax.Array, networks: Networks
-) -> Terms:
-  """The two terms that ask the population of drivers what mouth and pose explain."""
-  weight, motion, terms = networks.config.loss, functools.partial(networks.motion, model), {}
-  others = [name for name, _ in networks.config.model.banks if name != BANK]
-  if weight.correlation:
-    told = population.explained(gathered, motion, BANK, others)
-    terms['correlation'] = jnp.full(len(fake), weight.correlation * told)
-  if weight.code:
-    codes = jnp.stack([networks.encode(model, fake)[0], drivers])
-    found, wanted = population.unexplained(gathered, motion, others, codes)
-    terms['code'] = weight.code * losses.feature_l1(found, wanted)
-  return terms

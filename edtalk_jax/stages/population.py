@@ -1,4 +1,4 @@
-"""What motion spaces can tell of one another and of the code, over all drivers of a run instead of a batch. (Ours.)
+"""How much of one motion space others can tell, over all drivers of a run instead of a batch. (Ours.)
 
 In stage expression the encoder and all heads but one are frozen, and heads are affine maps of the code. So how weights
 vary together follows from how codes do, which is gathered from batch to batch: a batch of 16 says little of 26
@@ -53,32 +53,14 @@ def explained(population: dict[str, Array], motion: Motion, space: str, others: 
     float32[] in [0, 1].
   """
   slopes, covariance = _slopes(population, motion), population['covariance']
-  told, telling = slopes[space], _joined(slopes, others)
+  told = slopes[space]
+  telling = jax.lax.stop_gradient(jnp.concatenate([slopes[name] for name in others], axis=1))
   cross = _product(telling.T, _product(covariance, told))
+  own = _product(telling.T, _product(covariance, telling))
+  pseudo = len(own) / (population['count'] + 1)
+  own += (pseudo * jnp.mean(jnp.diag(own)) + 1e-12) * jnp.eye(len(own))
   variance = jnp.sum(told * _product(covariance, told), axis=0)
-  return jnp.mean(jnp.sum(cross * jnp.linalg.solve(_own(population, telling), cross), axis=0) / (variance + 1e-12))
-
-
-def unexplained(population: dict[str, Array], motion: Motion, others: Sequence[str], codes: Array) -> Array:
-  """What `others` leave unexplained of codes, in units of its standard deviation.
-
-  codes less their best linear prediction from the others' weights, both about their means, which differences of two
-  results lose; as in `explained`, where the population is small.
-
-  Args:
-    population: of drivers' codes.
-    motion: as in `explained`.
-    others: spaces that explain.
-    codes: float32[..., size].
-
-  Returns:
-    float32[..., size], of mean square 1 over the population.
-  """
-  covariance, telling = population['covariance'], _joined(_slopes(population, motion), others)
-  prediction = _product(telling, jnp.linalg.solve(_own(population, telling), _product(telling.T, covariance)))
-  rest = jnp.eye(len(covariance)) - prediction
-  variance = jnp.mean(jnp.diag(_product(rest.T, _product(covariance, rest))))
-  return _product(codes - population['mean'], rest) / jnp.sqrt(variance + 1e-12)
+  return jnp.mean(jnp.sum(cross * jnp.linalg.solve(own, cross), axis=0) / (variance + 1e-12))
 
 
 def _slopes(population: dict[str, Array], motion: Motion) -> dict[str, Array]:
@@ -86,17 +68,6 @@ def _slopes(population: dict[str, Array], motion: Motion) -> dict[str, Array]:
   size = len(population['mean'])
   origin, units = motion(jnp.zeros((1, size))), motion(jnp.eye(size))
   return {name: units[name] - origin[name] for name in units}
-
-
-def _joined(slopes: dict[str, Array], names: Sequence[str]) -> Array:
-  return jax.lax.stop_gradient(jnp.concatenate([slopes[name] for name in names], axis=1))
-
-
-def _own(population: dict[str, Array], telling: Array) -> Array:
-  """Covariance of the weights that tell, with the ridge that `explained` speaks of."""
-  own = _product(telling.T, _product(population['covariance'], telling))
-  pseudo = len(own) / (population['count'] + 1)
-  return own + (pseudo * jnp.mean(jnp.diag(own)) + 1e-12) * jnp.eye(len(own))
 
 
 def _product(a: Array, b: Array) -> Array:
