@@ -58,7 +58,9 @@ FACES = dataclasses.replace(HEADS, regions=10.0)
 RUNS = (
   _run('reconstruction', 6000, loss=FACES),
   # As the paper says: encoder and generator stay what they have become, with what they know of expression.
-  _run('mouth_pose', 1200, train='navigation', data=DataConfig(batch_size=8, emotions='neutral'), loss=HEADS),
+  # Heads begin at rest, so that they tell what they have learnt from neutral speech and no expression besides.
+  _run('mouth_pose', 1200, train='navigation', data=DataConfig(batch_size=8, emotions='neutral'), loss=HEADS,
+       model=dataclasses.replace(TINY.model, head_init=0.0)),
   _run('expression', 800, 0.004, data=DataConfig(batch_size=16),
        loss=dataclasses.replace(FACES, correlation=2.0)),
   _run('sync_expert', 1500, 0.002, audio=AUDIO, data=DataConfig(batch_size=32)),

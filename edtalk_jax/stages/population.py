@@ -13,6 +13,9 @@ import jax.numpy as jnp
 Array = jax.Array
 Motion = Callable[[Array], dict[str, Array]]
 NAME = 'population'  # of its arrays among the parameters; training alone needs them
+# Heads are affine and tell a trace of everything, which moves no picture. Weights count by how loudly they say it: what
+# has this share of the mean variance of the others' weights counts half.
+QUIET = 0.3
 LONGEST = 2**20  # codes after which older ones fade; float32 counts them exactly
 
 
@@ -39,9 +42,10 @@ def gather(population: dict[str, Array], codes: Array) -> dict[str, Array]:
 def explained(population: dict[str, Array], motion: Motion, space: str, others: Sequence[str]) -> Array:
   """Mean share of the variance of `space`'s weights that the best linear prediction from `others` explains.
 
-  Zero if and only if no weight of the others goes with any of this space; 1 if they tell it all. While the population
-  is small, the prediction is that of ridge regression, as if as many codes without any relation had been seen as the
-  others have weights. No gradient goes to the others.
+  Zero if and only if no weight of the others goes with any of this space; near 1 if they tell it all, aloud. The
+  prediction is that of ridge regression: `QUIET` times the others' mean variance, and while the population is small
+  what it would be had as many codes without any relation been seen as the others have weights. No gradient goes to the
+  others.
 
   Args:
     population: of drivers' codes.
@@ -58,7 +62,7 @@ def explained(population: dict[str, Array], motion: Motion, space: str, others: 
   cross = _product(telling.T, _product(covariance, told))
   own = _product(telling.T, _product(covariance, telling))
   pseudo = len(own) / (population['count'] + 1)
-  own += (pseudo * jnp.mean(jnp.diag(own)) + 1e-12) * jnp.eye(len(own))
+  own += ((QUIET + pseudo) * jnp.mean(jnp.diag(own)) + 1e-12) * jnp.eye(len(own))
   variance = jnp.sum(told * _product(covariance, told), axis=0)
   return jnp.mean(jnp.sum(cross * jnp.linalg.solve(own, cross), axis=0) / (variance + 1e-12))
 

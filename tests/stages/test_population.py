@@ -42,19 +42,27 @@ def test_gathered_codes_have_the_mean_and_covariance_of_all(codes, gathered):
 
 def test_explained_is_what_least_squares_explains(codes, gathered):
   motion = heads(1, expression=3, mouth=2, pose=1)
-  many = {**gathered, 'count': 1e9}  # so that the ridge, which stands for small populations, is nothing
+  many = {**gathered, 'count': 1e9}  # so that the ridge that stands for small populations is nothing
   found = population.explained(many, motion, 'expression', ('mouth', 'pose'))
   weights = {name: np.asarray(values, np.float64) for name, values in motion(codes.reshape(-1, SIZE)).items()}
-  telling = np.column_stack([weights['mouth'], weights['pose'], np.ones(len(weights['pose']))])
-  rest = weights['expression'] - telling @ np.linalg.lstsq(telling, weights['expression'], rcond=None)[0]
-  expected = np.mean(1 - rest.var(0) / weights['expression'].var(0))
+  told = weights['expression'] - weights['expression'].mean(0)
+  telling = np.column_stack([weights['mouth'], weights['pose']])
+  telling -= telling.mean(0)
+  # Ridge regression as least squares with rows that ask for slopes of zero.
+  rows = np.sqrt(population.QUIET * len(telling) * telling.var(0).mean()) * np.eye(3)
+  slopes = np.linalg.lstsq(np.concatenate([telling, rows]), np.concatenate([told, np.zeros((3, 3))]), rcond=None)[0]
+  expected = np.mean((told * (telling @ slopes)).mean(0) / told.var(0))
   assert 0.2 < expected < 0.9 and found == pytest.approx(expected, abs=1e-4)
   assert population.explained(gathered, motion, 'expression', ('mouth', 'pose')) < found
 
 
 def test_others_that_hold_the_whole_code_explain_all_and_unrelated_ones_nothing(codes, gathered):
-  whole = lambda x: {'expression': x[:, :2], 'mouth': x}
-  assert population.explained(gathered, whole, 'expression', ('mouth',)) == pytest.approx(1, abs=0.02)
+  loud = lambda x: {'expression': 2 * x[:, :1], 'mouth': x[:, :1]}
+  assert population.explained(gathered, loud, 'expression', ('mouth',)) == pytest.approx(1 / 1.3, abs=0.01)
+  quiet = lambda x: {'expression': x[:, :1], 'mouth': x[:, :2] * np.float32([0.01, 1])}
+  silent = lambda x: {'expression': x[:, :1], 'mouth': x[:, 1:2]}
+  found, rest = (population.explained(gathered, motion, 'expression', ('mouth',)) for motion in (quiet, silent))
+  assert found == pytest.approx(float(rest), abs=0.1)  # the ridge is of half the mean variance there
   rest = np.linalg.inv(np.linalg.cholesky(np.asarray(gathered['covariance'], np.float64))).T.astype(np.float32)
   apart = lambda x: {'expression': (x @ rest)[:, :2], 'mouth': (x @ rest)[:, 2:]}
   assert population.explained(gathered, apart, 'expression', ('mouth',)) == pytest.approx(0, abs=1e-4)
