@@ -116,8 +116,9 @@ class Population:
     self.usable = [k for k in candidates if sampler.usable(self.infos[k])
                    and (emotions == 'all' or self.infos[k].emotion in _UNMOVED)]
     if not self.usable:
+      left_out = '' if emotions == 'all' else f', of those that data.emotions={emotions} leaves'
       raise DataError(f'{clips.folder}: no clip of the split {clips.split!r} can be used by the sampler '
-                      f'{sampler.name!r} with emotions={emotions} (of {len(self.infos)})')
+                      f'{sampler.name!r} (of {len(self.infos)}){left_out}')
 
   def clip(self, number: int) -> Clip:
     """Returns a clip, from memory or from the records."""

@@ -26,6 +26,8 @@ from edtalk_jax.evaluation import (
 )
 from edtalk_jax.model import Model, Motion
 
+FITTED = 6  # times as many labelled clips to fit a classifier as are told by it, where few are asked for
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -35,7 +37,8 @@ class Settings:
   frames: int = 15  # of each of them, evenly spaced; 0: all
   fit_clips: int = 120  # of people who only help to fit the probes of true factors; 0: all
   fit_frames: int = 8
-  labelled_clips: int = 600  # whose labels are told, and as many to fit the classifier; 0: all
+  labelled_clips: int = 600  # whose labels are told; 0: all
+  labelled_fit_clips: int = 600  # of people who only help to fit the classifier; 0: all
   labelled_frames: int = 6
   driven: leakage.Settings = dataclasses.field(default_factory=leakage.Settings)
   pictures: int = 3  # portraits that are swept through the spaces
@@ -66,9 +69,11 @@ class Spaces:
 def limited(clips: int, seed: int) -> Settings:
   """Returns the default settings, but with at most `clips` clips and portraits (0: all of them) and this seed."""
   default = Settings()
+  most = lambda count, wanted: min(count, wanted) if clips else 0
   return Settings(
-    clips=min(default.clips, clips) if clips else 0, seed=seed,
-    driven=leakage.Settings(portraits=min(default.driven.portraits, clips) if clips else 0, seed=seed))
+    clips=most(default.clips, clips), labelled_clips=most(default.labelled_clips, clips),
+    labelled_fit_clips=most(default.labelled_fit_clips, FITTED * clips), seed=seed,
+    driven=leakage.Settings(portraits=most(default.driven.portraits, clips), seed=seed))
 
 
 def measure(model: Model, clips, settings: Settings | None = None, *, detector: landmark_metrics.Detect | None = None,
@@ -95,8 +100,8 @@ def measure(model: Model, clips, settings: Settings | None = None, *, detector: 
   told = None
   if fit is not None:
     progress('telling emotions')
-    told = emotions.tell(*(emotions.read(model, part, settings.labelled_clips, settings.labelled_frames, settings.seed)
-                           for part in (fit, clips)))
+    read = lambda part, count: emotions.read(model, part, count, settings.labelled_frames, settings.seed)
+    told = emotions.tell(read(fit, settings.labelled_fit_clips), read(clips, settings.labelled_clips))
   true = true_frames.find(clips)
   driven = settings.driven
   pairs = protocols.pairs(clips.infos, count=driven.portraits, frames=driven.frames, seed=driven.seed)
@@ -168,9 +173,8 @@ def measure_leakage(model: Model, clips, pairs: Sequence[protocols.Pair], settin
 
 
 def to_json(spaces: Spaces | None) -> dict[str, Any]:
-  """Returns the sections that are spaces' of metrics.json; None for what was not measured."""
-  found = (None, None, None) if spaces is None else (spaces.scores, spaces.matrix, spaces.emotions)
-  scores, matrix, told = found
+  """Returns the sections `disentanglement`, `leakage` and `emotions` of metrics.json; None: not measured."""
+  scores, matrix, told = (None,) * 3 if spaces is None else (spaces.scores, spaces.matrix, spaces.emotions)
   return {'disentanglement': None if scores is None else _plain(scores),
           'leakage': None if matrix is None else _matrix(matrix),
           'emotions': None if told is None else _plain(told)}

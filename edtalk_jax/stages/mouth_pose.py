@@ -94,14 +94,14 @@ def _model_losses(
 
   weight = networks.config.loss
   distance = networks.perceptual.distances(perceptual, image, target)
-  judged = {'adversarial': networks.logits(discriminator, image)} if weight.adversarial else {}
+  logits = networks.logits(discriminator, image) if weight.adversarial else None
   emphasis = regions.emphasis(weight, batch, DRIVERS[:2])
   terms = {
     'self_l1': weight.l1 * losses.l1(own, target, emphasis),
     'self_perceptual': weight.perceptual * distance[:, 0],
     'cross_l1': weight.cross * weight.l1 * losses.l1(cross, target, emphasis),
     'cross_perceptual': weight.cross * weight.perceptual * distance[:, 1],
-    **{name: weight.adversarial * losses.generator_adversarial(logits) for name, logits in judged.items()},
+    **({} if logits is None else {'adversarial': weight.adversarial * losses.generator_adversarial(logits)}),
     'mouth_space': weight.mouth_space * weight.latent_batch * losses.space_distance(mouth[:, 2:], mouth[:, :2]),
     'pose_space': weight.pose_space * weight.latent_batch * losses.space_distance(pose[:, 2:], pose[:, :2]),
   }

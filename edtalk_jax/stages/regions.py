@@ -1,6 +1,6 @@
 """Eyes, brows and mouth count more than the rest of a picture, where `loss.regions` says so. (Ours.)
 
-They are a tenth of the pixels and most of what a face does besides turning, and what a network of minutes would learn
+They are few pixels and most of what a face does besides turning, and what a network of minutes would learn
 last. Other reenactment work weighs eyes and mouths likewise; the official code does not.
 """
 
