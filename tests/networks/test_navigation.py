@@ -30,6 +30,18 @@ def test_weights_have_the_sizes_of_the_banks():
   assert {name: w.shape for name, w in weights.items()} == {'mouth': (3, 4), 'pose': (3, 3), 'expression': (3, 2)}
 
 
+def test_heads_at_rest_tell_nothing_yet_and_all_else_is_drawn_as_ever():
+  resting = Navigation(dataclasses.replace(CONFIG, head_init=0.0))
+  variables = resting.init(jax.random.key(0), CODE, method=_all)
+  assert all(not np.any(w) for w in resting.apply(variables, CODE, method='weights').values())
+  last = f'linear_{CONFIG.head_layers - 1}'
+  leaves = jax.tree_util.tree_leaves_with_path(variables)
+  for (path, value), drawn in zip(leaves, jax.tree.leaves(VARIABLES), strict=True):
+    keys = [key.key for key in path]
+    resting_kernel = 'heads' in keys and keys[-2:] == [last, 'kernel']
+    np.testing.assert_array_equal(value, 0 * drawn if resting_kernel else drawn)
+
+
 def test_weights_are_affine_in_the_code():
   weights = lambda code: MODEL.apply(VARIABLES, code, method='weights')['mouth']
   np.testing.assert_allclose(weights(CODE) + weights(-CODE), 2 * weights(0 * CODE), atol=1e-5)  # a few roundings

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from edtalk_jax import stages
-from edtalk_jax.config import UserError
-from edtalk_jax.training import trees
+from edtalk_jax.config import MeshConfig, UserError
+from edtalk_jax.training import programs, sharding, trees
 from tests import tiny
 
 
@@ -120,3 +120,38 @@ def test_reconstruction_has_one_motion_bank_whatever_the_model_says():
 def test_mouth_pose_without_its_banks_is_one_clear_line():
   with pytest.raises(UserError, match="needs banks named 'mouth' and 'pose'"):
     stages.build(tiny.config('mouth_pose', banks=(('mouth', 4),)))
+
+
+@pytest.mark.parametrize('name', ['reconstruction', 'mouth_pose', 'expression', 'personalize'])
+def test_without_the_adversarial_term_there_is_no_discriminator(name):
+  """Every term but that one stays as it is, and a whole step runs."""
+  config = tiny.config(name)
+  alone = dataclasses.replace(config, loss=dataclasses.replace(config.loss, adversarial=0.0))
+  terms = {}
+  for each in (config, alone):
+    stage = stages.build(each)
+    params = stage.init(jax.random.key(0))
+    arguments = params['model'], params['discriminator'], stage.init_frozen(), tiny.batch(each, size=4)
+    terms[each.loss.adversarial], images = jax.jit(stage.model_losses)(*arguments)
+  assert params['discriminator'] == {} and stage.discriminator_losses({}, images) == {}
+  assert (stage.judged_views, stage.logits) == ((), None)
+  assert terms[1.0].pop('adversarial').shape == (4,)
+  assert terms[1.0].keys() == terms[0.0].keys()
+  for term, values in terms[1.0].items():
+    np.testing.assert_allclose(values, terms[0.0][term], rtol=1e-5)
+
+  mesh = sharding.make_mesh(MeshConfig(), jax.devices()[:1])
+  parts = programs.build(alone, stage, mesh)
+  with jax.set_mesh(mesh):
+    state, metrics = parts.train(parts.init(jax.random.key(0)), parts.place_frozen(stage.init_frozen()),
+                                 tiny.batch(alone))  # fmt: skip
+  assert state.step == 1 and np.isfinite(metrics['loss']) and 'discriminator_loss' not in metrics
+
+
+def test_pictures_are_not_compared_in_ways_that_weigh_nothing():
+  config = tiny.config('reconstruction')
+  stage = stages.build(dataclasses.replace(config, loss=dataclasses.replace(config.loss, perceptual=0.0, l1=0.0)))
+  params = jax.eval_shape(stage.init, jax.random.key(0))
+  batch = tiny.batch(config, size=4)
+  terms, _ = jax.eval_shape(stage.model_losses, params['model'], params['discriminator'], {}, batch)
+  assert set(terms) == {'adversarial'}

@@ -131,3 +131,16 @@ def test_a_run_of_no_steps_keeps_its_first_state(data, tmp_path):
   assert hand_off.read_run(str(tmp_path)).step == 0
   for path, array in trees.flatten(drawn).items():
     np.testing.assert_allclose(kept[path], array, rtol=1e-5, err_msg=path)  # drawn by another program here
+
+
+def test_what_only_training_needs_is_kept_for_it_and_for_nobody_else(data, tmp_path):
+  """The population of stage expression is in its checkpoints, counts every driver, and is not read for inference."""
+  first, second = (tmp_path / name for name in ('first', 'second'))
+  run.train(settings('mouth_pose', steps=0), str(first), data, say=[].append)
+  config = settings('expression', steps=2)
+  config = dataclasses.replace(config, loss=dataclasses.replace(config.loss, correlation=1.0))
+  run.train(config, str(second), data, str(first), say=[].append)
+  opened = hand_off.open_run(str(second))
+  kept = hand_off.read_part(opened, 'model')['population']
+  assert kept['count'] == 2 * config.data.batch_size and np.any(kept['covariance'])
+  assert not any(path.startswith('population/') for path in params(second))
