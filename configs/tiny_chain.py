@@ -67,7 +67,7 @@ RUNS = (
   _run('audio_to_mouth', 1500, 0.002, audio=AUDIO, data=DataConfig(batch_size=16), model=WHOLE,
        loss=WEIGHTS_ALONE),
   _motion_run('audio_to_pose', 500, 0.002, 32, flow=FlowConfig(frames=40, steps=6, hidden=24, layers=3, condition=16)),
-  _motion_run('semantic_expression', 400, 0.001, 32, semantic=SemanticConfig(width=128)),
+  _motion_run('semantic_expression', 400, 0.001, 32, semantic=SemanticConfig(width=128, target='from_neutral')),
 )  # fmt: skip
 
 

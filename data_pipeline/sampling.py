@@ -35,6 +35,7 @@ class Options:
     home: folder of the records, beside which tables may lie.
     frames: length of sequences.
     audio_features, text_features: see `semantics`.
+    from_neutral: whether expressions count from those of the person's neutral clips.
     drop: probabilities of learning without sound, without words.
     identity: the person, for samplers of one; '' for the only one that there is.
     landmarks: whether examples hold the landmarks of their targets: `target_landmarks` and the like, float32[68, 2] in
@@ -50,6 +51,7 @@ class Options:
   frames: int = 0
   audio_features: str = ''
   text_features: str = ''
+  from_neutral: bool = False
   drop: tuple[float, float] = (0.0, 0.0)
   identity: str = ''
   landmarks: bool = False

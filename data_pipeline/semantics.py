@@ -145,15 +145,20 @@ def semantic_expression(population, draw, options) -> dict[str, np.ndarray]:
   """One clip's sound and words, and the expression that its face has on average.
 
   A modality that is there may be dropped, one at most, by `options.drop`: probabilities for (sound, words). Of clips
-  with one modality none is dropped.
+  with one modality none is dropped. With `options.from_neutral`, a random clip of someone who has neutral ones takes
+  the place of a clip of someone who has none.
 
   Returns:
-    target: float32[size], mean expression weights over the clip's frames.
+    target: float32[size], mean expression weights over the clip's frames, less `neutral`.
+    neutral: float32[size], what they count from: the mean of the person's neutral clips; zeros if not asked for.
     audio, text: float32[sizes], zeros where there is none.
     known: float32[2], 1 where sound, words may be used.
     origin: the clip.
   """
-  clip = population.clip(draw.clip)
+  number = _with_neutral(population, draw) if options.from_neutral else draw.clip
+  clip = population.clip(number)
+  expression = mean_expression(population.motion, clip.clip_id)
+  neutral = neutral_expression(population, clip.identity) if options.from_neutral else np.zeros_like(expression)
   audio = audio_features(clip, options.audio_features)
   text = text_features(clip.clip_id, options.text_features, options.home)
   there = np.array([audio is not None, text is not None])
@@ -163,9 +168,32 @@ def semantic_expression(population, draw, options) -> dict[str, np.ndarray]:
     there = np.array([toss >= drop_audio, not drop_audio <= toss < drop_audio + drop_text])
   size = lambda found, wanted: np.zeros(wanted, np.float32) if found is None else found
   return {
-    'target': population.motion.weights(clip.clip_id)['expression'].mean(0).astype(np.float32),
+    'target': expression - neutral,
+    'neutral': neutral,
     'audio': size(audio, audio_size(options.audio_features)),
     'text': size(text, text_size(options.text_features)),
     'known': there.astype(np.float32),
     'origin': np.array([f'clip={clip.clip_id}']),
   }
+
+
+def _with_neutral(population, draw) -> int:
+  """The clip of the draw, or another in its place. Raises DataError if nobody has a neutral clip and others."""
+  if population.infos[draw.clip].identity in population.neutral:
+    return draw.clip
+  others = population.kinds[True]
+  if not others:
+    raise DataError(f'{population.clips.folder}: nobody in the split {population.clips.split!r} has clips labelled '
+                    'neutral and others; semantic.target=from_neutral needs them')  # fmt: skip
+  return others[draw.rng.integers(len(others))]
+
+
+def mean_expression(motion, clip_id: str) -> np.ndarray:
+  """Mean expression weights of a clip over its frames, float32[size]."""
+  return motion.weights(clip_id)['expression'].mean(0).astype(np.float32)
+
+
+def neutral_expression(population, identity: str) -> np.ndarray:
+  """Mean of a person's neutral clips, float32[size]."""
+  calm = [mean_expression(population.motion, population.infos[k].clip_id) for k in population.neutral[identity]]
+  return np.mean(calm, 0, dtype=np.float32)

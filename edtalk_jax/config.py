@@ -131,11 +131,15 @@ class SemanticConfig:
 
   audio: str = ''  # features of each clip's sound, .npz; '': statistics of the mel spectrogram
   text: str = ''  # features of each clip's words, .npz, or a CSV of transcripts; '': RECORDS/transcripts.csv, if any
+  # What is learned: the weights of a clip as they are (as published), or what they are more than those of the same
+  # person's neutral clips, which leaves out who it is (ours).
+  target: Literal['weights', 'from_neutral'] = 'weights'
   width: int = 512  # of the hidden layers
   drop_audio: float = 0.25  # probability that an example which has both is learned from its words alone
   drop_text: float = 0.25  # and from its sound alone
 
   def __post_init__(self):
+    _check(self.target in ('weights', 'from_neutral'), 'semantic.target', self.target, 'weights or from_neutral')
     _check(self.width >= 2, 'semantic.width', self.width, 'at least 2')
     for name in ('drop_audio', 'drop_text'):
       _check(0 <= getattr(self, name) <= 1, f'semantic.{name}', getattr(self, name), 'in [0, 1]')

@@ -7,7 +7,7 @@ from typing import Any
 
 MOST = 6  # figures of a stage
 # The factor of rendered faces that a space should know best.
-KNOWS = {'mouth': 'opening', 'motion': 'opening', 'pose': 'yaw', 'expression': 'smile'}
+KNOWS = {'mouth': 'opening', 'motion': 'opening', 'pose': 'yaw', 'expression': 'inner_brow'}
 
 
 @dataclasses.dataclass(frozen=True)

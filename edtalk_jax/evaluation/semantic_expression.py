@@ -5,6 +5,7 @@ docs/stages/semantic_expression.md defines the numbers.
 
 import functools
 import pathlib
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -14,21 +15,22 @@ from data_pipeline.errors import DataError
 from data_pipeline.index import ClipInfo
 from data_pipeline.motion import Motion
 from edtalk_jax.config import UserError
-from edtalk_jax.evaluation import page, stage_report
+from edtalk_jax.evaluation import emotions, page, stage_report
+from edtalk_jax.evaluation.emotions import NEUTRAL
 from edtalk_jax.evaluation.stage_report import Request, Row
 from edtalk_jax.evaluation.statistics import balanced_accuracy, by_identity
 from edtalk_jax.networks.semantic import SemanticExpression
 from edtalk_jax.stages import semantic_expression
-from edtalk_jax.stages.expression import BANK
 from edtalk_jax.training import extraction, hand_off, record
 
 MODES = {'sound and words': (1, 1), 'sound alone': (1, 0), 'words alone': (0, 1)}
 TRUE = 'true weights'
 INTRODUCTION = (
-  'Expression weights of held-out clips are predicted from their sound and words. The label is that of the emotion '
-  'whose mean weights, over the people trained on, are nearest. Every emotion counts alike: guessing is right one time '
+  'Expression weights of held-out clips are predicted from their sound and words. Their label is told by a linear '
+  'discriminant of the true weights of the people trained on. Every emotion counts alike: guessing is right one time '
   'in as many as there are emotions.'
 )
+COUNTED = ' Weights count from those of the person in neutral clips, which are left out.'
 
 
 def run(request: Request) -> dict:
@@ -38,10 +40,13 @@ def run(request: Request) -> dict:
   source = stage_report.motion_reader(request, config)
   motion = Motion(extraction.ensure(source, request.data, [request.split]), request.split)
   clips = records.Clips(request.data, request.split)
-  numbers = stage_report.chosen(clips.infos, request.clips, request.seed, semantics.any_clip)
+  relative = config.semantic.target == 'from_neutral'
+  true = expressions(clips.infos, motion, relative)
+  known, notes = _known(request, source, relative)
+  chosen = stage_report.chosen([clips.infos[k] for k in true], request.clips, request.seed, semantics.any_clip)
+  numbers = [list(true)[place] for place in chosen]
   infos = [clips.infos[number] for number in numbers]
-  presets, notes = _presets(request, source)
-  labels = [name for name in presets if any(info.emotion == name for info in infos)]
+  labels = sorted({label for _, label in known} & {info.emotion for info in infos})
   if len(labels) < 2:
     raise UserError(f'{request.data}: split {request.split} has clips of {len(labels)} of the emotions trained on; 2 '
                     'or more are needed to tell them apart')  # fmt: skip
@@ -49,38 +54,45 @@ def run(request: Request) -> dict:
   inputs, there = _features(config, module, clips, numbers, request.data)
   predicted = {}
   for mode, used in MODES.items():
-    known = there * np.array(used, np.float32)
-    if known.any(1).mean() < 0.5:
+    given = there * np.array(used, np.float32)
+    if given.any(1).mean() < 0.5:
       notes.append(f'{mode}: most clips have none, so it was not measured.')
       continue
-    predicted[mode] = np.asarray(_predict(module, params, *inputs, known))
-  predicted[TRUE] = np.stack([motion.weights(info.clip_id)[BANK].mean(0) for info in infos])
-  return _report(request, clips, restored.step, infos, predicted, presets, labels, params, notes)
+    predicted[mode] = np.asarray(_predict(module, params, *inputs, given)) - params['neutral']
+  predicted[TRUE] = np.stack([true[number] for number in numbers])
+  return _report(request, clips, restored.step, infos, predicted, known, labels, params, notes, relative)
 
 
-def _presets(request: Request, source: hand_off.Opened) -> tuple[dict[str, np.ndarray], list[str]]:
-  """Emotion -> mean expression weights over the people trained on, and notes."""
+def _known(request: Request, source: hand_off.Opened, relative: bool) -> tuple[list[tuple[np.ndarray, str]], list[str]]:
+  """(weights, label) of the clips trained on, and notes."""
   home, split, notes = record.read(pathlib.Path(request.workdir))['data']['path'], 'train', []
   try:
     clips = records.Clips(home, split)
   except (DataError, TypeError):
     home, split = request.data, request.split
     clips = records.Clips(home, split)
-    notes.append('The training records are gone: mean weights of the emotions are those of the people evaluated, which '
-                 'flatters every accuracy a little.')
-  motion = Motion(extraction.ensure(source, home, [split]), split)
-  return means_by_emotion(clips.infos, motion), notes
+    notes.append('The training records are gone: labels are told by what the people evaluated look like, which '
+                 'flatters every accuracy.')
+  found = expressions(clips.infos, Motion(extraction.ensure(source, home, [split]), split), relative)
+  return [(weights, clips.infos[number].emotion) for number, weights in found.items()], notes
 
 
-def means_by_emotion(infos: list[ClipInfo], motion: Motion) -> dict[str, np.ndarray]:
-  """Emotion -> mean expression weights: frames into clips, clips into people, people into the emotion."""
-  found: dict[str, dict[str, list[np.ndarray]]] = {}
-  for info in infos:
-    if info.emotion and info.clip_id in motion:
-      people = found.setdefault(info.emotion, {})
-      people.setdefault(info.identity, []).append(motion.weights(info.clip_id)[BANK].mean(0))
-  mean_of = lambda people: np.mean([np.mean(own, 0) for own in people.values()], 0)
-  return {emotion: mean_of(people) for emotion, people in sorted(found.items())}
+def expressions(infos: Sequence[ClipInfo], motion: Motion, relative: bool) -> dict[int, np.ndarray]:
+  """Number of a labelled clip -> its mean expression weights.
+
+  With `relative`, less the mean of the person's neutral clips; of people who have some, and without these clips, whose
+  weights would be zero.
+  """
+  weights = {k: semantics.mean_expression(motion, info.clip_id) for k, info in enumerate(infos)
+             if info.emotion and info.clip_id in motion}
+  if not relative:
+    return weights
+  calm: dict[str, list[np.ndarray]] = {}
+  for k, own in weights.items():
+    if infos[k].emotion == NEUTRAL:
+      calm.setdefault(infos[k].identity, []).append(own)
+  return {k: own - np.mean(calm[infos[k].identity], 0) for k, own in weights.items()
+          if infos[k].emotion != NEUTRAL and infos[k].identity in calm}
 
 
 def _features(config, module: SemanticExpression, clips, numbers, data: str) -> tuple[tuple, np.ndarray]:
@@ -100,21 +112,14 @@ def _predict(module: SemanticExpression, params, audio, text, known) -> jax.Arra
   return module.apply({'params': params}, module.apply({'params': params}, audio, text, known), method='restore')
 
 
-def nearest(weights: np.ndarray, presets: dict[str, np.ndarray], labels: list[str], deviation: np.ndarray) -> list[str]:
-  """The label whose preset is nearest to each of weights[clips, size], in units of `deviation`[size]."""
-  means = np.stack([presets[label] for label in labels])
-  distance = np.linalg.norm((weights[:, None] - means) / deviation, axis=-1)
-  return [labels[k] for k in distance.argmin(1)]
-
-
-def _report(request, clips, step, infos, predicted, presets, labels, params, notes) -> dict:
+def _report(request, clips, step, infos, predicted, known, labels, params, notes, relative) -> dict:
   people, wanted = [info.identity for info in infos], [info.emotion for info in infos]
   deviation, true = np.asarray(params['target_deviation']), predicted[TRUE]
   rows, numbers = [], {'labels': labels, 'confusion': {}}
   for mode, weights in predicted.items():
-    found = nearest(weights, presets, labels, deviation)
-    note = ('of the nearest mean when the weights are not predicted but seen: no prediction can do better'
-            if mode == TRUE else f'accuracy of the nearest of {len(labels)} emotions; 1 in {len(labels)} by chance')
+    found = emotions.discriminant(*zip(*known, strict=True), weights, labels)
+    note = ('when the weights are not predicted but seen' if mode == TRUE
+            else f'which of {len(labels)} emotions; 1 in {len(labels)} by chance')
     rows.append(Row(f'label from {mode}', note, balanced_accuracy(found, wanted, labels, people)))
     numbers['confusion'][mode] = [[sum(w == a and f == b for w, f in zip(wanted, found, strict=True)) for b in labels]
                                   for a in labels]
@@ -125,8 +130,8 @@ def _report(request, clips, step, infos, predicted, presets, labels, params, not
   rows.append(Row('distance of the mean', 'the same of one answer for all clips', distance(constant)))
   shown = next(iter(predicted))
   return stage_report.finish(
-    request, clips, stage='semantic_expression', step=step, rows=rows, introduction=INTRODUCTION, notes=notes,
-    sections=[_confusion(shown, labels, numbers['confusion'][shown])], numbers=numbers,
+    request, clips, stage='semantic_expression', step=step, rows=rows, introduction=INTRODUCTION + COUNTED * relative,
+    notes=notes, sections=[_confusion(shown, labels, numbers['confusion'][shown])], numbers=numbers,
   )  # fmt: skip
 
 

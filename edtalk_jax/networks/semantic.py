@@ -18,6 +18,8 @@ LEAST_DEVIATION = 1e-3  # of a feature; one that never varies in the first batch
 class SemanticExpression(nn.Module):
   """Expression weights of a clip from features of its sound and of its words.
 
+  What is learned counts from `neutral`: zero, or the mean weights of faces that feel nothing.
+
   Attributes:
     features: expression weights.
     audio, text: lengths of the features.
@@ -35,6 +37,7 @@ class SemanticExpression(nn.Module):
     self.scales = {name: (self.param(f'{name}_mean', nn.initializers.zeros, (size,)),
                           self.param(f'{name}_deviation', nn.initializers.ones, (size,)))
                    for name, size in sizes.items()}  # fmt: skip
+    self.neutral = self.param('neutral', nn.initializers.zeros, (self.features,))
     self.branches = {name: Branch(self.width, name=name) for name in MODALITIES}
     self.hidden = nn.Dense(self.width)
     self.last = nn.Dense(self.features)
@@ -45,9 +48,9 @@ class SemanticExpression(nn.Module):
     return (values - mean) / deviation
 
   def restore(self, target: Array) -> Array:
-    """Standardised expression weights -> expression weights."""
+    """Standardised expression weights -> expression weights, of an average person."""
     mean, deviation = self.scales['target']
-    return target * deviation + mean
+    return target * deviation + mean + self.neutral
 
   def __call__(self, audio: Array, text: Array, known: Array) -> Array:
     """Maps audio[batch, audio] and text[batch, text] to standardised weights, float32[batch, features].
@@ -59,9 +62,9 @@ class SemanticExpression(nn.Module):
              for k, name in enumerate(MODALITIES)]
     return self.last(nn.relu(self.hidden(nn.relu(jnp.concatenate(found, -1)))))
 
-  def start(self, target: Array, audio: Array, text: Array, known: Array) -> dict[str, Array]:
+  def start(self, target: Array, neutral: Array, audio: Array, text: Array, known: Array) -> dict[str, Array]:
     """Means and deviations by path, from the first batch; of features, over the examples that have them."""
-    found = {}
+    found = {'neutral': jnp.mean(neutral, 0)}
     there = jnp.ones(len(target)), known[:, 0], known[:, 1]
     for name, values, weight in zip(('target', *MODALITIES), (target, audio, text), there, strict=True):
       share = weight[:, None] / jnp.maximum(jnp.sum(weight), 1)

@@ -16,7 +16,7 @@ from edtalk_jax.stages import expression
 from edtalk_jax.stages.stage import Images, Params, Stage, Terms
 
 BANK = expression.BANK
-TRAINABLE = {'everything': r'^semantic/(?!\w+_(mean|deviation)$)'}  # these are the first batch's
+TRAINABLE = {'everything': r'^semantic/(?!(\w+_(mean|deviation)|neutral)$)'}  # these are the first batch's
 
 
 def model_config(model: ModelConfig) -> ModelConfig:
@@ -54,10 +54,12 @@ def build(config: Config) -> Stage:
     judged_views=(),
     samples=(),
     arrays={
-      'target': floats(module.features), 'audio': floats(module.audio), 'text': floats(module.text), 'known': floats(2),
+      'target': floats(module.features), 'neutral': floats(module.features), 'audio': floats(module.audio),
+      'text': floats(module.text), 'known': floats(2),
     },
     sampling={
       'audio_features': settings.audio, 'text_features': settings.text,
+      'from_neutral': settings.target == 'from_neutral',
       'drop': (settings.drop_audio, settings.drop_text),
     },
     inputs=lambda records: {
@@ -69,7 +71,7 @@ def build(config: Config) -> Stage:
 
 
 def _start(model: Params, batch: dict, *, module: SemanticExpression) -> dict[str, jax.Array]:
-  inputs = (batch[name] for name in ('target', 'audio', 'text', 'known'))
+  inputs = (batch[name] for name in ('target', 'neutral', 'audio', 'text', 'known'))
   found = module.apply({'params': model['semantic']}, *inputs, method='start')
   return {f'semantic/{path}': value for path, value in found.items()}
 

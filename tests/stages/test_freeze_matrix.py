@@ -27,7 +27,7 @@ GROUPS = {
   'audio encoder': '^audio/params/',
   'expert': '^sync_expert/params/',
   'statistics': '^(audio|sync_expert)/batch_stats/',
-  'standardisation': '^(flow/(mean|deviation|predictor)|semantic/\\w+_(mean|deviation))$',
+  'standardisation': '^(flow/(mean|deviation|predictor)|semantic/(\\w+_(mean|deviation)|neutral))$',
   'flow': '^flow/',
   'semantic': '^semantic/',
 }

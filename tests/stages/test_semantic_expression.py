@@ -1,6 +1,7 @@
 """Stage semantic_expression: what it trains, that it learns, and that either modality is enough."""
 
 import dataclasses
+import types
 
 import jax
 import numpy as np
@@ -36,7 +37,8 @@ def batch(seed, known, size=16):
   mood = rng.integers(0, 4, size)
   other = rng.integers(0, 4, (2, size))
   pick = lambda table, k: table[np.where(known[:, k] > 0, mood, other[k])] + 0.1 * rng.normal(size=(size, 16))
-  fields = {'target': MOODS[mood] + 0.1 * rng.normal(size=(size, 10)), 'audio': pick(SOUND, 0), 'text': pick(WORDS, 1),
+  fields = {'target': MOODS[mood] + 0.1 * rng.normal(size=(size, 10)), 'neutral': rng.normal(size=(size, 10)),
+            'audio': pick(SOUND, 0), 'text': pick(WORDS, 1),
             'known': known}
   return {name: value.astype(np.float32) for name, value in fields.items()}
 
@@ -69,8 +71,9 @@ def test_either_modality_is_enough(trained):
 def test_what_the_first_batch_sets_stays_bit_equal_and_all_else_moves(trained):
   before, after = trees.flatten(trained[0]), trees.flatten(trained[1])
   np.testing.assert_allclose(before['semantic/target_mean'], mixed(0)['target'].mean(0), rtol=1e-5)
+  np.testing.assert_allclose(before['semantic/neutral'], mixed(0)['neutral'].mean(0), atol=1e-5)
   for path, array in after.items():
-    assert np.array_equal(array, before[path]) == path.endswith(('_mean', '_deviation')), path
+    assert np.array_equal(array, before[path]) == path.endswith(('_mean', '_deviation', '/neutral')), path
 
 
 def test_an_unknown_modality_counts_for_nothing(config, trained):
@@ -94,15 +97,36 @@ def test_statistics_are_of_the_examples_that_have_the_modality(config):
 def test_fields_and_sizes_follow_the_features(config):
   fields = feed.shapes(config, stages.build(config))
   assert {name: field.shape for name, field in fields.items()} == {
-    'target': (10,), 'audio': (16,), 'text': (16,), 'known': (2,)}
+    'target': (10,), 'neutral': (10,), 'audio': (16,), 'text': (16,), 'known': (2,)}
   built_in = feed.shapes(config, stages.build(dataclasses.replace(config, semantic=SemanticConfig())))
   assert built_in['audio'].shape == (400,) and built_in['text'].shape == (512,)
 
 
-def test_nearest_mean_and_balanced_accuracy_by_hand():
-  presets = {'happy': np.array([1.0, 0.0]), 'sad': np.array([-1.0, 0.0])}
-  weights = np.array([[0.1, 50.0], [-0.1, 0.0], [2.0, 0.0]])
-  assert evaluation.nearest(weights, presets, ['happy', 'sad'], np.array([1.0, 1.0])) == ['happy', 'sad', 'happy']
+class Weights(dict):
+  """Motion weights of clips: one frame each."""
+
+  def weights(self, clip_id):
+    return {'expression': self[clip_id]}
+
+
+def test_expressions_count_from_the_persons_neutral_clips():
+  rows = [('a', 'Ann', 'neutral', 1), ('b', 'Ann', 'neutral', 3), ('c', 'Ann', 'happy', 7), ('d', 'Bob', 'sad', 5),
+          ('e', 'Ann', '', 9)]
+  infos = [types.SimpleNamespace(clip_id=clip, identity=who, emotion=emotion) for clip, who, emotion, _ in rows]
+  motion = Weights({clip: np.full((2, 1), value, np.float32) for clip, _, _, value in rows})
+  assert evaluation.expressions(infos, motion, relative=False) == {0: 1, 1: 3, 2: 7, 3: 5}
+  assert evaluation.expressions(infos, motion, relative=True) == {2: 5}  # Bob has no neutral clip
+
+
+def test_predictions_are_of_an_average_person(config):
+  module = semantic_expression.network(config)
+  params = {'target_mean': np.full(10, 2.0), 'target_deviation': np.full(10, 3.0), 'neutral': np.arange(10.0)}
+  params = {**module.init(jax.random.key(0), *(np.zeros((1, n)) for n in (16, 16, 2)))['params'], **params}
+  found = module.apply({'params': params}, np.ones((1, 10)), method='restore')
+  np.testing.assert_allclose(found[0], 5 + np.arange(10))
+
+
+def test_balanced_accuracy_by_hand():
   wanted = ['happy', 'happy', 'happy', 'sad', 'mixed']
   found = ['happy', 'sad', 'happy', 'sad', 'sad']
   value = statistics.balanced_accuracy(found, wanted, ['happy', 'sad'], ['one'] * 5)
