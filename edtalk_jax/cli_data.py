@@ -60,7 +60,7 @@ def prepare(
     workers: Processes; 0 works in this one.
     beam: Options of Apache Beam (extra [beam]) for more than one machine, as in docs/datasets.md
     max_rejected: Share of videos without a usable face above which the job ends in an error.
-    limits: Limits of quality to replace, e.g. max_yaw=45 min_sharpness=20; docs/quality.md has all.
+    limits: Limits of quality to replace, e.g. max_yaw=45 min_sharpness=60; docs/quality.md has all.
   """
   from data_pipeline import job
 

@@ -247,7 +247,7 @@ class DataConfig:
 
   batch_size: int = 4  # global: over all processes and devices
   workers: int = 2  # worker processes per host; 0 decodes in the training process
-  mouth_canvas: int = 0  # pixels at 256; 0: whole frame; 224: the official code's quirk (docs/stages.md)
+  mouth_canvas: int = 0  # pixels at 256; 0: whole frame; 224: the official code's quirk (docs/stages/mouth_pose.md)
   synthetic_batch: bool = False  # one batch of noise again and again, no records: how fast is a run without its input?
   motion: str = ''  # run whose model reads the motion weights that examples hold (docs/stages.md#motion-weights)
   # neutral: clips that are labelled neutral or not at all, as stage mouth_pose learns from in the official code (HDTF

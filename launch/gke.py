@@ -1,7 +1,8 @@
 """A JobSet for Kubernetes, on TPUs or GPUs; or the same job as a command of xpk.
 
-python -m launch.gke --config configs/mouth_pose.py --workdir gs://bucket/run --data gs://bucket/records \\
-  --image europe-docker.pkg.dev/project/repository/edtalk:1 --topology v5e:16x16 --submit
+python -m launch.gke --config configs/mouth_pose.py --set data.batch_size=64 model.dtype=bfloat16 \\
+  --workdir gs://bucket/mouth_pose --from gs://bucket/reconstruction --data gs://bucket/records \\
+  --image europe-docker.pkg.dev/project/repository/edtalk:1 --topology v5e:4x8 --submit
 
 The image holds this repository in /edtalk, installed with its extras. A slice of TPUs is one Job of the set: it lives
 and dies as a whole. Exit codes 2 and 3 end the set; any other failure creates all of its Jobs anew.
@@ -30,8 +31,8 @@ INDEX_ANNOTATION = "metadata.annotations['batch.kubernetes.io/job-completion-ind
 class Gke(Job):
   """Prints a Kubernetes JobSet, or submits it with kubectl.
 
-  Example: python -m launch.gke --config configs/mouth_pose.py --workdir gs://b/run --data gs://b/records
-  --image IMAGE --topology v5e:16x16
+  Example: python -m launch.gke --config configs/mouth_pose.py --set data.batch_size=64 model.dtype=bfloat16
+  --workdir gs://b/run --from gs://b/reconstruction --data gs://b/records --image IMAGE --topology v5e:4x8
   """
 
   image: str

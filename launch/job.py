@@ -69,11 +69,15 @@ class Job:
 
 
 def check_batch(config: Config, devices: int) -> None:
-  """Raises UserError if the devices of a job cannot share its batch."""
-  if config.data.batch_size % devices:
-    fitting = max(1, config.data.batch_size // devices) * devices
-    raise UserError(f'data.batch_size={config.data.batch_size}: expected a multiple of the {devices} devices of this '
-                    f'job, e.g. --set data.batch_size={fitting}')  # fmt: skip
+  """Raises UserError if the devices of a job cannot share its batch; `mesh.spatial` of them share each picture."""
+  spatial, batch = config.mesh.spatial, config.data.batch_size
+  if devices % spatial:
+    raise UserError(f'mesh.spatial={spatial}: expected a divisor of the {devices} devices of this job')
+  groups = devices // spatial
+  if batch % groups:
+    what = f'{devices} devices of this job' if spatial == 1 else f'{groups} groups of {spatial} devices of this job'
+    raise UserError(f'data.batch_size={batch}: expected a multiple of the {what}, e.g. --set '
+                    f'data.batch_size={max(1, batch // groups) * groups}')  # fmt: skip
 
 
 def check_remote(job: Job, where: str) -> None:

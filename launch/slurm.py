@@ -1,7 +1,8 @@
 """A batch script for SLURM: one process for each GPU, found by JAX; requeued when preempted or out of time.
 
-python -m launch.slurm --config configs/mouth_pose.py --workdir /shared/runs/mouth_pose --data /shared/records \\
-  --nodes 4 --gpus-per-node 8 --setup 'source .venv/bin/activate' --submit
+python -m launch.slurm --config configs/mouth_pose.py --set data.batch_size=32 --workdir /shared/runs/mouth_pose \\
+  --from /shared/runs/reconstruction --data /shared/records --nodes 4 --gpus-per-node 8 \\
+  --setup 'source .venv/bin/activate' --submit
 """
 
 import dataclasses
@@ -38,7 +39,8 @@ exit "$code"
 class Slurm(Job):
   """Prints a batch script for SLURM, or submits it with sbatch.
 
-  Example: python -m launch.slurm --config configs/mouth_pose.py --workdir /shared/run --data /shared/records --nodes 4
+  Example: python -m launch.slurm --config configs/mouth_pose.py --set data.batch_size=32 --workdir /shared/run
+  --from /shared/reconstruction --data /shared/records --nodes 4
   """
 
   nodes: int = 1

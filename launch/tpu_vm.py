@@ -1,7 +1,8 @@
 """Cloud TPU VMs by queued resources: one script that requests them, trains, and requests them again when preempted.
 
-python -m launch.tpu_vm --config configs/mouth_pose.py --workdir gs://bucket/run --data gs://bucket/records \\
-  --image europe-docker.pkg.dev/project/repository/edtalk:1 --topology v5e:16x16 --zone europe-west4-b --submit
+python -m launch.tpu_vm --config configs/mouth_pose.py --set data.batch_size=64 model.dtype=bfloat16 \\
+  --workdir gs://bucket/mouth_pose --from gs://bucket/reconstruction --data gs://bucket/records \\
+  --image europe-docker.pkg.dev/project/repository/edtalk:1 --topology v5e:4x8 --zone europe-west4-b --submit
 
 The script stays with the request, on any machine that is always on. What it starts on every host runs the image, which
 holds this repository in /edtalk, until exit code 0, 2 or 3, and then deletes the request, so that nothing is paid for.
@@ -28,7 +29,7 @@ while :; do
   code=0
   docker rm -f train 2>/dev/null # left by a host that was switched off
   docker run --rm --name train --privileged --net=host --shm-size=16g --stop-timeout={grace} \
-    --workdir=/edtalk {image} {command} || code=$?
+    --env=EDTALK_CACHE=/cache --volume=/var/cache/edtalk:/cache --workdir=/edtalk {image} {command} || code=$?
   case $code in
     0 | {final}) break ;; # done, or for a person to look at
   esac
@@ -81,8 +82,9 @@ exit
 class TpuVm(Job):
   """Prints a script that trains on Cloud TPU VMs, or runs it.
 
-  Example: python -m launch.tpu_vm --config configs/mouth_pose.py --workdir gs://b/run --data gs://b/records
-  --image IMAGE --topology v5e:16x16 --zone europe-west4-b
+  Example: python -m launch.tpu_vm --config configs/mouth_pose.py --set data.batch_size=64 model.dtype=bfloat16
+  --workdir gs://b/run --from gs://b/reconstruction --data gs://b/records --image IMAGE --topology v5e:4x8
+  --zone europe-west4-b
   """
 
   image: str

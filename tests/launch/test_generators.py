@@ -163,6 +163,8 @@ def test_preempted_tpus_are_requested_again_until_the_request_is_gone(tmp_path):
 
 
 @pytest.mark.parametrize(('launcher', 'message'), [
+  (lambda: slurm(set=('mesh.spatial=2',)), r'data\.batch_size=8: expected a multiple of the 16 groups of 2 devices'),
+  (lambda: slurm(set=('mesh.spatial=16',), gpus_per_node=2), r'mesh\.spatial=16: expected a divisor of the 8 devices'),
   (lambda: slurm(set=()), r'data\.batch_size=8: expected a multiple of the 32 devices .* data\.batch_size=32'),
   (lambda: slurm(name='Ed Talk'), '--name Ed Talk: expected'),
   (lambda: slurm(config='absent.py'), '--config absent.py'),
