@@ -88,11 +88,6 @@ class Motion:
     rows = self._rows[clip_id]
     return {bank: np.array(array[rows]) for bank, array in self._arrays.items()}
 
-  def statistics(self, bank: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns mean and standard deviation of a bank's weights over all frames, float32[size] each."""
-    values = np.asarray(self._arrays[bank], np.float64)
-    return values.mean(axis=0).astype(np.float32), values.std(axis=0).astype(np.float32)
-
   def verify(self) -> None:
     """Reads every byte and compares. Raises DataError at a difference."""
     for name, (_, digest) in self._content['files'].items():

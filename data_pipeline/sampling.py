@@ -159,6 +159,19 @@ class Population:
     return groups
 
   @functools.cached_property
+  def neutral_expression(self) -> dict[str, np.ndarray]:
+    """Identity -> mean expression weights of their neutral clips, float32[size], of those in `neutral`.
+
+    Clips whose pictures could not be read have no weights and do not count.
+    """
+    found = {}
+    for identity, numbers in self.neutral.items():
+      clips = [self.infos[k].clip_id for k in numbers if self.infos[k].clip_id in self.motion]
+      if clips:
+        found[identity] = np.mean([semantics.mean_expression(self.motion, clip) for clip in clips], 0, np.float32)
+    return found
+
+  @functools.cached_property
   def kinds(self) -> dict[bool, list[int]]:
     """Usable clips of identities that are (True) and are not (False) in `neutral`."""
     return {kind: [k for k in self.usable if (self.infos[k].identity in self.neutral) == kind]

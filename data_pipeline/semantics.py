@@ -158,7 +158,7 @@ def semantic_expression(population, draw, options) -> dict[str, np.ndarray]:
   number = _with_neutral(population, draw) if options.from_neutral else draw.clip
   clip = population.clip(number)
   expression = mean_expression(population.motion, clip.clip_id)
-  neutral = neutral_expression(population, clip.identity) if options.from_neutral else np.zeros_like(expression)
+  neutral = population.neutral_expression[clip.identity] if options.from_neutral else np.zeros_like(expression)
   audio = audio_features(clip, options.audio_features)
   text = text_features(clip.clip_id, options.text_features, options.home)
   there = np.array([audio is not None, text is not None])
@@ -179,9 +179,10 @@ def semantic_expression(population, draw, options) -> dict[str, np.ndarray]:
 
 def _with_neutral(population, draw) -> int:
   """The clip of the draw, or another in its place. Raises DataError if nobody has a neutral clip and others."""
-  if population.infos[draw.clip].identity in population.neutral:
+  known = population.neutral_expression
+  if population.infos[draw.clip].identity in known:
     return draw.clip
-  others = population.kinds[True]
+  others = [k for k in population.usable if population.infos[k].identity in known]
   if not others:
     raise DataError(f'{population.clips.folder}: nobody in the split {population.clips.split!r} has clips labelled '
                     'neutral and others; semantic.target=from_neutral needs them')  # fmt: skip
@@ -192,8 +193,3 @@ def mean_expression(motion, clip_id: str) -> np.ndarray:
   """Mean expression weights of a clip over its frames, float32[size]."""
   return motion.weights(clip_id)['expression'].mean(0).astype(np.float32)
 
-
-def neutral_expression(population, identity: str) -> np.ndarray:
-  """Mean of a person's neutral clips, float32[size]."""
-  calm = [mean_expression(population.motion, population.infos[k].clip_id) for k in population.neutral[identity]]
-  return np.mean(calm, 0, dtype=np.float32)

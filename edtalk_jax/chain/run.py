@@ -11,7 +11,8 @@ from typing import Any
 
 import jax
 
-from edtalk_jax import settings
+from data_pipeline.errors import DataError
+from edtalk_jax import settings, storage
 from edtalk_jax.chain import report
 from edtalk_jax.chain.plan import NEEDS, Chain
 from edtalk_jax.config import Config, UserError
@@ -63,8 +64,13 @@ def run(
   Raises:
     UserError, DataError, RunStopped, Preempted: as `training.run.train` does, in the middle of the chain.
   """
+  if storage.is_remote(out):
+    raise UserError(f'--out {out}: a chain works in a folder; train stages into object storage one by one, with '
+                    '`edtalk train`')  # fmt: skip
   folder, say = pathlib.Path(out), say if jax.process_index() == 0 else lambda line: None
   chosen = chain.chosen(only, until)
+  if not chosen:
+    raise UserError(f'--only {" ".join(only)} --until {until}: leaves no stage to run')
   planned = [config.run.stage for config in chosen]
   for config in chosen:  # before hours are spent on the first
     _check_needs(config, folder, planned)
@@ -76,7 +82,7 @@ def run(
     _check_start(folder, stage)
     training.train(given(config, folder), workdir, data, start_from=start and str(folder / start), say=say)
     if measure is not None and jax.process_count() == 1:
-      _measure(config, workdir, data, measure, say)
+      _measured(config, workdir, data, measure, say)
     jax.clear_caches()  # the programs of a stage serve no other
     report.write(chain, folder, data, None if measure is None else measure.split)
   if measure is not None and jax.process_count() > 1:
@@ -118,6 +124,14 @@ def _check_start(folder: pathlib.Path, stage: str) -> None:
                     'it again')  # fmt: skip
 
 
+def _measured(config: Config, workdir: str, data: str, measure: Measure, say: Say) -> None:
+  """Evaluates a run. What cannot be evaluated, on records without labels for example, does not stop the chain."""
+  try:
+    _measure(config, workdir, data, measure, say)
+  except (UserError, DataError) as error:
+    say(f'{workdir}: not measured: {error}')
+
+
 def _measure(config: Config, workdir: str, data: str, measure: Measure, say: Say) -> None:
   """Evaluates a run unless its newest checkpoint has been."""
   step = hand_off.open_run(workdir, parts=()).step
@@ -125,7 +139,7 @@ def _measure(config: Config, workdir: str, data: str, measure: Measure, say: Say
   records = measure.data or data
   if path.is_file():
     before = json.loads(path.read_text(encoding='utf-8'))
-    if (before['step'], before['data']) == (step, records):
+    if (before['step'], before['data'], before['settings']['clips']) == (step, records, measure.clips):
       say(f'{workdir}: measured before, at step {step}')
       return
   evaluation.run(workdir, records, split=measure.split, settings=Settings(clips=measure.clips))

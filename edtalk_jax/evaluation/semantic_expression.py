@@ -58,7 +58,8 @@ def run(request: Request) -> dict:
     if given.any(1).mean() < 0.5:
       notes.append(f'{mode}: most clips have none, so it was not measured.')
       continue
-    predicted[mode] = np.asarray(_predict(module, params, *inputs, given)) - params['neutral']
+    # Clips without it are not predicted, and do not count.
+    predicted[mode] = np.where(given.any(1, keepdims=True), _predict(module, params, *inputs, given), np.nan)
   predicted[TRUE] = np.stack([true[number] for number in numbers])
   return _report(request, clips, restored.step, infos, predicted, known, labels, params, notes, relative)
 
@@ -109,21 +110,24 @@ def _features(config, module: SemanticExpression, clips, numbers, data: str) -> 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _predict(module: SemanticExpression, params, audio, text, known) -> jax.Array:
-  return module.apply({'params': params}, module.apply({'params': params}, audio, text, known), method='restore')
+  return module.apply({'params': params}, module.apply({'params': params}, audio, text, known), method='destandardise')
 
 
 def _report(request, clips, step, infos, predicted, known, labels, params, notes, relative) -> dict:
-  people, wanted = [info.identity for info in infos], [info.emotion for info in infos]
   deviation, true = np.asarray(params['target_deviation']), predicted[TRUE]
   rows, numbers = [], {'labels': labels, 'confusion': {}}
   for mode, weights in predicted.items():
-    found = emotions.discriminant(*zip(*known, strict=True), weights, labels)
+    kept = np.flatnonzero(np.isfinite(weights).all(1))
+    people, wanted = [infos[k].identity for k in kept], [infos[k].emotion for k in kept]
+    found = emotions.discriminant([own for own, _ in known], [label for _, label in known], weights[kept], labels)
     note = ('when the weights are not predicted but seen' if mode == TRUE
             else f'which of {len(labels)} emotions; 1 in {len(labels)} by chance')
+    note += f'; of the {len(kept)} clips of {len(infos)} that have any' if len(kept) < len(infos) else ''
     rows.append(Row(f'label from {mode}', note, balanced_accuracy(found, wanted, labels, people)))
     numbers['confusion'][mode] = [[sum(w == a and f == b for w, f in zip(wanted, found, strict=True)) for b in labels]
                                   for a in labels]
-  distance = lambda weights: by_identity(list((np.abs(weights - true) / deviation).mean(1, keepdims=True)), people)
+  of_clips = lambda weights: list((np.abs(weights - true) / deviation).mean(1, keepdims=True))
+  distance = lambda weights: by_identity(of_clips(weights), [info.identity for info in infos])
   rows += [Row(f'distance from {mode}', 'mean absolute difference from the true weights, in standard deviations',
                distance(weights)) for mode, weights in predicted.items() if mode != TRUE]
   constant = np.broadcast_to(np.asarray(params['target_mean']), true.shape)

@@ -49,11 +49,16 @@ class Row:
 
 
 def motion_reader(request: Request, config: Config) -> Opened:
-  """The run that read the motion weights which the evaluated run learnt from. Raises UserError if it is gone."""
+  """The checkpoint that read the motion weights which the evaluated run learnt from. Raises UserError if it is gone."""
   try:
-    return hand_off.open_run(config.data.motion, parts=('model',))
+    opened = hand_off.open_run(config.data.motion, parts=('model',))
   except UserError as error:
     raise UserError(f'{request.workdir}: the run that read its motion weights is needed, too: {error}') from None
+  read_by = (record.read(pathlib.Path(request.workdir)).get('motion') or {}).get('fingerprint')
+  if read_by and read_by != opened.fingerprint:
+    raise UserError(f'{request.workdir}: learned from motion weights that {config.data.motion} read with other '
+                    f'parameters than it has now, at step {opened.step}; train it again')  # fmt: skip
+  return opened
 
 
 def chosen(infos: Sequence, count: int, seed: int, usable: Callable[[Any], bool]) -> list[int]:

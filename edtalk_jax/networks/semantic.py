@@ -49,8 +49,12 @@ class SemanticExpression(nn.Module):
 
   def restore(self, target: Array) -> Array:
     """Standardised expression weights -> expression weights, of an average person."""
+    return self.destandardise(target) + self.neutral
+
+  def destandardise(self, target: Array) -> Array:
+    """Standardised expression weights -> expression weights, from what they count from."""
     mean, deviation = self.scales['target']
-    return target * deviation + mean + self.neutral
+    return target * deviation + mean
 
   def __call__(self, audio: Array, text: Array, known: Array) -> Array:
     """Maps audio[batch, audio] and text[batch, text] to standardised weights, float32[batch, features].

@@ -39,6 +39,7 @@ def model_config(model: ModelConfig) -> ModelConfig:
 
 def build(config: Config) -> Stage:
   """Builds the stage; see `Stage` and docs/stages.md."""
+  mouth_pose.check_banks(config.model)
   config = dataclasses.replace(config, model=model_config(config.model))
   networks = Networks(config)
   features = {name: Features(name, spec) for name, spec in dataclasses.asdict(config.features).items() if spec}

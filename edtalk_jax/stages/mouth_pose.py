@@ -25,6 +25,7 @@ OUTPUTS = ('a', 'b', 'a cross', 'b cross')
 MOUTH_FROM = (0, 1, 3, 2)
 POSE_FROM = (0, 1, 2, 3)
 SPACES = (('mouth', 'pose'), ('pose', 'mouth'))
+KNOWN = ('mouth', 'pose', 'expression')  # banks that this stage and expression train
 
 
 def model_config(model: ModelConfig) -> ModelConfig:
@@ -36,8 +37,15 @@ def model_config(model: ModelConfig) -> ModelConfig:
   return dataclasses.replace(model, banks=banks, expression_module=False)
 
 
+def check_banks(model: ModelConfig) -> None:
+  """Raises UserError if a bank would be saved, and drive pictures, as it was drawn."""
+  if others := [name for name, _ in model.banks if name not in KNOWN]:
+    raise UserError(f'model.banks: no stage trains {", ".join(others)}; expected {", ".join(KNOWN)}')
+
+
 def build(config: Config) -> Stage:
   """Builds the stage; see `Stage` and docs/stages.md."""
+  check_banks(config.model)
   networks = Networks(dataclasses.replace(config, model=model_config(config.model)))
   return Stage(
     name='mouth_pose',

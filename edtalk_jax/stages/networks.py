@@ -1,7 +1,8 @@
 """The networks of a GAN stage, applied to batches with views.
 
 A batch holds several pictures of each example, [batch, views, ...]. Networks see [batch * views, ...] with an example's
-views side by side, so that on a mesh nothing but the 4-pixel statistics of the discriminator crosses devices.
+views side by side, so that on a mesh the networks themselves move nothing between devices but the discriminator's
+4-pixel statistics.
 """
 
 from typing import Any

@@ -13,9 +13,12 @@ import jax.numpy as jnp
 Array = jax.Array
 Motion = Callable[[Array], dict[str, Array]]
 NAME = 'population'  # of its arrays among the parameters; training alone needs them
-# Heads are affine and tell a trace of everything, which moves no picture. Weights count by how loudly they say it: what
-# has this share of the mean variance of the others' weights counts half.
+# Heads are affine and tell a trace of everything, which moves no picture. So what the others tell counts by its
+# variance: a direction of their weights that has this share of their mean variance counts half.
 QUIET = 0.3
+# The same of the weights that are told. Without it the term would not see how small they are, and its gradient would be
+# enormous where the head still rests.
+FAINT = 0.01
 LONGEST = 2**20  # codes after which older ones fade; float32 counts them exactly
 
 
@@ -40,12 +43,16 @@ def gather(population: dict[str, Array], codes: Array) -> dict[str, Array]:
 
 
 def explained(population: dict[str, Array], motion: Motion, space: str, others: Sequence[str]) -> Array:
-  """Mean share of the variance of `space`'s weights that the best linear prediction from `others` explains.
+  """Mean share of the variance of `space`'s weights that ridge regression on the weights of `others` explains.
 
-  Zero if and only if no weight of the others goes with any of this space; near 1 if they tell it all, aloud. The
-  prediction is that of ridge regression: `QUIET` times the others' mean variance, and while the population is small
-  what it would be had as many codes without any relation been seen as the others have weights. No gradient goes to the
-  others.
+  With S the covariance of the others' n weights, s its mean diagonal, and c, v covariance with them and variance of one
+  weight of this space, the mean over these weights of
+
+      c^T (S + (QUIET + n / (count + 1)) s I)^-1 c / (v + FAINT s)
+
+  It is zero if and only if no weight of the others goes with any of this space, and near 1 if they tell it all with
+  large variance. The second part of the ridge is for small populations, in which anything goes with anything. No
+  gradient goes to the others.
 
   Args:
     population: of drivers' codes.
@@ -62,9 +69,10 @@ def explained(population: dict[str, Array], motion: Motion, space: str, others: 
   cross = _product(telling.T, _product(covariance, told))
   own = _product(telling.T, _product(covariance, telling))
   pseudo = len(own) / (population['count'] + 1)
-  own += ((QUIET + pseudo) * jnp.mean(jnp.diag(own)) + 1e-12) * jnp.eye(len(own))
+  mean = jnp.mean(jnp.diag(own)) + 1e-12
+  own += (QUIET + pseudo) * mean * jnp.eye(len(own))
   variance = jnp.sum(told * _product(covariance, told), axis=0)
-  return jnp.mean(jnp.sum(cross * jnp.linalg.solve(own, cross), axis=0) / (variance + 1e-12))
+  return jnp.mean(jnp.sum(cross * jnp.linalg.solve(own, cross), axis=0) / (variance + FAINT * mean))
 
 
 def _slopes(population: dict[str, Array], motion: Motion) -> dict[str, Array]:

@@ -33,7 +33,7 @@ class Stage:
       empty if it looks at each picture alone. Minibatch statistics are over batch * views pictures.
     over_batch: the option or layer that makes a loss term depend on the whole batch at once, which then cannot be
       accumulated over parts; empty if none does.
-    samples: names of the fields of `batch` and (name, view) pairs of `images` that sample grids show, in order, if any.
+    samples: the columns of sample grids, in order, as (label, field of `batch` or key of `images`, view); maybe none.
     logits: (discriminator, pictures[batch, views, ...]) -> float32[batch, views]; None: no R1.
     path_lengths: (model, batch, keys[batch]) -> float32[batch, views], for the regulariser of that name: how far the
       pictures move along a random direction of theirs as the latent code does (`losses.path_lengths`); None: none.

@@ -10,6 +10,7 @@ import typing
 import jax
 import pytest
 
+from data_pipeline.errors import DataError
 from edtalk_jax import settings, stages
 from edtalk_jax.chain import Chain, figures, plan
 from edtalk_jax.chain import run as chain_run
@@ -47,7 +48,7 @@ def trained(monkeypatch, tmp_path):
     path = pathlib.Path(workdir) / 'eval' / split / 'metrics.json'
     path.parent.mkdir(parents=True, exist_ok=True)
     table = {'AUC of windows': {'mean': 0.93, 'low': 0.9, 'high': 0.95}}
-    path.write_text(json.dumps({'step': 2, 'data': data, 'table': table}))
+    path.write_text(json.dumps({'step': 2, 'data': data, 'settings': {'clips': settings.clips}, 'table': table}))
 
   monkeypatch.setattr(chain_run.evaluation, 'run', evaluate)
 
@@ -77,6 +78,23 @@ def test_stages_follow_one_another_and_are_not_repeated(trained):
   assert sum('the run is finished' in line for line in said) == 3
   assert sum('measured before' in line for line in said) == 3
 
+  trained(measure=chain_run.Measure(clips=7))
+  assert trained.measured == 2 * list(STAGES)
+
+
+def test_what_cannot_be_measured_does_not_stop_it(trained, monkeypatch):
+  evaluate = chain_run.evaluation.run
+
+  def refused(workdir, data, **options):
+    if workdir.endswith('mouth_pose'):
+      raise DataError('records: no split test')
+    evaluate(workdir, data, **options)
+
+  monkeypatch.setattr(chain_run.evaluation, 'run', refused)
+  said = trained()
+  assert trained.measured == ['reconstruction', 'expression']
+  assert any(line.endswith('mouth_pose: not measured: records: no split test') for line in said)
+
 
 def test_it_goes_on_where_it_was_stopped(trained, monkeypatch):
   """Stopped in the second stage: its exit code passes through, and the report says how far it is."""
@@ -104,6 +122,10 @@ def test_some_stages_alone(trained):
   assert not trained.measured and not (trained.folder / 'expression').exists()
   trained(only=['expression'])
   assert trained.measured == ['expression']
+  with pytest.raises(UserError, match='--only expression --until mouth_pose: leaves no stage to run'):
+    trained(only=['expression'], until='mouth_pose')
+  with pytest.raises(UserError, match='--out gs://bucket/runs: a chain works in a folder'):
+    chain_run.run(CHAIN, 'records', 'gs://bucket/runs')
   with pytest.raises(UserError, match='no such stage in this chain; it has reconstruction, mouth_pose, expression'):
     trained(until='sync')
 

@@ -8,7 +8,7 @@ import pytest
 
 from data_pipeline import mel_statistics, semantics, transcripts
 from data_pipeline.errors import DataError
-from data_pipeline.sampling import Draw, Options
+from data_pipeline.sampling import SAMPLERS, Draw, Options, Population
 from data_pipeline.synthetic import clip, exact, factors, manner
 
 
@@ -99,22 +99,34 @@ def test_what_is_not_there_is_never_used_and_what_is_left_never_dropped(tmp_path
 def test_targets_count_from_the_persons_neutral_clips():
   """Ann has two neutral clips and a happy one, Bob a sad one, which a clip of Ann's takes the place of."""
   emotions = [('Ann', 'neutral'), ('Ann', 'neutral'), ('Ann', 'happy'), ('Bob', 'sad')]
-  infos = [types.SimpleNamespace(clip_id=str(k), identity=who, emotion=emotion)
+  infos = [types.SimpleNamespace(clip_id=str(k), identity=who, emotion=emotion, frames=2)
            for k, (who, emotion) in enumerate(emotions)]  # fmt: skip
-  silent = [types.SimpleNamespace(mel=np.zeros((0, 80), np.float32), **vars(info)) for info in infos]
+  silent = [types.SimpleNamespace(mel=np.zeros((0, 80), np.float32), nbytes=0, **vars(info)) for info in infos]
   values = {'0': 1.0, '1': 3.0, '2': 7.0, '3': 100.0}
-  population = types.SimpleNamespace(
-    infos=infos, clip=lambda number: silent[number], neutral={'Ann': [0, 1]}, kinds={True: [0, 1, 2], False: [3]},
-    motion=types.SimpleNamespace(weights=lambda clip: {'expression': np.full((2, 1), values[clip], np.float32)}),
-  )  # fmt: skip
-  take = lambda number, seed: semantics.semantic_expression(
-    population, Draw(number, np.random.default_rng(seed)), Options(8, from_neutral=True))
-  assert [take(k, 0)['target'].item() for k in range(3)] == [-1, 1, 5]
-  assert take(2, 0)['neutral'].item() == 2
-  assert {take(3, seed)['target'].item() for seed in range(30)} == {-1, 1, 5}
-  population.kinds, population.clips = {True: [], False: [3]}, types.SimpleNamespace(folder='records', split='train')
+
+  class Clips(list):
+    folder, split = 'records', 'train'
+
+  class Weights(dict):
+    weights = lambda self, clip: {'expression': np.full((2, 1), self[clip], np.float32)}
+
+  def population(weights):
+    clips = Clips(silent)
+    clips.infos = infos
+    made = Population(clips, dataclasses.replace(SAMPLERS['semantic_expression'], motion=()))
+    made._motion = Weights(weights)
+    return made
+
+  take = lambda people, number, seed=0: semantics.semantic_expression(
+    people, Draw(number, np.random.default_rng(seed)), Options(8, from_neutral=True))
+  both = population(values)
+  assert [take(both, k)['target'].item() for k in range(3)] == [-1, 1, 5]
+  assert take(both, 2)['neutral'].item() == 2
+  assert {take(both, 3, seed)['target'].item() for seed in range(30)} == {-1, 1, 5}
+  one_was_unreadable = population({name: value for name, value in values.items() if name != '0'})
+  assert take(one_was_unreadable, 2)['target'].item() == 4
   with pytest.raises(DataError, match=r'records: nobody .*neutral'):
-    take(3, 0)
+    take(population({'3': 100.0}), 3)
 
 
 def test_prosody_changes_what_is_heard_and_nothing_that_is_seen():

@@ -106,6 +106,9 @@ def test_one_model_serves_all_stages():
   assert stages.model_config(config).banks == banks
   before = dataclasses.replace(config, run=dataclasses.replace(config.run, stage='mouth_pose'))
   assert stages.model_config(before).banks == banks[:3] and not stages.model_config(before).expression_module
+  for stage in (before, config):  # it would drive pictures as it was drawn
+    with pytest.raises(UserError, match='no stage trains eye; expected mouth, pose, expression'):
+      stages.build(stage)
 
 
 def test_a_bank_behind_the_expression_is_refused():

@@ -51,7 +51,7 @@ def test_explained_is_what_least_squares_explains(codes, gathered):
   # Ridge regression as least squares with rows that ask for slopes of zero.
   rows = np.sqrt(population.QUIET * len(telling) * telling.var(0).mean()) * np.eye(3)
   slopes = np.linalg.lstsq(np.concatenate([telling, rows]), np.concatenate([told, np.zeros((3, 3))]), rcond=None)[0]
-  expected = np.mean((told * (telling @ slopes)).mean(0) / told.var(0))
+  expected = np.mean((told * (telling @ slopes)).mean(0) / (told.var(0) + population.FAINT * telling.var(0).mean()))
   assert 0.2 < expected < 0.9 and found == pytest.approx(expected, abs=1e-4)
   assert population.explained(gathered, motion, 'expression', ('mouth', 'pose')) < found
 
@@ -59,6 +59,8 @@ def test_explained_is_what_least_squares_explains(codes, gathered):
 def test_others_that_hold_the_whole_code_explain_all_and_unrelated_ones_nothing(codes, gathered):
   loud = lambda x: {'expression': 2 * x[:, :1], 'mouth': x[:, :1]}
   assert population.explained(gathered, loud, 'expression', ('mouth',)) == pytest.approx(1 / 1.3, abs=0.01)
+  faint = lambda x: {'expression': 0.1 * x[:, :1], 'mouth': x[:, :1]}  # of a hundredth of the mouth's variance
+  assert population.explained(gathered, faint, 'expression', ('mouth',)) == pytest.approx(0.5 / 1.3, abs=0.01)
   quiet = lambda x: {'expression': x[:, :1], 'mouth': x[:, :2] * np.float32([0.01, 1])}
   silent = lambda x: {'expression': x[:, :1], 'mouth': x[:, 1:2]}
   found, rest = (population.explained(gathered, motion, 'expression', ('mouth',)) for motion in (quiet, silent))
