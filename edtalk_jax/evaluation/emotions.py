@@ -76,6 +76,15 @@ def tell(fit: Means, held_out: Means) -> Emotions | None:
   return Emotions(accuracy, told, len(fit.labels)) if told else None
 
 
+def unmeasured(told: Emotions | None) -> list[str]:
+  """Sentences about what could not be told."""
+  if told is None:
+    return ['Emotions were not told from weights: fewer than two labels are in both splits.']
+  if FROM_NEUTRAL not in told.labels:
+    return ['Emotions were not told from neutral: too few of the people read have neutral and emotional clips.']
+  return []
+
+
 def discriminant(
   known: np.ndarray, labels: Sequence[str], new: np.ndarray, among: Sequence[str]
 ) -> list[str]:

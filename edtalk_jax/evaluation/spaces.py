@@ -67,7 +67,10 @@ class Spaces:
 
 
 def limited(clips: int, seed: int) -> Settings:
-  """Returns the default settings, but with at most `clips` clips and portraits (0: all of them) and this seed."""
+  """Returns the default settings, but with at most `clips` clips and portraits (0: all of them) and this seed.
+
+  Clips of other people, which probes and classifiers are fitted on, are further ones.
+  """
   default = Settings()
   most = lambda count, wanted: min(count, wanted) if clips else 0
   return Settings(
@@ -102,6 +105,7 @@ def measure(model: Model, clips, settings: Settings | None = None, *, detector: 
     progress('telling emotions')
     read = lambda part, count: emotions.read(model, part, count, settings.labelled_frames, settings.seed)
     told = emotions.tell(read(fit, settings.labelled_fit_clips), read(clips, settings.labelled_clips))
+    notes += emotions.unmeasured(told)
   true = true_frames.find(clips)
   driven = settings.driven
   pairs = protocols.pairs(clips.infos, count=driven.portraits, frames=driven.frames, seed=driven.seed)

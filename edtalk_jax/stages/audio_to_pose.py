@@ -51,9 +51,6 @@ def build(config: Config) -> Stage:
     init=init,
     init_frozen=dict,
     model_losses=functools.partial(_model_losses, module=module, weight=config.flow),
-    discriminator_losses=lambda discriminator, images: {},
-    judged_views=(),
-    samples=(),
     arrays={
       'pose': floats(frames, module.channels), 'mel': floats(frames, MEL_BANDS, MEL_COLUMNS),
       'length': jax.ShapeDtypeStruct((), np.int32), 'noise': floats(frames, module.channels),

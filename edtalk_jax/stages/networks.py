@@ -45,7 +45,7 @@ class Networks:
   def judging(self, *views: int) -> dict[str, Any]:
     """The fields of `Stage` that say how its discriminator judges so many pictures of each example in each call."""
     if not self.adversarial:
-      return {'discriminator_losses': lambda discriminator, images: {}, 'judged_views': ()}
+      return {}
     return {'discriminator_losses': self.discriminator_losses, 'judged_views': views, 'logits': self.logits}
 
   def painting_terms(

@@ -50,9 +50,6 @@ def build(config: Config) -> Stage:
     init=init,
     init_frozen=dict,
     model_losses=functools.partial(_model_losses, module=module),
-    discriminator_losses=lambda discriminator, images: {},
-    judged_views=(),
-    samples=(),
     arrays={
       'target': floats(module.features), 'neutral': floats(module.features), 'audio': floats(module.audio),
       'text': floats(module.text), 'known': floats(2),

@@ -62,9 +62,9 @@ class Stage:
   init: Callable[[jax.Array], dict[str, Any]]
   init_frozen: Callable[[], Any]
   model_losses: Callable[[Params, Params, Any, dict[str, jax.Array]], tuple[Terms, Images]]
-  discriminator_losses: Callable[[Params, Images], Terms]
-  judged_views: tuple[int, ...]
-  samples: tuple[tuple[str, str, int], ...]  # (label, key in batch or images, view)
+  discriminator_losses: Callable[[Params, Images], Terms] = lambda discriminator, images: {}
+  judged_views: tuple[int, ...] = ()
+  samples: tuple[tuple[str, str, int], ...] = ()  # (label, key in batch or images, view)
   logits: Callable[[Params, jax.Array], jax.Array] | None = None
   over_batch: str = ''
   path_lengths: Callable[[Params, dict[str, jax.Array], jax.Array], jax.Array] | None = None

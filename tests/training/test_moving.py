@@ -31,7 +31,7 @@ def stage() -> Stage:
 
   return Stage(
     name='moving', sampler='reconstruction', starts_from=None, trainable='^norm/params/', init=init, init_frozen=dict,
-    model_losses=losses, discriminator_losses=lambda discriminator, images: {}, judged_views=(), samples=(),
+    model_losses=losses,
     over_batch='BatchNorm', arrays={'sequence': jax.ShapeDtypeStruct((5, 3), np.float32)},
     moving='^norm/batch_stats/', validation_losses=lambda *arguments: losses(*arguments, train=False),
   )  # fmt: skip

@@ -36,7 +36,7 @@ def stage(**changes) -> Stage:
 
   plain = Stage(
     name='plain', sampler='reconstruction', starts_from=None, trainable='', init=init, init_frozen=dict,
-    model_losses=losses, discriminator_losses=lambda discriminator, images: {}, judged_views=(), samples=(),
+    model_losses=losses,
     arrays={'sequence': FIELD}, start=start,
   )  # fmt: skip
   return dataclasses.replace(plain, **changes)
