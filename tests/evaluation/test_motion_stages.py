@@ -107,6 +107,16 @@ def test_a_run_does_not_go_on_with_other_words(trained, data):
     table.write_text(words)
 
 
+@pytest.mark.parametrize('trained', ['semantic_expression'], indirect=True)
+def test_a_run_is_not_measured_by_the_weights_of_other_parameters(trained, data):
+  path = trained[0] / 'config.json'
+  about = json.loads(path.read_text())
+  assert about['motion'] == {'fingerprint': READER.fingerprint}
+  path.write_text(json.dumps({**about, 'motion': {'fingerprint': 'cd' * 32}}))
+  with pytest.raises(UserError, match=r'learned from motion weights that .*reader read with other parameters'):
+    evaluate(trained, data)
+
+
 def test_speed_by_hand():
   x = np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 4.0]])
   np.testing.assert_array_equal(audio_to_pose.speeds(x), [5, 0])
