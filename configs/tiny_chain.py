@@ -61,7 +61,7 @@ RUNS = (
   # Heads begin at rest, so that they tell what they have learnt from neutral speech and no expression besides.
   _run('mouth_pose', 1200, train='navigation', data=DataConfig(batch_size=8, emotions='neutral'), loss=HEADS,
        model=dataclasses.replace(TINY.model, head_init=0.0)),
-  _run('expression', 800, 0.004, data=DataConfig(batch_size=16),
+  _run('expression', 1200, 0.004, data=DataConfig(batch_size=16),
        loss=dataclasses.replace(FACES, correlation=5.0)),
   _run('sync_expert', 1500, 0.002, audio=AUDIO, data=DataConfig(batch_size=32)),
   _run('audio_to_mouth', 1500, 0.002, audio=AUDIO, data=DataConfig(batch_size=16), model=WHOLE,
