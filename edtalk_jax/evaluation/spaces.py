@@ -26,7 +26,7 @@ from edtalk_jax.evaluation import (
 )
 from edtalk_jax.model import Model, Motion
 
-FITTED = 6  # times as many labelled clips to fit a classifier as are told by it, where few are asked for
+LABELLED = 6  # times as many clips are read for their labels, of which nothing is painted, where few are asked for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,13 +69,13 @@ class Spaces:
 def limited(clips: int, seed: int) -> Settings:
   """Returns the default settings, but with at most `clips` clips and portraits (0: all of them) and this seed.
 
-  Clips of other people, which probes and classifiers are fitted on, are further ones.
+  Clips of other people, which probes are fitted on, are further ones, and `LABELLED` times as many are read for labels.
   """
   default = Settings()
   most = lambda count, wanted: min(count, wanted) if clips else 0
   return Settings(
-    clips=most(default.clips, clips), labelled_clips=most(default.labelled_clips, clips),
-    labelled_fit_clips=most(default.labelled_fit_clips, FITTED * clips), seed=seed,
+    clips=most(default.clips, clips), labelled_clips=most(default.labelled_clips, LABELLED * clips),
+    labelled_fit_clips=most(default.labelled_fit_clips, LABELLED * clips), seed=seed,
     driven=leakage.Settings(portraits=most(default.driven.portraits, clips), seed=seed))
 
 
