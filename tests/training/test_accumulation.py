@@ -104,7 +104,9 @@ def test_a_step_in_parts_equals_the_whole(stage, cuts):
       np.testing.assert_allclose(its_metrics[name], value, rtol=1e-4, err_msg=f'{where}: {name}')
     for network in ('model', 'discriminator'):
       before, after = trees.flatten(getattr(whole, network)), trees.flatten(getattr(found, network))
-      # A mesh and a batch in parts add up the same float32 numbers in another order; see test_sharding.
+      # A mesh and a batch in parts add up the same float32 numbers in another order; see test_sharding. Rounding also
+      # decides on which side of its kink a unit falls, which was 1.3e-4 of the gradient on one kind of processor; one
+      # of the 16 examples left out or counted twice would be some 6e-2.
       scale = float(metrics[f'grad_norm/{network}']) / 100
       for path, array in before.items():
-        assert np.linalg.norm(after[path] - array) / scale < 1e-4, f'{where}: {path}'
+        assert np.linalg.norm(after[path] - array) / scale < 1e-3, f'{where}: {path}'
