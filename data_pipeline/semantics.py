@@ -192,4 +192,3 @@ def _with_neutral(population, draw) -> int:
 def mean_expression(motion, clip_id: str) -> np.ndarray:
   """Mean expression weights of a clip over its frames, float32[size]."""
   return motion.weights(clip_id)['expression'].mean(0).astype(np.float32)
-

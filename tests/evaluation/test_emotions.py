@@ -49,6 +49,18 @@ def test_nothing_is_told_where_there_is_nothing_to_tell():
   assert emotions.tell(people(0, 4, face=0), unlabelled) is None
 
 
+def test_what_is_not_told_is_said():
+  whole = people(0, 4, face=0)
+  assert emotions.unmeasured(emotions.tell(whole, people(1, 4, face=0))) == []
+  moved = [k for k, label in enumerate(whole.labels) if label != 'neutral']
+  pick = lambda values: [values[k] for k in moved]
+  without = Means({space: w[moved] for space, w in whole.weights.items()}, pick(whole.labels), pick(whole.people))
+  (line,) = emotions.unmeasured(emotions.tell(whole, without))
+  assert 'from neutral' in line
+  (line,) = emotions.unmeasured(None)
+  assert 'fewer than two labels' in line
+
+
 def test_only_labelled_clips_are_read():
   infos = [types.SimpleNamespace(clip_id=f'c{k}', identity=f'p{k}', frames=4, emotion='sad' if k else '')
            for k in range(3)]
