@@ -2,7 +2,7 @@
 
     edtalk make-synthetic --clips 960 --identities 320 --frames 40 --framing 1.35 --articulation 1.6 --prosody 1 \\
       --expressiveness 2.5 --sway 0.4 --out records
-    edtalk train-all --config configs/tiny_chain.py --data records --out runs/tiny
+    edtalk train-all --config configs/tiny_chain.py --data records --out runs/tiny --clips 30
 """
 
 import dataclasses
@@ -64,7 +64,7 @@ RUNS = (
   _run('expression', 1200, 0.004, data=DataConfig(batch_size=16),
        loss=dataclasses.replace(FACES, correlation=5.0)),
   _run('sync_expert', 1500, 0.002, audio=AUDIO, data=DataConfig(batch_size=32)),
-  _run('audio_to_mouth', 1500, 0.002, audio=AUDIO, data=DataConfig(batch_size=16), model=WHOLE,
+  _run('audio_to_mouth', 1000, 0.002, audio=AUDIO, data=DataConfig(batch_size=16), model=WHOLE,
        loss=WEIGHTS_ALONE),
   _motion_run('audio_to_pose', 500, 0.002, 32, flow=FlowConfig(frames=40, steps=6, hidden=24, layers=3, condition=16)),
   _motion_run('semantic_expression', 400, 0.001, 32, semantic=SemanticConfig(width=128, target='from_neutral')),

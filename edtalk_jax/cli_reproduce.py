@@ -50,5 +50,5 @@ def reproduce(
   from edtalk_jax.reproduction import run
 
   chain = plan.load(config, [*itertools.chain(*settings)])
-  wanted = Settings(clips=clips, frames=frames, videos=videos, seed=seed)
+  wanted = Settings(clips=clips, frames=frames, videos=videos, seed=seed, embedded=0)
   run.run(chain, train, run.named(data), out, settings=wanted, split=split, judges=judges)

@@ -46,6 +46,7 @@ class Settings:
   samples: int = 6  # sequences per protocol that the report shows
   videos: int = 0  # clips whose consecutive frames are measured, too
   video_frames: int = 50  # of each; 0: all
+  embedded: int = 3  # frames of each sequence, evenly spaced, that are asked who they show; 0: all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ def choose(infos: Sequence[protocols.ClipInfo], banks: Sequence[str], settings: 
 
 def evaluate(model: Model, clips: Sequence[Clip], drivings: Sequence[protocols.Driving],
              detector: landmark_metrics.Detect | None, *, judges: Judges | None = None,
-             true: TrueFrames | None = None, samples: int = 6,
+             true: TrueFrames | None = None, samples: int = 6, embedded: int = 0,
              progress: Callable[[], None] = lambda: None) -> list[Scored]:
   """Animates every sequence, beside the trivial baselines, and scores all of them.
 
@@ -87,6 +88,7 @@ def evaluate(model: Model, clips: Sequence[Clip], drivings: Sequence[protocols.D
     judges: other people's networks; what needs a missing one is not measured.
     true: renders the frames that cross-driving should give, for rendered clips.
     samples: the first sequences of each protocol keep their images.
+    embedded: as in `Settings`.
     progress: called after each sequence.
   """
   scored, kept = [], dict.fromkeys(metrics.BY_PROTOCOL, 0)
@@ -97,7 +99,8 @@ def evaluate(model: Model, clips: Sequence[Clip], drivings: Sequence[protocols.D
     keep = driving.protocol != 'video' and kept[driving.protocol] < samples
     kept[driving.protocol] += keep
     scored.append(Scored(driving, source.clip_id, mouth.clip_id, pose.clip_id, source.identity,
-                         _score(driving, mouth, sample, detector, judges or Judges()), sample if keep else None))
+                         _score(driving, mouth, sample, detector, judges or Judges(), embedded),
+                         sample if keep else None))
     progress()
   return scored
 
@@ -138,9 +141,9 @@ def predict(model: Model, driving: protocols.Driving, source: Clip, mouth: Clip,
 
 
 def _score(driving: protocols.Driving, driver: Clip, sample: Sample, detector: landmark_metrics.Detect | None,
-           judges: Judges) -> scoring.Scores:  # fmt: skip
+           judges: Judges, embedded: int) -> scoring.Scores:  # fmt: skip
   if driving.protocol != 'video':
-    return scoring.score(driving.protocol, sample, detector, judges)
+    return scoring.score(driving.protocol, sample, detector, judges, embedded=embedded)
   size, times = len(sample.source), list(driving.frames)
   return scoring.score_video(
     sample, judges, waveform=driver.waveform[SAMPLES_PER_FRAME * times[0]:SAMPLES_PER_FRAME * (times[-1] + 1)],

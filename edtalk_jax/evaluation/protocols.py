@@ -38,7 +38,7 @@ def same_clip(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) 
   """
   usable = _usable(clips)
   order = _identities_in_turn(clips, usable, np.random.default_rng(seed))
-  return [Driving('same_clip', i, i, i, _spread(1, clips[i].frames, frames)) for i in order[:count or None]]
+  return [Driving('same_clip', i, i, i, spread(1, clips[i].frames, frames)) for i in order[:count or None]]
 
 
 def video(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> list[Driving]:
@@ -78,7 +78,7 @@ def cross(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> l
     mouth, pose = (int(rng.choice([i for i in usable if clips[i].identity == name]))
                    for name in (mouth_identity, pose_identity))
     length = min(clips[mouth].frames, clips[pose].frames)
-    chosen.append(Driving('cross', source, mouth, pose, _spread(0, length, frames)))
+    chosen.append(Driving('cross', source, mouth, pose, spread(0, length, frames)))
   return chosen
 
 
@@ -110,14 +110,21 @@ def pairs(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> l
     others = [i for i in usable if clips[i].identity != clips[portrait].identity]
     if others:
       driver = int(rng.choice(others))
-      chosen.append(Pair(portrait, driver, _spread(0, clips[driver].frames, frames)))
+      chosen.append(Pair(portrait, driver, spread(0, clips[driver].frames, frames)))
   return chosen
 
 
 def survey(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> list[tuple[int, tuple[int, ...]]]:
   """Returns (clip, its frames) of at most `count` clips, identities in turn, and evenly spaced frames; 0: all."""
   order = _identities_in_turn(clips, _usable(clips), np.random.default_rng(seed))
-  return [(i, _spread(0, clips[i].frames, frames)) for i in order[:count or None]]
+  return [(i, spread(0, clips[i].frames, frames)) for i in order[:count or None]]
+
+
+def spread(first: int, stop: int, count: int) -> tuple[int, ...]:
+  """At most `count` integers from [first, stop), evenly spaced, both ends included; 0: all of them."""
+  if count == 0 or stop - first <= count:
+    return tuple(range(first, stop))
+  return tuple(np.linspace(first, stop - 1, count).round().astype(int).tolist())
 
 
 def _usable(clips: Sequence[ClipInfo]) -> list[int]:
@@ -133,10 +140,3 @@ def _identities_in_turn(clips: Sequence[ClipInfo], usable: Sequence[int], rng: n
   queues = [rng.permutation(by_identity[name]).tolist() for name in sorted(by_identity)]
   queues = [queues[i] for i in rng.permutation(len(queues))]
   return [queue[turn] for turn in range(max(map(len, queues), default=0)) for queue in queues if turn < len(queue)]
-
-
-def _spread(first: int, stop: int, count: int) -> tuple[int, ...]:
-  """At most `count` integers from [first, stop), evenly spaced, both ends included; 0: all of them."""
-  if count == 0 or stop - first <= count:
-    return tuple(range(first, stop))
-  return tuple(np.linspace(first, stop - 1, count).round().astype(int).tolist())

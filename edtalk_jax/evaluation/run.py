@@ -142,7 +142,7 @@ def _measure(evaluation: Evaluation, drivings: list[Driving], *, landmarks: bool
   with rich.progress.Progress(console=console, transient=True) as bar:
     task = bar.add_task('animating and scoring', total=len(drivings))
     scored = evaluate(model, clips, drivings, detector, judges=evaluation.judges, true=true, samples=settings.samples,
-                      progress=lambda: bar.advance(task))
+                      embedded=settings.embedded, progress=lambda: bar.advance(task))
     if leakage:
       task = bar.add_task('', total=None)
       found = spaces.measure(model, clips, spaces.limited(settings.clips, settings.seed), detector=detector, fit=fit,
@@ -160,7 +160,7 @@ def _result(evaluation: Evaluation, measured: Measured, asked: dict[str, str]) -
   return {
     **asked, 'step': model.step, 'averaged': model.averaged, 'stage': model.config.run.stage,
     'image_size': model.image_size, 'banks': list(model.banks), 'fingerprint': evaluation.clips.fingerprint,
-    'settings': {name: getattr(settings, name) for name in ('clips', 'frames', 'seed', 'videos', 'video_frames')},
+    'settings': dataclasses.asdict(settings),
     'versions': {'edtalk_jax': __version__, 'jax': jax.__version__, 'numpy': np.__version__,
                  'scikit-image': skimage.__version__, 'python': platform.python_version()},
     'judges': evaluation.judges.used, 'test_list': measured.listed['sha256'], 'notes': measured.notes,

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from edtalk_jax.evaluation import image_metrics, landmark_metrics, metrics, synchrony
+from edtalk_jax.evaluation import image_metrics, landmark_metrics, metrics, protocols, synchrony
 from edtalk_jax.evaluation.judges.shelf import Judges
 
 GENERATED = 'generated'
@@ -15,7 +15,8 @@ MOUTH_DRIVER = 'mouth driver pasted'
 POSE_DRIVER = 'pose driver pasted'
 TRUE = 'true frames'
 
-Scores = dict[str, dict[str, np.ndarray]]  # method -> metric key -> float64[frames], NaN where undefined
+# method -> metric key -> float64[frames], NaN where undefined; of CSIM, the frames that were embedded
+Scores = dict[str, dict[str, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +30,18 @@ class Sample:
   truth: np.ndarray | None  # what it should look like; None where nobody knows
 
 
-def score(protocol: str, sample: Sample, detector: landmark_metrics.Detect | None, judges: Judges) -> Scores:
-  """Scores frames one by one, with the driver's frames for `same_clip` and without for `cross`."""
-  mouth = pose = portrait = None
+def score(protocol: str, sample: Sample, detector: landmark_metrics.Detect | None, judges: Judges, *,
+          embedded: int = 0) -> Scores:  # fmt: skip
+  """Scores frames one by one, with the driver's frames for `same_clip` and without for `cross`.
+
+  Of at most `embedded` frames, evenly spaced, is measured who they show; 0: of all.
+  """
+  mouth = pose = portrait = face = None
   if detector is not None:
     mouth = landmark_metrics.detect(sample.mouth, detector)
     pose = mouth if protocol == 'same_clip' else landmark_metrics.detect(sample.pose, detector)
     portrait = landmark_metrics.detect(sample.source[None], detector)
+    face = None if judges.identity is None else judges.identity(sample.source, portrait[0])
   known = {MOUTH_DRIVER: mouth, POSE_DRIVER: pose}
   scores = {}
   for method, frames in sample.predictions.items():
@@ -51,8 +57,11 @@ def score(protocol: str, sample: Sample, detector: landmark_metrics.Detect | Non
       landmarks = landmark_metrics.detect(frames, detector)
     scores[method] |= (metrics.score_same_clip(landmarks, mouth) if protocol == 'same_clip' else
                        metrics.score_cross(landmarks, mouth, pose))
-    if judges.identity is not None:
-      scores[method]['csim'] = _similarities(frames, landmarks, sample.source, portrait[0], judges)
+    if face is not None:
+      # Embedding every frame would take most of an evaluation's time. The portrait's face is known.
+      shown = [face if method == UNCHANGED else judges.identity(frames[k], landmarks[k])
+               for k in protocols.spread(0, len(frames), embedded)]
+      scores[method]['csim'] = np.array([metrics.similarity(other, face) for other in shown])
   if judges.inception is not None and protocol == 'same_clip':
     scores[TRUE] = {metrics.FEATURES: judges.inception(sample.truth)}
   return scores
@@ -87,10 +96,3 @@ def _score_images(frames: np.ndarray, truth: np.ndarray | None, judges: Judges) 
     return {}
   scores = metrics.score_images(frames, truth)
   return scores if judges.lpips is None else scores | {'lpips': judges.lpips(frames, truth)}
-
-
-def _similarities(frames: np.ndarray, landmarks: np.ndarray, portrait: np.ndarray, portrait_landmarks: np.ndarray,
-                  judges: Judges) -> np.ndarray:  # fmt: skip
-  face = judges.identity(portrait, portrait_landmarks)
-  return np.array([metrics.similarity(judges.identity(frame, points), face)
-                   for frame, points in zip(frames, landmarks, strict=True)])  # fmt: skip

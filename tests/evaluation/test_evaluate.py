@@ -153,6 +153,21 @@ JUDGES = Judges(
   emotion=lambda frames: 'happy')
 
 
+def test_only_so_many_faces_are_embedded(clips):
+  infos = [protocols.ClipInfo(clip.clip_id, clip.identity, clip.frames) for clip in clips]
+  drivings = evaluate_lib.choose(infos, ('motion',), Settings(clips=1, frames=5))
+  asked = []
+  embed = lambda frame, points: asked.append(frame) or _embeds_colours(frame, points)
+  judges = Judges(identity=embed)
+  (scored,) = evaluate_lib.evaluate(FakeModel(), clips, drivings, _detector, judges=judges, embedded=2)
+  methods = scored.scores
+  assert all(len(values['csim']) == 2 for values in methods.values()) and len(methods[GENERATED]['psnr']) == 5
+  assert len(asked) == 1 + 2 * (len(methods) - 1)  # the portrait once, which the unchanged source is
+  np.testing.assert_allclose(methods[UNCHANGED]['csim'], 1)
+  every = evaluate_lib.evaluate(FakeModel(), clips, drivings, _detector, judges=judges)[0].scores[GENERATED]['csim']
+  np.testing.assert_array_equal(methods[GENERATED]['csim'], every[[0, 4]])  # evenly spaced: both ends
+
+
 def test_judges_measure_what_is_theirs(clips):
   infos = [protocols.ClipInfo(clip.clip_id, clip.identity, clip.frames) for clip in clips]
   drivings = evaluate_lib.choose(infos, ('motion',), Settings(frames=0, videos=3, video_frames=0))
