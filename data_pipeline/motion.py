@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import shutil
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,8 @@ def write(folder: pathlib.Path, split: str, clips: Sequence[tuple[str, int]], we
           about: Mapping[str, Any]) -> None:
   """Writes the weights of one split, whole or not at all, in the place of those that may be there.
 
+  Of several processes that write the same at once, here or on machines that share the folder, one's stay.
+
   Args:
     folder: as `folder_of` gives it.
     split: of the records.
@@ -39,8 +42,8 @@ def write(folder: pathlib.Path, split: str, clips: Sequence[tuple[str, int]], we
     weights: bank name -> float32[frames of all clips, size].
     about: JSON values that say where they come from; `records` is the fingerprint of the data set.
   """
-  partial = folder / f'.{split}-{os.getpid()}.partial'
-  shutil.rmtree(partial, ignore_errors=True)
+  # A process' number would not do: containers that share the folder have the same ones.
+  partial = folder / f'.{split}-{uuid.uuid4().hex}.partial'
   partial.mkdir(parents=True)
   for bank, values in weights.items():
     np.save(partial / f'{bank}.npy', np.asarray(values, np.float32))
@@ -49,7 +52,12 @@ def write(folder: pathlib.Path, split: str, clips: Sequence[tuple[str, int]], we
   text = json.dumps({**content, 'sha256': _digest(content)}, ensure_ascii=False)
   (partial / INDEX).write_text(text, encoding='utf-8')
   shutil.rmtree(folder / split, ignore_errors=True)
-  os.replace(partial, folder / split)
+  try:
+    os.replace(partial, folder / split)
+  except OSError:  # it is there again
+    shutil.rmtree(partial)
+    if not (folder / split / INDEX).is_file():
+      raise
 
 
 class Motion:

@@ -30,11 +30,9 @@ class Means:
 
   def from_neutral(self) -> 'Means':
     """What emotional clips are more than the person's neutral ones; of people who have both."""
-    calm = {who: [k for k in range(len(self.people)) if (self.people[k], self.labels[k]) == (who, NEUTRAL)]
-            for who in set(self.people)}
-    kept = [k for k in range(len(self.people)) if self.labels[k] != NEUTRAL and calm[self.people[k]]]
-    weights = {space: np.array([values[k] - values[calm[self.people[k]]].mean(0) for k in kept])
-               for space, values in self.weights.items()}
+    found = {space: from_neutral(values, self.labels, self.people) for space, values in self.weights.items()}
+    kept = next(iter(found.values()))[0]
+    weights = {space: values for space, (_, values) in found.items()}
     return Means(weights, [self.labels[k] for k in kept], [self.people[k] for k in kept])
 
 
@@ -45,6 +43,24 @@ class Emotions:
   accuracy: dict[str, dict[str, Interval]]
   labels: dict[str, list[str]]  # told apart in each of the two; one in as many is right by chance
   fitted_clips: int
+
+
+def from_neutral(weights: np.ndarray, labels: Sequence[str], people: Sequence[str]) -> tuple[list[int], np.ndarray]:
+  """What emotional clips are more than the mean of the person's neutral ones.
+
+  Args:
+    weights: float[clips, size].
+    labels, people: of each clip.
+
+  Returns:
+    The rows of `weights` of emotional clips of people who have neutral ones, and float[clips, size] of these.
+  """
+  calm: dict[str, list[int]] = {}
+  for k, (who, label) in enumerate(zip(people, labels, strict=True)):
+    if label == NEUTRAL:
+      calm.setdefault(who, []).append(k)
+  kept = [k for k, who in enumerate(people) if labels[k] != NEUTRAL and who in calm]
+  return kept, np.array([weights[k] - weights[calm[people[k]]].mean(0) for k in kept])
 
 
 def read(model: Model, clips, count: int, frames: int, seed: int) -> Means:

@@ -3,6 +3,7 @@
 docs/stages/semantic_expression.md defines the numbers.
 """
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Sequence
@@ -16,7 +17,6 @@ from data_pipeline.index import ClipInfo
 from data_pipeline.motion import Motion
 from edtalk_jax.config import UserError
 from edtalk_jax.evaluation import emotions, page, stage_report
-from edtalk_jax.evaluation.emotions import NEUTRAL
 from edtalk_jax.evaluation.stage_report import Request, Row
 from edtalk_jax.evaluation.statistics import balanced_accuracy, by_identity
 from edtalk_jax.networks.semantic import SemanticExpression
@@ -33,6 +33,31 @@ INTRODUCTION = (
 COUNTED = ' Weights count from those of the person in neutral clips, which are left out.'
 
 
+@dataclasses.dataclass(frozen=True)
+class Predicted:
+  """Expression weights of labelled clips.
+
+  Attributes:
+    infos: of the clips.
+    weights: by `MODES` and `TRUE`, float[clips, size]; NaN where a clip has nothing to predict them from.
+    usual: mean of the weights trained on, float[size].
+    deviation: their standard deviation, float[size].
+  """
+
+  infos: Sequence[ClipInfo]
+  weights: dict[str, np.ndarray]
+  usual: np.ndarray
+  deviation: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+  """Mean expression weights of the clips that the classifier is fitted on, float[clips, size], and their labels."""
+
+  weights: np.ndarray
+  labels: list[str]
+
+
 def run(request: Request) -> dict:
   """Evaluates a run of stage semantic_expression; see `evaluation.run.run`."""
   restored = hand_off.read_run(request.workdir, request.which, raw=request.raw)
@@ -43,29 +68,27 @@ def run(request: Request) -> dict:
   relative = config.semantic.target == 'from_neutral'
   true = expressions(clips.infos, motion, relative)
   known, notes = _known(request, source, relative)
-  chosen = stage_report.chosen([clips.infos[k] for k in true], request.clips, request.seed, semantics.any_clip)
-  numbers = [list(true)[place] for place in chosen]
+  places = stage_report.chosen([clips.infos[k] for k in true], request.clips, request.seed, semantics.any_clip)
+  numbers = [list(true)[place] for place in places]
   infos = [clips.infos[number] for number in numbers]
-  labels = sorted({label for _, label in known} & {info.emotion for info in infos})
+  labels = sorted({*known.labels} & {info.emotion for info in infos})
   if len(labels) < 2:
     raise UserError(f'{request.data}: split {request.split} has clips of {len(labels)} of the emotions trained on; 2 '
                     'or more are needed to tell them apart')  # fmt: skip
-  module = semantic_expression.network(config)
-  inputs, there = _features(config, module, clips, numbers, request.data)
-  predicted = {}
-  for mode, used in MODES.items():
-    given = there * np.array(used, np.float32)
-    if given.any(1).mean() < 0.5:
-      notes.append(f'{mode}: most clips have none, so it was not measured.')
-      continue
-    # Clips without it are not predicted, and do not count.
-    predicted[mode] = np.where(given.any(1, keepdims=True), _predict(module, params, *inputs, given), np.nan)
-  predicted[TRUE] = np.stack([true[number] for number in numbers])
-  return _report(request, clips, restored.step, infos, predicted, known, labels, params, notes, relative)
+  weights, unmeasured = _weights(config, params, clips, numbers, request.data)
+  weights[TRUE] = np.stack([true[number] for number in numbers])
+  predicted = Predicted(infos, weights, *(np.asarray(params[name]) for name in ('target_mean', 'target_deviation')))
+  accuracies, confusion = told(predicted, known, labels)
+  shown = next(iter(confusion))
+  return stage_report.finish(
+    request, clips, stage='semantic_expression', step=restored.step, rows=[*accuracies, *distances(predicted)],
+    introduction=INTRODUCTION + COUNTED * relative, notes=notes + unmeasured,
+    sections=[_confusion(shown, labels, confusion[shown])], numbers={'labels': labels, 'confusion': confusion},
+  )  # fmt: skip
 
 
-def _known(request: Request, source: hand_off.Opened, relative: bool) -> tuple[list[tuple[np.ndarray, str]], list[str]]:
-  """(weights, label) of the clips trained on, and notes."""
+def _known(request: Request, source: hand_off.Opened, relative: bool) -> tuple[Known, list[str]]:
+  """The clips trained on, and notes."""
   home, split, notes = record.read(pathlib.Path(request.workdir))['data']['path'], 'train', []
   try:
     clips = records.Clips(home, split)
@@ -75,7 +98,7 @@ def _known(request: Request, source: hand_off.Opened, relative: bool) -> tuple[l
     notes.append('The training records are gone: labels are told by what the people evaluated look like, which '
                  'flatters every accuracy.')
   found = expressions(clips.infos, Motion(extraction.ensure(source, home, [split]), split), relative)
-  return [(weights, clips.infos[number].emotion) for number, weights in found.items()], notes
+  return Known(np.array([*found.values()]), [clips.infos[number].emotion for number in found]), notes
 
 
 def expressions(infos: Sequence[ClipInfo], motion: Motion, relative: bool) -> dict[int, np.ndarray]:
@@ -86,14 +109,25 @@ def expressions(infos: Sequence[ClipInfo], motion: Motion, relative: bool) -> di
   """
   weights = {k: semantics.mean_expression(motion, info.clip_id) for k, info in enumerate(infos)
              if info.emotion and info.clip_id in motion}
-  if not relative:
+  if not relative or not weights:
     return weights
-  calm: dict[str, list[np.ndarray]] = {}
-  for k, own in weights.items():
-    if infos[k].emotion == NEUTRAL:
-      calm.setdefault(infos[k].identity, []).append(own)
-  return {k: own - np.mean(calm[infos[k].identity], 0) for k, own in weights.items()
-          if infos[k].emotion != NEUTRAL and infos[k].identity in calm}
+  numbers, values = [*weights], np.array([*weights.values()])
+  kept, more = emotions.from_neutral(values, *([getattr(infos[k], name) for k in numbers]
+                                               for name in ('emotion', 'identity')))  # fmt: skip
+  return {numbers[row]: own for row, own in zip(kept, more, strict=True)}
+
+
+def _weights(config, params, clips, numbers: Sequence[int], data: str) -> tuple[dict[str, np.ndarray], list[str]]:
+  """`Predicted.weights` without `TRUE`, and notes."""
+  module, weights, notes = semantic_expression.network(config), {}, []
+  inputs, there = _features(config, module, clips, numbers, data)
+  for mode, used in MODES.items():
+    given = there * np.array(used, np.float32)
+    if given.any(1).mean() < 0.5:
+      notes.append(f'{mode}: most clips have none, so it was not measured.')
+      continue
+    weights[mode] = np.where(given.any(1, keepdims=True), _predict(module, params, *inputs, given), np.nan)
+  return weights, notes
 
 
 def _features(config, module: SemanticExpression, clips, numbers, data: str) -> tuple[tuple, np.ndarray]:
@@ -113,30 +147,35 @@ def _predict(module: SemanticExpression, params, audio, text, known) -> jax.Arra
   return module.apply({'params': params}, module.apply({'params': params}, audio, text, known), method='destandardise')
 
 
-def _report(request, clips, step, infos, predicted, known, labels, params, notes, relative) -> dict:
-  deviation, true = np.asarray(params['target_deviation']), predicted[TRUE]
-  rows, numbers = [], {'labels': labels, 'confusion': {}}
-  for mode, weights in predicted.items():
+def told(predicted: Predicted, known: Known, labels: list[str]) -> tuple[list[Row], dict[str, list[list[int]]]]:
+  """How well labels are told, and how often each label (rows) is taken for which (columns), by what told it.
+
+  Clips without predicted weights do not count.
+  """
+  rows, confusion = [], {}
+  for mode, weights in predicted.weights.items():
     kept = np.flatnonzero(np.isfinite(weights).all(1))
-    people, wanted = [infos[k].identity for k in kept], [infos[k].emotion for k in kept]
-    found = emotions.discriminant([own for own, _ in known], [label for _, label in known], weights[kept], labels)
+    people, wanted = zip(*((predicted.infos[k].identity, predicted.infos[k].emotion) for k in kept), strict=True)
+    found = emotions.discriminant(known.weights, known.labels, weights[kept], labels)
     note = ('when the weights are not predicted but seen' if mode == TRUE
             else f'which of {len(labels)} emotions; 1 in {len(labels)} by chance')
-    note += f'; of the {len(kept)} clips of {len(infos)} that have any' if len(kept) < len(infos) else ''
+    note += f'; of the {len(kept)} clips of {len(weights)} that have any' if len(kept) < len(weights) else ''
     rows.append(Row(f'label from {mode}', note, balanced_accuracy(found, wanted, labels, people)))
-    numbers['confusion'][mode] = [[sum(w == a and f == b for w, f in zip(wanted, found, strict=True)) for b in labels]
-                                  for a in labels]
-  of_clips = lambda weights: list((np.abs(weights - true) / deviation).mean(1, keepdims=True))
-  distance = lambda weights: by_identity(of_clips(weights), [info.identity for info in infos])
-  rows += [Row(f'distance from {mode}', 'mean absolute difference from the true weights, in standard deviations',
-               distance(weights)) for mode, weights in predicted.items() if mode != TRUE]
-  constant = np.broadcast_to(np.asarray(params['target_mean']), true.shape)
-  rows.append(Row('distance of the mean', 'the same of one answer for all clips', distance(constant)))
-  shown = next(iter(predicted))
-  return stage_report.finish(
-    request, clips, stage='semantic_expression', step=step, rows=rows, introduction=INTRODUCTION + COUNTED * relative,
-    notes=notes, sections=[_confusion(shown, labels, numbers['confusion'][shown])], numbers=numbers,
-  )  # fmt: skip
+    pairs = list(zip(wanted, found, strict=True))
+    confusion[mode] = [[pairs.count((own, other)) for other in labels] for own in labels]
+  return rows, confusion
+
+
+def distances(predicted: Predicted) -> list[Row]:
+  """How far predicted weights are from the true ones, and how far one answer for all clips would be."""
+  true, people = predicted.weights[TRUE], [info.identity for info in predicted.infos]
+
+  def distance(weights):
+    return by_identity(list((np.abs(weights - true) / predicted.deviation).mean(1, keepdims=True)), people)
+
+  rows = [Row(f'distance from {mode}', 'mean absolute difference from the true weights, in standard deviations',
+              distance(weights)) for mode, weights in predicted.weights.items() if mode != TRUE]  # fmt: skip
+  return [*rows, Row('distance of the mean', 'the same of one answer for all clips', distance(predicted.usual))]
 
 
 def _confusion(mode: str, labels: list[str], counts: list[list[int]]) -> str:

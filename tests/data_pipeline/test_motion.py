@@ -38,6 +38,17 @@ def test_writing_again_replaces_and_leaves_nothing_behind(folder):
   assert [path.name for path in folder.iterdir()] == ['train']
 
 
+def test_of_two_writers_at_once_the_first_one_stays(folder, monkeypatch):
+  remove = motion.shutil.rmtree
+  monkeypatch.setattr(motion.shutil, 'rmtree', lambda path, **how: path.name == 'train' or remove(path, **how))
+  motion.write(folder, 'train', CLIPS[:1], {'mouth': WEIGHTS['mouth'][:3]}, {})  # the other's are there again
+  assert motion.Motion(folder, 'train').sizes == {'mouth': 4, 'pose': 3}
+  assert [path.name for path in folder.iterdir()] == ['train']
+  (folder / 'train' / motion.INDEX).unlink()  # somebody's files, not weights
+  with pytest.raises(OSError, match='not empty'):
+    motion.write(folder, 'train', CLIPS, WEIGHTS, {})
+
+
 def _cut(path):
   path.write_bytes(path.read_bytes()[:-4])
 

@@ -14,7 +14,7 @@ from data_pipeline import motion, records, transcripts
 from data_pipeline.datasets import synthetic
 from data_pipeline.synthetic.clip import Plan
 from edtalk_jax.config import CheckpointConfig, FlowConfig, LogConfig, OptimizerConfig, SemanticConfig, UserError
-from edtalk_jax.evaluation import audio_to_pose
+from edtalk_jax.evaluation import audio_to_pose, semantic_expression
 from edtalk_jax.evaluation import run as evaluation
 from edtalk_jax.evaluation.evaluate import Settings
 from edtalk_jax.training import extraction, hand_off, run, sharding
@@ -115,6 +115,25 @@ def test_a_run_is_not_measured_by_the_weights_of_other_parameters(trained, data)
   path.write_text(json.dumps({**about, 'motion': {'fingerprint': 'cd' * 32}}))
   with pytest.raises(UserError, match=r'learned from motion weights that .*reader read with other parameters'):
     evaluate(trained, data)
+
+
+def test_clips_without_words_do_not_count():
+  infos = [types.SimpleNamespace(identity=who, emotion=label) for who, label in [
+    ('Ann', 'happy'), ('Ann', 'sad'), ('Bob', 'happy'), ('Bob', 'sad')]]  # fmt: skip
+  true = np.array([[1.0], [-1.0], [1.2], [-1.2]])
+  heard = np.array([[2.0], [-1.0], [np.nan], [1.0]])  # Bob is heard wrongly once, and once not at all
+  predicted = semantic_expression.Predicted(
+    infos, {'words alone': heard, semantic_expression.TRUE: true}, usual=np.zeros(1), deviation=np.full(1, 2.0))
+  known = semantic_expression.Known(np.array([[0.9], [1.1], [-1.1], [-0.9]]), ['happy', 'happy', 'sad', 'sad'])
+  rows, confusion = semantic_expression.told(predicted, known, ['happy', 'sad'])
+  assert confusion == {'words alone': [[1, 0], [1, 1]], semantic_expression.TRUE: [[2, 0], [0, 2]]}
+  words, truth = rows
+  assert words.note.endswith('of the 3 clips of 4 that have any') and truth.value.mean == 1
+  assert words.value.mean == pytest.approx((1 + 1 / 3) / 2)  # sad: half of Ann's clips, all of Bob's
+  heard_distance, constant = semantic_expression.distances(predicted)
+  assert heard_distance.value.mean == pytest.approx(((1 / 2 + 0) / 2 + 2.2 / 2) / 2)  # every person alike
+  assert heard_distance.value.missing == 1
+  assert constant.value.mean == pytest.approx((1 + 1.2) / 2 / 2)
 
 
 def test_speed_by_hand():
