@@ -39,6 +39,15 @@ NEEDS = {
 }
 
 
+def needs(config: Config) -> Needs:
+  """What a run takes from others: as `NEEDS` says, but for an expert that no loss term asks."""
+  whole = NEEDS[config.run.stage]
+  if config.loss.sync:
+    return whole
+  return dataclasses.replace(whole, options={option: stage for option, stage in whole.options.items()
+                                             if option != 'audio.sync_expert'})  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True)
 class Chain:
   """Runs that follow one another, each in the folder of its stage's name.
@@ -52,10 +61,10 @@ class Chain:
   runs: tuple[Config, ...]
 
   def __post_init__(self):
-    for k, stage in enumerate(self.stages):
+    for k, (stage, config) in enumerate(zip(self.stages, self.runs, strict=True)):
       if stage in self.stages[:k]:
         raise ValueError(f'a chain has one run of each stage, got two of {stage}')
-      if late := [need for need in NEEDS[stage].stages if need in self.stages[k:]]:
+      if late := [need for need in needs(config).stages if need in self.stages[k:]]:
         raise ValueError(f'{stage} needs {late[0]}, which comes after it')
 
   @property

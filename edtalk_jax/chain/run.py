@@ -14,7 +14,7 @@ import jax
 from data_pipeline.errors import DataError
 from edtalk_jax import settings, storage
 from edtalk_jax.chain import report
-from edtalk_jax.chain.plan import NEEDS, Chain
+from edtalk_jax.chain.plan import NEEDS, Chain, needs
 from edtalk_jax.config import Config, UserError
 from edtalk_jax.evaluation import run as evaluation
 from edtalk_jax.evaluation.evaluate import Settings
@@ -92,7 +92,7 @@ def run(
 
 def given(config: Config, folder: pathlib.Path) -> Config:
   """Returns the configuration of a run with the folders of the runs that it needs, where it names no others."""
-  for option, stage in NEEDS[config.run.stage].options.items():
+  for option, stage in needs(config).options.items():
     if not _value(config, option):
       config = settings.override(config, option, str(folder / stage))
   return config
@@ -105,8 +105,8 @@ def _value(config: Config, option: str) -> Any:
 
 def _check_needs(config: Config, folder: pathlib.Path, planned: Sequence[str]) -> None:
   """Raises UserError if a run is needed that is neither there nor to be made."""
-  needs = NEEDS[config.run.stage]
-  wanted = [*filter(None, [needs.start]), *(s for option, s in needs.options.items() if not _value(config, option))]
+  found = needs(config)
+  wanted = [*filter(None, [found.start]), *(s for option, s in found.options.items() if not _value(config, option))]
   for stage in wanted:
     if stage not in planned and not Shelf(folder / stage).steps():
       raise UserError(f'stage {config.run.stage} needs a run of {stage}, and {folder / stage} is none; '

@@ -146,6 +146,19 @@ def test_runs_are_named_where_the_configuration_names_none(tmp_path, monkeypatch
   assert plan.NEEDS['expression'].stages == ('mouth_pose',)
 
 
+def test_an_expert_is_needed_where_a_term_asks_it(tmp_path):
+  deaf, asking = (settings.override(config('audio_to_mouth'), 'loss.sync', weight) for weight in ('0', '0.1'))
+  for own in (deaf, asking):
+    shelved = chain_run.given(own, tmp_path).audio.sync_expert
+    assert shelved == (str(tmp_path / 'sync_expert') if own is asking else '')
+  chain_run._check_needs(deaf, tmp_path, ['expression'])
+  with pytest.raises(UserError, match='audio_to_mouth needs a run of sync_expert'):
+    chain_run._check_needs(asking, tmp_path, ['expression'])
+  with pytest.raises(ValueError, match='audio_to_mouth needs sync_expert, which comes after it'):
+    Chain((asking, config('sync_expert')))
+  Chain((deaf, config('sync_expert')))
+
+
 def test_options_of_all_stages_and_of_one():
   changed = plan.override(CHAIN, ['data.workers=3', 'mouth_pose:run.steps=9'])
   assert [c.data.workers for c in changed.runs] == [3, 3, 3]
