@@ -1,4 +1,6 @@
-"""Stage `audio_to_mouth` at full size. Start it with `--from` a run of mouth_pose or expression.
+"""Stage `audio_to_mouth` at full size. Start it with `--from` a run of expression.
+
+From a run of mouth_pose: `--set 'model.banks=(("mouth",20),("pose",6))' model.expression_module=False`.
 
 With Wav2Lip's weights: `--set run.train=mapping audio.encoder=wav2lip.pth audio.sync_expert=lipsync_expert.pth`.
 """

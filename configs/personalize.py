@@ -1,4 +1,6 @@
-"""Stage `personalize` at full size, on one person's video. Start it with `--from` a run of expression or mouth_pose.
+"""Stage `personalize` at full size, on one person's video. Start it with `--from` a run of expression.
+
+From a run of mouth_pose: `--set 'model.banks=(("mouth",20),("pose",6))' model.expression_module=False`.
 
 Of records of several people, `--set personalize.identity=NAME` chooses one. The official trainer has batches of 32.
 """

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_pipeline.audio_features import mel_windows
+from data_pipeline import windows
 from data_pipeline.index import ClipInfo
 
 
@@ -31,13 +31,8 @@ def pose_sequence(population, draw, options) -> dict[str, np.ndarray]:
   frames = np.arange(begin, begin + length)
   return {
     'pose': padded(weights[frames].astype(np.float32)),
-    'mel': padded(sound(clip, frames)),
+    'mel': padded(windows.around(clip, frames)),
     'length': np.int32(length),
     'noise': draw.rng.standard_normal((options.frames, weights.shape[1]), np.float32),
     'origin': np.array([f'pose={clip.clip_id}:{begin}-{begin + length - 1}']),
   }
-
-
-def sound(clip, frames: np.ndarray) -> np.ndarray:
-  """Mel windows float32[len(frames), 80, 16] of video frames, where the sound is known to be late taken later."""
-  return mel_windows(clip.mel, np.clip(frames + clip.record.av_offset, 0, len(clip) - 1))

@@ -24,8 +24,11 @@ def usable(info: ClipInfo) -> bool:
 
 
 def around(clip: Clip, frames: np.ndarray) -> np.ndarray:
-  """Returns the mel windows around frames, float32[len(frames), 80, 16]."""
-  return audio_features.mel_windows(clip.mel, np.asarray(frames) + clip.record.av_offset)
+  """Returns the mel windows around frames, float32[len(frames), 80, 16].
+
+  Where the sound is known to be late, later ones are taken; beyond the clip the last one goes on.
+  """
+  return audio_features.mel_windows(clip.mel, np.clip(np.asarray(frames) + clip.record.av_offset, 0, len(clip) - 1))
 
 
 def beginning(clip: Clip, frames: np.ndarray) -> np.ndarray:

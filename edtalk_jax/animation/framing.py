@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 import numpy as np
+import PIL.Image
 
 from data_pipeline import cropping, faces, media, tracking
 from data_pipeline.errors import DataError
@@ -15,6 +16,7 @@ from edtalk_jax.config import UserError
 
 Square = tuple[int, int, int]  # left, top, side, in pixels of the picture
 LARGEST, ONLY = 'largest', 'only'
+_STORED = 256  # pixels: side of the frames that `edtalk prepare` keeps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +187,11 @@ def _pictures(path, fps: float, longest: int | None) -> Iterator[np.ndarray]:
 
 
 def _framed(picture: np.ndarray, square: Square, size: int) -> Framed:
-  return Framed(picture, square, cropping.crop(picture, square, size))
+  # In two steps, as in training: records are cut at their own size, and read at the model's.
+  crop = cropping.crop(picture, square, max(size, _STORED) if square[2] > size else size)
+  if len(crop) != size:
+    crop = np.asarray(PIL.Image.fromarray(crop).resize((size, size), PIL.Image.Resampling.BILINEAR))
+  return Framed(picture, square, crop)
 
 
 def _square(landmarks: np.ndarray, width: int, height: int) -> Square:

@@ -10,12 +10,11 @@ import numpy as np
 from data_pipeline import audio_features, media, semantics
 from data_pipeline.mel_statistics import MelStatistics
 from data_pipeline.mel_stream import MelStream
-from edtalk_jax import model as model_lib
 from edtalk_jax.animation import framing, motion_file, pose_sampling
 from edtalk_jax.config import Config, UserError
 from edtalk_jax.model import Model, Motion
 from edtalk_jax.stages import audio_to_pose, semantic_expression
-from edtalk_jax.training import hand_off
+from edtalk_jax.training import extraction, hand_off
 from edtalk_jax.training.hand_off import Restored
 
 _BLOCK = 25  # frames whose sound is looked at together
@@ -63,7 +62,7 @@ def make(audio: str, out: str | os.PathLike, *, pose: str = '', expression: str 
   sound, motion, readers = _Sound(audio), {}, {}
   if pose:
     flow = _open(pose, 'audio_to_pose')
-    readers[audio_to_pose.BANK] = _reader(flow.config)
+    readers[audio_to_pose.BANK] = _reader(pose, flow.config)
     motion[audio_to_pose.BANK] = _pose(flow, sound, readers[audio_to_pose.BANK], settings)
   else:
     collections.deque(sound.windows(), maxlen=0)
@@ -71,7 +70,7 @@ def make(audio: str, out: str | os.PathLike, *, pose: str = '', expression: str 
     raise UserError(f'{audio}: holds no sound of 40 ms or more')
   if expression:
     semantic = _open(expression, 'semantic_expression')
-    readers[semantic_expression.BANK] = _reader(semantic.config)
+    readers[semantic_expression.BANK] = _reader(expression, semantic.config)
     weights = predict(semantic, sound.statistics.result(), settings.text)
     motion[semantic_expression.BANK] = np.repeat(weights[None], sound.frames, axis=0)
   _write(out, motion, readers)
@@ -159,9 +158,11 @@ def _open(workdir: str, stage: str) -> Restored:
   return restored
 
 
-def _reader(config: Config) -> Model:
-  """The model whose weights the run has learned to make, which says what they mean."""
-  return model_lib.load(config.data.motion)
+def _reader(workdir: str, config: Config) -> Model:
+  """The model whose weights a run has learned to make, which says what they mean: as it read them, not an average."""
+  opened = extraction.reader(workdir, config)
+  found = hand_off.read_opened(opened, raw=True)
+  return Model(found.config, found.params, step=opened.step)
 
 
 def _write(out: str | os.PathLike, motion: Motion, readers: dict[str, Model]) -> None:

@@ -72,7 +72,8 @@ def read(path: str | os.PathLike, model: Model, fps: float) -> Motion:
     if not np.isfinite(values).all():
       raise UserError(f'{path}: {bank} holds numbers that are not finite')
     if meant.get(bank, model.spaces[bank]) != model.spaces[bank]:
-      raise UserError(f'{path}: {bank} is motion of another model, whose weights mean something else')
+      raw = '; --raw takes the parameters themselves, not their average' if model.averaged else ''
+      raise UserError(f'{path}: {bank} is motion of another model, whose weights mean something else{raw}')
   motion = {bank: values.astype(np.float32) for bank, values in motion.items()}
   return timeline.resampled(motion, rate, fps)
 

@@ -68,7 +68,7 @@ class Stream:
       return np.zeros((0, size, size, 3), np.uint8)
     motion = {'mouth': waiting[:count]}
     for bank, values in self._motion.items():
-      motion[bank] = values[timeline.extended(len(values), self._painted + count, self._extend)[self._painted:]]
+      motion[bank] = values[timeline.extended(len(values), count, self._extend, self._painted)]
     self._waiting = [waiting[count:]]
     self._painted += count
     return self._model.generate(self._portrait, motion)

@@ -11,8 +11,8 @@ from edtalk_jax.model import Motion
 Extend = Literal['hold', 'pingpong', 'loop', 'stop']
 
 
-def extended(length: int, count: int, policy: Extend) -> np.ndarray:
-  """Returns which frame of a driver is shown at each of `count` output frames, int64[count].
+def extended(length: int, count: int, policy: Extend, first: int = 0) -> np.ndarray:
+  """Returns which frame of a driver is shown at each of `count` output frames from the `first` on, int64[count].
 
   A longer driver is cut. A shorter one goes on as the policy says: `hold` keeps its last frame, `loop` starts again,
   `pingpong` plays it backwards and forwards in turn without doubling the end frames (the official demos double them).
@@ -23,7 +23,7 @@ def extended(length: int, count: int, policy: Extend) -> np.ndarray:
   """
   if length < 1:
     raise ValueError(f'length must be at least 1, got {length}')
-  time = np.arange(count)
+  time = np.arange(first, first + count)
   if policy in ('hold', 'stop'):
     return np.minimum(time, length - 1)
   if policy == 'loop':

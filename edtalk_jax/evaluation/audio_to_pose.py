@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from data_pipeline import records, sequences
+from data_pipeline import records, sequences, windows
 from data_pipeline.motion import Motion
 from edtalk_jax.animation import pose_sampling
 from edtalk_jax.config import UserError
@@ -63,14 +63,14 @@ class Held:
 def run(request: Request) -> dict:
   """Evaluates a run of stage audio_to_pose; see `evaluation.run.run`."""
   restored = hand_off.read_run(request.workdir, request.which, raw=request.raw)
-  source = stage_report.motion_reader(request, restored.config)
+  source = extraction.reader(request.workdir, restored.config)
   motion = Motion(extraction.ensure(source, request.data, [request.split]), request.split)
   clips = records.Clips(request.data, request.split)
   numbers = stage_report.chosen(clips.infos, request.clips, request.seed, sequences.with_sound)
   if not numbers:
     raise UserError(f'{request.data}: no clip of split {request.split} has sound and two frames')
   module, params = audio_to_pose.network(restored.config), restored.params['flow']
-  heard = [sequences.sound(clips[number], np.arange(clips.infos[number].frames)) for number in numbers]
+  heard = [windows.around(clips[number], np.arange(clips.infos[number].frames)) for number in numbers]
   found = []
   for place, number in enumerate(numbers):
     weights = motion.weights(clips.infos[number].clip_id)[audio_to_pose.BANK]

@@ -3,7 +3,7 @@
 A space of expression should tell it, and the spaces of mouth and pose less. Weights are averaged over the frames of a
 clip; a linear discriminant (Fisher, 1936: the nearest mean under the covariance within labels, every label alike) is
 fitted on people trained on. Twice: of the weights as they are, which also tell who it is, and of what they are more
-than in the person's own neutral clips, as presets count them. Source: ours.
+than in the person's own neutral clips. Source: ours.
 """
 
 import dataclasses

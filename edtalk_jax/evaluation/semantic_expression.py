@@ -62,7 +62,7 @@ def run(request: Request) -> dict:
   """Evaluates a run of stage semantic_expression; see `evaluation.run.run`."""
   restored = hand_off.read_run(request.workdir, request.which, raw=request.raw)
   config, params = restored.config, restored.params['semantic']
-  source = stage_report.motion_reader(request, config)
+  source = extraction.reader(request.workdir, config)
   motion = Motion(extraction.ensure(source, request.data, [request.split]), request.split)
   clips = records.Clips(request.data, request.split)
   relative = config.semantic.target == 'from_neutral'

@@ -18,11 +18,9 @@ from matplotlib.figure import Figure
 
 from data_pipeline import records
 from edtalk_jax import __version__
-from edtalk_jax.config import Config, UserError
 from edtalk_jax.evaluation import page, pictures, report
 from edtalk_jax.evaluation.statistics import Interval
-from edtalk_jax.training import hand_off, record
-from edtalk_jax.training.hand_off import Opened
+from edtalk_jax.training import record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,19 +44,6 @@ class Row:
   label: str
   note: str
   value: Interval
-
-
-def motion_reader(request: Request, config: Config) -> Opened:
-  """The checkpoint that read the motion weights which the evaluated run learnt from. Raises UserError if it is gone."""
-  try:
-    opened = hand_off.open_run(config.data.motion, parts=('model',))
-  except UserError as error:
-    raise UserError(f'{request.workdir}: the run that read its motion weights is needed, too: {error}') from None
-  read_by = (record.read(pathlib.Path(request.workdir)).get('motion') or {}).get('fingerprint')
-  if read_by and read_by != opened.fingerprint:
-    raise UserError(f'{request.workdir}: learned from motion weights that {config.data.motion} read with other '
-                    f'parameters than it has now, at step {opened.step}; train it again')  # fmt: skip
-  return opened
 
 
 def chosen(infos: Sequence, count: int, seed: int, usable: Callable[[Any], bool]) -> list[int]:

@@ -62,7 +62,7 @@ def build(config: Config) -> Stage:
   return Stage(
     name='audio_to_mouth',
     sampler='audio_to_mouth',
-    starts_from='mouth_pose',
+    starts_from='expression' if config.model.expression_module else 'mouth_pose',
     trainable=TRAINABLE[config.run.train],
     init=init,
     init_frozen=init_frozen,

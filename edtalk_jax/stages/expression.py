@@ -21,9 +21,10 @@ from edtalk_jax.stages.stage import MOVED, Images, Params, Stage, Terms
 BANK = 'expression'
 SIZE = 10  # of the released bank
 _NAVIGATION = rf'^navigation/(heads/{BANK}/|banks/{BANK}$)'
+_MODULE = r'^generator/expression_\d+/'
 TRAINABLE = {
-  'everything': rf'{_NAVIGATION}|^generator/expression_\d+/',  # ELN and EEM, as the paper says
-  'navigation': _NAVIGATION,  # ELN alone: the EEM stays the identity (the paper's ablation without it)
+  'everything': f'{_NAVIGATION}|{_MODULE}',  # ELN and EEM, as the paper says
+  'navigation': _NAVIGATION,  # ELN alone: the EEM stays as it is, after mouth_pose the identity (the paper's ablation)
 }
 
 
@@ -71,6 +72,7 @@ def build(config: Config) -> Stage:
     ),
     over_batch='loss.correlation' if gathers else '',
     moving=f'^{population.NAME}/' if gathers else '',
+    given='' if config.run.train == 'everything' else _MODULE,
     **networks.judging(1),
     **regions.asked(config.loss, ('target',)),
   )

@@ -27,7 +27,7 @@ def build(config: Config) -> Stage:
   return Stage(
     name='personalize',
     sampler='personalize',
-    starts_from='expression',
+    starts_from='expression' if config.model.expression_module else 'mouth_pose',
     trainable=TRAINABLE[config.run.train],
     init=networks.init,
     init_frozen=networks.perceptual.init,

@@ -48,7 +48,8 @@ class Stage:
     moving: regular expression; these parameters of the generator side move without a gradient (BatchNorm's running
       statistics), and only with an update. '' if none do.
     validation_losses: like `model_losses`, where held-out batches are scored in another way (by running statistics).
-    given: regular expression; parameters of the generator side that `init` has from a file. '' if it draws all.
+    given: regular expression; parameters of the generator side that `init` has from a file, or at the identity, so that
+      they may stay as they are. '' if it draws all.
     diagnose: (number of examples, means of the metrics over them) -> a sentence about how training goes.
     reads: name in `init_frozen` -> workdir of the run whose parameters of that name take its place.
     split: of the records, that it trains on.

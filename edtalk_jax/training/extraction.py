@@ -12,12 +12,34 @@ import numpy as np
 from data_pipeline import motion, records
 from data_pipeline.errors import CorruptRecord, DataError
 from data_pipeline.records import Clip, Clips
+from edtalk_jax.config import Config, UserError
 from edtalk_jax.model import Model, Motion
-from edtalk_jax.training import checkpoint, cluster, hand_off
+from edtalk_jax.training import checkpoint, cluster, hand_off, record
 from edtalk_jax.training.hand_off import Opened
 
 CALLS = 16  # device calls whose frames are gathered, so that few of them are filled up
 AHEAD = 2  # clips that each decoding thread keeps ready
+
+
+def reader(workdir: str, config: Config) -> Opened:
+  """The checkpoint that read the motion weights which a run has learned from, and so says what they mean.
+
+  Args:
+    workdir: of that run.
+    config: of that run.
+
+  Raises:
+    UserError: if it is gone, or has other parameters now.
+  """
+  try:
+    opened = hand_off.open_run(config.data.motion, parts=('model',))
+  except UserError as error:
+    raise UserError(f'{workdir}: the run that read its motion weights is needed, too: {error}') from None
+  read_by = (record.read(pathlib.Path(workdir)).get('motion') or {}).get('fingerprint')
+  if read_by and read_by != opened.fingerprint:
+    raise UserError(f'{workdir}: learned from motion weights that {config.data.motion} read with other parameters than '
+                    f'it has now, at step {opened.step}; train it again')  # fmt: skip
+  return opened
 
 
 def ensure(

@@ -27,7 +27,7 @@ def runs(monkeypatch):
   restored = {name: types.SimpleNamespace(config=config, params=stages.build(config).init(jax.random.key(0))['model'])
               for name, config in configs.items()}
   monkeypatch.setattr(making.hand_off, 'read_run', restored.__getitem__)
-  monkeypatch.setattr(making.model_lib, 'load', lambda workdir: READER)
+  monkeypatch.setattr(making, '_reader', lambda workdir, config: READER)
   return restored
 
 
@@ -85,10 +85,10 @@ def test_mistakes_are_named_in_one_line(runs, sound, tmp_path, monkeypatch):
     making.Settings(temperature=3)
   other = types.SimpleNamespace(spaces={**READER.spaces, 'pose': 'dd'})
   readers = iter([READER, other])
-  monkeypatch.setattr(making.model_lib, 'load', lambda workdir: next(readers))
+  monkeypatch.setattr(making, '_reader', lambda workdir, config: next(readers))
   with pytest.raises(UserError, match='the pose of both runs is not of the same model'):
     make(pose='flow', expression='semantic')
-  monkeypatch.setattr(making.model_lib, 'load', lambda workdir: READER)
+  monkeypatch.setattr(making, '_reader', lambda workdir, config: READER)
   monkeypatch.setattr(making.media, 'read_sound', lambda path: iter(()))
   for bank in ({'pose': 'flow'}, {'expression': 'semantic'}):
     with pytest.raises(UserError, match=r'talk\.wav: holds no sound'):
