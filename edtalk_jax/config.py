@@ -14,7 +14,7 @@ class UserError(Exception):
 
 
 class RunStopped(Exception):
-  """A run stopped itself, see `GuardConfig`: commands print its one line and exit with code 3."""
+  """A run stopped itself, see `GuardConfig`: commands print its one line and exit with code 3 (or see terminal.py)."""
 
 
 def _check(ok: bool, name: str, value: Any, expected: str) -> None:
@@ -328,7 +328,7 @@ class GuardConfig:
   spike_window: int = 100  # steps that the median is of
   # Without progress, until stacks are written; ten times that where programs may have to be compiled; 0: never.
   stall_seconds: float = 600.0
-  stall_end: bool = False  # then end the process with exit code 3 instead of waiting on
+  stall_end: bool = False  # then end the process with exit code 69 instead of waiting on
 
   def __post_init__(self):
     _check(self.stop_after > 0, 'guard.stop_after', self.stop_after, 'positive')

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from edtalk_jax.config import UserError
+from edtalk_jax.terminal import Unavailable
 
 CACHE = 'EDTALK_CACHE'  # environment variable: where copies of what is remote lie
 EXTRAS = {'gs': 'gcs', 'gcs': 'gcs', 's3': 's3'}
 PARALLEL = 16  # objects that are copied at the same time
-WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between attempts, after those of the protocol's own library
+# Seconds between attempts, after those of the protocol's own library.
+WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 Result = TypeVar('Result')
 
 
@@ -44,7 +46,7 @@ def cache() -> pathlib.Path:
 class Store:
   """A folder on object storage. Names are relative to it, with slashes.
 
-  All methods raise UserError, in one line, if the store does not answer after several attempts or refuses.
+  All methods raise, in one line, Unavailable if the store does not answer for minutes, and UserError if it refuses.
   """
 
   def __init__(self, url: str):
@@ -86,19 +88,19 @@ class Store:
       files[name].parent.mkdir(parents=True, exist_ok=True)
       self._try(name, lambda: self._fs.get_file(self._path(name), str(files[name])), may_miss=True)
 
-    _parallel(one, files)
+    parallel(one, files)
 
   def put(self, files: Mapping[str, pathlib.Path]) -> None:
     """Copies files of this machine to objects; the last bytes of each are there when this returns."""
-    _parallel(lambda name: self._try(name, lambda: self._fs.put_file(str(files[name]), self._path(name))), files)
+    parallel(lambda name: self._try(name, lambda: self._fs.put_file(str(files[name]), self._path(name))), files)
 
   def copy(self, names: Mapping[str, str]) -> None:
     """Copies objects within the store: old name -> new name."""
-    _parallel(lambda old: self._try(old, lambda: self._fs.cp_file(self._path(old), self._path(names[old]))), names)
+    parallel(lambda old: self._try(old, lambda: self._fs.cp_file(self._path(old), self._path(names[old]))), names)
 
   def delete(self, names: Iterable[str]) -> None:
     """Deletes objects; those that are not there are not missed."""
-    _parallel(lambda name: self._try(name, lambda: self._fs.rm_file(self._path(name)), may_miss=True), names)
+    parallel(lambda name: self._try(name, lambda: self._fs.rm_file(self._path(name)), may_miss=True), names)
 
   def _path(self, name: str) -> str:
     return f'{self._root.rstrip("/")}/{name}'
@@ -114,11 +116,13 @@ class Store:
           return None
         hopeless = missing or isinstance(error, PermissionError) or 'Credential' in type(error).__name__
         if hopeless or wait is None:
-          raise UserError(f'{self.url}/{name}: {_reason(error)}') from error
+          kind = UserError if hopeless else Unavailable
+          raise kind(f'{self.url}/{name}: {_reason(error)}') from error
         time.sleep(wait)
 
 
-def _parallel(do: Callable[[str], Any], names: Iterable[str]) -> None:
+def parallel(do: Callable[[str], Any], names: Iterable[str]) -> None:
+  """Calls `do` with every name, several at the same time; raises what the first of them raises that fails."""
   with concurrent.futures.ThreadPoolExecutor(PARALLEL, thread_name_prefix='storage') as pool:
     for done in [pool.submit(do, name) for name in names]:
       done.result()

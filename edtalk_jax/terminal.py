@@ -9,8 +9,12 @@ from typing import Any
 
 from edtalk_jax.config import RunStopped, UserError
 
-# Exit codes, listed in docs/training.md. 75 is EX_TEMPFAIL of sysexits.h: nothing is wrong, try again.
-DEFECT, MISTAKE, STOPPED, PREEMPTED, PEER_LOST, INTERRUPTED = 1, 2, 3, 75, 76, 130
+# Exit codes, listed in docs/training.md. Of sysexits.h are 69, EX_UNAVAILABLE, and 75, EX_TEMPFAIL.
+DEFECT, MISTAKE, STOPPED, UNAVAILABLE, PREEMPTED, PEER_LOST, INTERRUPTED = 1, 2, 3, 69, 75, 76, 130
+
+
+class Unavailable(RunStopped):
+  """Something that a run needs, such as a store, does not work just now; another start may find it working."""
 
 
 class Preempted(RunStopped):
@@ -63,8 +67,8 @@ def verdict(error: BaseException) -> tuple[str, int]:
   from data_pipeline.errors import DataError, WorkerLost  # beside us, not below: imported where the two meet
 
   match error:
-    case WorkerLost():
-      return f'stopped: {error}', STOPPED
+    case WorkerLost() | Unavailable():
+      return f'stopped: {error}', UNAVAILABLE
     case UserError() | DataError():
       return f'error: {error}', MISTAKE
     case Preempted():

@@ -19,8 +19,9 @@ from edtalk_jax import settings as settings_lib
 from edtalk_jax.config import Config, UserError
 from edtalk_jax.terminal import MISTAKE, STOPPED
 
-# Another start would end in the same way. Tried again are, besides 75 (preempted) and 76 (a peer was lost), signals and
-# 1: on accelerators the loss of a host often shows as an error of a collective, which looks like a defect of ours.
+# Another start would end in the same way. Tried again are 69 (a store or worker failed), 75 (preempted), 76 (a peer was
+# lost), signals, and 1: on accelerators the loss of a host often shows as an error of a collective, which looks like a
+# defect of ours.
 FINAL = (MISTAKE, STOPPED)
 
 Flag = tyro.conf.arg

@@ -22,7 +22,7 @@ SCRIPT = r"""#!/bin/bash
 trap : TERM
 {setup}
 code=0
-srun --kill-on-bad-exit=0 {command} || code=$?
+srun --cpus-per-task={cpus} --kill-on-bad-exit=0 {command} || code=$?
 case $code in
   0 | {final}) exit "$code" ;; # done, or for a person to look at
 esac
@@ -63,6 +63,7 @@ class Slurm(Job):
     config = self.loaded()
     if self.nodes < 1 or self.gpus_per_node < 0:
       raise UserError(f'--nodes {self.nodes} --gpus-per-node {self.gpus_per_node}: expected at least 1 and 0')
+    cpus = config.data.workers + 2  # the trainer, its threads, and one for each worker that decodes
     tasks = max(1, self.gpus_per_node)  # JAX under SLURM gives each process the GPU of its local number
     check_batch(config, self.nodes * tasks)
     options = {
@@ -72,7 +73,7 @@ class Slurm(Job):
       'nodes': self.nodes,
       'ntasks-per-node': tasks,
       'gpus-per-node': self.gpus_per_node or '',
-      'cpus-per-task': config.data.workers + 2,  # the trainer, its threads, and one for each worker that decodes
+      'cpus-per-task': cpus,
       'time': self.time,
       'signal': f'TERM@{self.grace_seconds}',  # to the processes, not to this shell
       'requeue': None,
@@ -83,7 +84,7 @@ class Slurm(Job):
     lines += [f'--{option.lstrip("-")}' for option in self.extra]
     return SCRIPT.format(
       directives='\n'.join(f'#SBATCH {line}' for line in lines), setup=self.setup, command=shlex.join(self.command()),
-      final=' | '.join(map(str, FINAL)), max_restarts=self.max_restarts,
+      cpus=cpus, final=' | '.join(map(str, FINAL)), max_restarts=self.max_restarts,
     )  # fmt: skip
 
   def run(self) -> None:

@@ -36,7 +36,7 @@ while :; do
   starts=$((starts + 1))
   if [ "$starts" -gt {max_restarts} ]; then break; fi
   echo "exit code $code; starting again ($starts of {max_restarts})"
-  sleep 10
+  sleep $((starts < 10 ? 10 * starts : 300)) # longer and longer: a registry or network may be away for minutes
 done
 echo "training ended with exit code $code"
 if [ "$(metadata instance/attributes/agent-worker-number)" = 0 ]; then

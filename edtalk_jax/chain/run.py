@@ -67,7 +67,7 @@ def run(
   if storage.is_remote(out):
     raise UserError(f'--out {out}: a chain works in a folder; train stages into object storage one by one, with '
                     '`edtalk train`')  # fmt: skip
-  folder, say = pathlib.Path(out), say if jax.process_index() == 0 else lambda line: None
+  folder, say = pathlib.Path(storage.local(out)), say if jax.process_index() == 0 else lambda line: None
   chosen = chain.chosen(only, until)
   if not chosen:
     raise UserError(f'--only {" ".join(only)} --until {until}: leaves no stage to run')

@@ -55,7 +55,8 @@ class Expert:
 
   def __init__(self, config: AudioConfig):
     """Finds out what `config.sync_expert` names. Raises UserError if there is no such thing."""
-    name, path = config.sync_expert, pathlib.Path(config.sync_expert)
+    name = storage.local(config.sync_expert)
+    path = pathlib.Path(name)
     remote = storage.is_remote(name)  # files are read here, runs anywhere
     if not remote and not path.exists():
       raise UserError(f'audio.sync_expert={name}: no such run or file')

@@ -24,8 +24,8 @@ from jax.experimental import multihost_utils
 
 from edtalk_jax._version import __version__
 from edtalk_jax.config import CheckpointConfig, UserError
-from edtalk_jax.terminal import PeerLost
-from edtalk_jax.training import trees
+from edtalk_jax.terminal import PeerLost, Unavailable
+from edtalk_jax.training import cluster, trees
 from edtalk_jax.training.shelf import Say, Shelf
 from edtalk_jax.training.state import TrainState
 
@@ -110,8 +110,10 @@ class Checkpoints:
       self._orbax.wait_until_finished()
       if self._remote is not None:
         self._remote.commit(step, about, self._keep)
-      elif jax.process_index() == 0:
+        return
+      if jax.process_index() == 0:
         self._shelf.commit(step, about, self._keep)
+      cluster.barrier(f'sealed {self._shelf.path(step)}')  # all see the same checkpoints after `wait`
 
   @contextlib.contextmanager
   def _errors(self, step: int) -> Iterator[None]:
@@ -120,9 +122,8 @@ class Checkpoints:
       yield
     except Exception as error:  # OSError, or one of several types of TensorStore with the system's text in it
       where = self._shelf.path(step) if self._remote is None else self._remote.where(step)
-      raise UserError(
-        f'{where}: could not be saved ({reason(error)}); checkpoints of earlier steps are kept'
-      ) from error
+      kind = Unavailable if isinstance(error, Unavailable) else UserError
+      raise kind(f'{where}: could not be saved ({reason(error)}); checkpoints of earlier steps are kept') from error
 
 
 def write(workdir: pathlib.Path, run: Mapping[str, Any], parts: Mapping[str, Any], step: int = 0) -> None:
@@ -176,21 +177,21 @@ def from_first_process(find: Callable[[], int | None]) -> int | None:
   """What `find` returns on process 0, on all processes: they must not see a folder change at different moments.
 
   Raises:
-    UserError: on all processes, if `find` does.
+    UserError, Unavailable: on all processes, if `find` does.
   """
   if jax.process_count() == 1:
     return find()
-  none, failed = -1, -2
-  step, failure = none, UserError('process 0 stopped with the error above')
+  none, kinds = -1, {-2: UserError, -3: Unavailable}
+  step, failure = none, None
   if jax.process_index() == 0:
     try:
       found = find()
       step = none if found is None else found
-    except UserError as error:
-      step, failure = failed, error
+    except (UserError, Unavailable) as error:
+      step, failure = -2 if isinstance(error, UserError) else -3, error
   step = int(multihost_utils.broadcast_one_to_all(np.int32(step)))
-  if step == failed:
-    raise failure
+  if step in kinds:
+    raise failure or kinds[step]('process 0 stopped with the error above')
   return None if step == none else step
 
 

@@ -24,20 +24,24 @@ def found_from_anywhere(config: Config) -> Config:
   motion = config.data.motion
   if not motion or storage.is_remote(motion):
     return config
-  return dataclasses.replace(config, data=dataclasses.replace(config.data, motion=str(pathlib.Path(motion).resolve())))
+  whole = str(pathlib.Path(storage.local(motion)).resolve())
+  return dataclasses.replace(config, data=dataclasses.replace(config.data, motion=whole))
 
 
-def motion_source(config: Config, stage: Stage, say: Say) -> Opened | None:
+def motion_source(config: Config, stage: Stage, data: str | None, say: Say) -> Opened | None:
   """The checkpoint that reads the motion weights which the stage's examples hold; None for stages without.
 
   Raises:
-    UserError: if the stage needs one and `data.motion` names none.
+    UserError: if the stage needs one and `data.motion` names none, or several hosts do not share the records in `data`.
   """
   if config.data.synthetic_batch or not sampling.get(stage.sampler).motion:
     return None
   if not config.data.motion:
     raise UserError(f'stage {stage.name} learns from motion weights; give --set data.motion=RUN, the run that reads '
                     'them, of stage mouth_pose or a later one')  # fmt: skip
+  if jax.process_count() > 1 and data is not None and storage.is_remote(data):
+    raise UserError(f'--data {data}: motion weights are written beside the records, which several hosts must share; '
+                    f'give a folder that all of them mount, or train stage {stage.name} on one host')  # fmt: skip
   return hand_off_lib.open_run(config.data.motion, parts=('model',), say=say)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from edtalk_jax.config import UserError
 from edtalk_jax.storage import Store
+from edtalk_jax.terminal import Unavailable
 
 FILE = 'train.lease'
 SIGN_EVERY = 15.0  # seconds
@@ -86,7 +87,7 @@ class Lease:
       try:
         self.check()
         self._write(sign)
-      except UserError as error:  # said at the next save; an answer may come again until then
+      except (UserError, Unavailable) as error:  # said at the next save; an answer may come again until then
         if self._lost is not None:
           self._say(str(error))
           return

@@ -116,7 +116,7 @@ class Loop:
         if save and (why := patience.spent(number)):
           self._say(f'step {number}: {why}; the run ends here')
           break
-        if preemption.reached(number) and number < last:
+        if preemption.reached() and number < last:
           reader.read_all()
           if not save:
             self._save(number, state, log, validate=False)  # no line that a run without the stop would not have

@@ -1,5 +1,6 @@
 """Being asked to stop: SIGTERM of a scheduler, Ctrl-C of a user."""
 
+import itertools
 import os
 import signal
 import threading
@@ -9,6 +10,9 @@ import jax
 from jax.experimental import multihost_utils
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# JAX looks for the first number that no process has asked about yet, and misses it where numbers begin high. So calls
+# are counted, not steps: after a resumption, and in the next stage, they still go up one by one.
+_calls = itertools.count(1)
 
 
 class Preemption:
@@ -33,12 +37,13 @@ class Preemption:
     for number, handler in self._before.items():  # once asked, the exit code is to tell, not a second signal
       signal.signal(number, signal.SIG_IGN if self._asked else handler)
 
-  def reached(self, step: int) -> bool:
-    """Whether to save and stop after `step`. All processes call it after every step, and all get the same answer."""
+  def reached(self) -> bool:
+    """Whether to save and stop after this step. All processes call it after every step, and all get the same answer."""
     if not self._before and threading.current_thread() is threading.main_thread():  # others may not handle signals
       self._listen()
+    call = next(_calls)
     if jax.process_count() > 1:
-      return multihost_utils.reached_preemption_sync_point(step)
+      return multihost_utils.reached_preemption_sync_point(call)
     return self._asked
 
   def _listen(self) -> None:

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 
-from data_pipeline import digests, index
+from data_pipeline import digests, index, transcripts
 from edtalk_jax import storage
 from edtalk_jax.config import UserError
 
@@ -52,7 +52,8 @@ def _wanted(store: storage.Store) -> tuple[str, dict[str, int]]:
     raise UserError(f'{store.url}: expected the records of one data set, found {found}; copy the --out of edtalk '
                     'prepare there')  # fmt: skip
   root = roots[0]
-  return root, {name: size for name, size in sizes.items() if name.rpartition('/')[0] == root.rstrip('/')}
+  wanted = lambda name: name.rpartition('/')[0] == root.rstrip('/') or name == transcripts.FILE  # which lies at the top
+  return root, {name: size for name, size in sizes.items() if wanted(name)}
 
 
 def _digests(listed: bytes) -> dict[str, str]:
@@ -67,25 +68,31 @@ def _copy(
   store: storage.Store, sizes: Mapping[str, int], folder: pathlib.Path, known: Mapping[str, str],
   say: Callable[[str], None],
 ) -> None:  # fmt: skip
-  """Copies what is not here yet; a file has its name when it is whole."""
+  """Copies what is not here yet; a file has its name when it is whole, so that a copy that is broken off goes on."""
   files = {name: folder / name.rpartition('/')[2] for name in sizes}
   missing = [name for name, path in files.items() if not path.exists()]
   total = sum(sizes[name] for name in missing)
   if not missing:
     return
+  for left in folder.glob('*.part'):
+    left.unlink()
   if (free := shutil.disk_usage(folder).free) < total:
     raise UserError(f'{store.url}: {total / 1e9:.2f} GB, but {folder} has {free / 1e9:.2f} GB left; set '
                     f'{storage.CACHE} to a larger disk')  # fmt: skip
   say(f'copying {len(missing)} files, {total / 1e9:.2f} GB, from {store.url} to {folder}')
   began = time.monotonic()
-  parts = {name: files[name].with_name(files[name].name + '.part') for name in missing}
-  store.get(parts)
-  for name, part in parts.items():
-    if not part.exists() or part.stat().st_size != sizes[name]:
-      raise UserError(f'{store.url}/{name}: changed while it was copied; run the same command again')
-    if (wanted := known.get(files[name].name)) and digests.of_file(part) != wanted:
-      part.unlink()
-      raise UserError(f'{store.url}/{name}: other bytes than {index.NAME} says; copy the records there again')
-    part.replace(files[name])
+  storage.parallel(lambda name: _fetch(store, name, files[name], sizes[name], known.get(files[name].name)), missing)
   seconds = time.monotonic() - began
   say(f'copied in {seconds:.0f} s ({total / 1e6 / max(seconds, 1e-3):.0f} MB/s)')
+
+
+def _fetch(store: storage.Store, name: str, file: pathlib.Path, size: int, digest: str | None) -> None:
+  """Copies one object. Raises UserError if it has another size or digest; None: not known."""
+  part = file.with_name(file.name + '.part')
+  store.get({name: part})
+  if not part.exists() or part.stat().st_size != size:
+    raise UserError(f'{store.url}/{name}: changed while it was copied; run the same command again')
+  if digest and digests.of_file(part) != digest:
+    part.unlink()
+    raise UserError(f'{store.url}/{name}: other bytes than {index.NAME} says; copy the records there again')
+  part.replace(file)

@@ -86,6 +86,8 @@ class RemoteRun:
     Raises:
       UserError: if the store refuses, or another trainer has taken over.
     """
+    self._check()
+    cluster.barrier(f'may copy {self.where(step)}')  # process 0 alone knows whether this is still the one trainer
     files = self._shelf.put(step)
     for old in Shelf(self.stage).folder.iterdir():  # this part, and what the run began with
       shutil.rmtree(old)

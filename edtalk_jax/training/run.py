@@ -54,7 +54,7 @@ def train(
   config = examples_lib.found_from_anywhere(config)
   stage = stages.build(config)
   programs = programs_lib.build(config, stage, mesh)
-  motion = examples_lib.motion_source(config, stage, say)
+  motion = examples_lib.motion_source(config, stage, data, say)
   given, data = data, None if data is None else records_copy.here(data, say)
   content = record.describe(config, origin.describe(config, stage, given, data, start_from, motion))
   cluster.meet(mesh)  # nothing is written before every process has found its arguments right

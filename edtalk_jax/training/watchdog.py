@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from edtalk_jax.terminal import STOPPED
+from edtalk_jax.terminal import UNAVAILABLE
 
 FOLDER = 'stalls'
 
@@ -35,8 +35,8 @@ class Watchdog:
     Args:
       workdir: of the run; stacks are written below it.
       seconds: how long anything may take; 0 watches nothing.
-      end: ends the process at once with exit code 3 instead of waiting on. No destructor runs and nothing is saved: the
-        thread that would do so hangs.
+      end: ends the process at once with exit code 69 instead of waiting on. No destructor runs and nothing is saved:
+        the thread that would do so hangs.
       process: of several.
       also: gives further lines for the report.
     """
@@ -66,7 +66,7 @@ class Watchdog:
       doing, since = self._doing, self._since
       self._bark(doing, time.monotonic() - since)
       if self._end:
-        os._exit(STOPPED)
+        os._exit(UNAVAILABLE)
       while self._since == since and not self._stop.wait(min(1.0, self._seconds)):
         pass  # one report for each stall
       if not self._stop.is_set():

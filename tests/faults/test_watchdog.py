@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 
+from edtalk_jax import terminal
 from edtalk_jax.config import CheckpointConfig, GuardConfig, LogConfig
 from edtalk_jax.training import run
 from edtalk_jax.training.watchdog import Watchdog
@@ -58,7 +59,7 @@ def test_it_can_end_a_process_that_hangs(tmp_path):
   root = pathlib.Path(__file__).parents[2]
   done = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, env={'PYTHONPATH': str(root)}, timeout=LIMIT,
                         capture_output=True, text=True, check=False)  # fmt: skip
-  assert done.returncode == 3
+  assert done.returncode == terminal.UNAVAILABLE
   assert 'step 8: no progress for 0 s; stacks of all threads above and in stalls' in done.stderr
   assert done.stderr.strip().endswith('ending') and 'wait' in reports(tmp_path)[0]
 

@@ -20,7 +20,7 @@ from tests.launch import schemas
 
 COMMON = {'config': 'configs/mouth_pose.py', 'workdir': 'gs://b/run one', 'data': 'gs://b/records'}
 TPU = {'image': 'europe-docker.pkg.dev/p/r/edtalk:1', 'topology': 'v5e:16x16', 'set': ('data.batch_size=512',)}
-RESTARTED = (1, terminal.PREEMPTED, terminal.PEER_LOST, 134, 137, 143)
+RESTARTED = (1, terminal.UNAVAILABLE, terminal.PREEMPTED, terminal.PEER_LOST, 134, 137, 143)
 
 
 def stub(folder, name, script):
@@ -58,6 +58,7 @@ def test_slurm_directives_are_those_of_sbatch():
     assert (form is None and not value) or re.fullmatch(form, value), (name, value)
   options = dict(directives)
   assert options['ntasks-per-node'] == options['gpus-per-node'] == '8' and options['signal'] == 'TERM@300'
+  assert f'srun --cpus-per-task={options["cpus-per-task"]} ' in text  # which srun does not take over by itself
   assert text.splitlines()[1].startswith('#SBATCH')  # sbatch reads none after the first command
   assert "--workdir 'gs://b/run one'" in text
 

@@ -1,13 +1,15 @@
 """The store itself, its lease, and records that are copied from it."""
 
+import pathlib
 import shutil
 
 import pytest
 
-from data_pipeline import records
+from data_pipeline import records, semantics, transcripts
 from edtalk_jax import storage
 from edtalk_jax.config import UserError
 from edtalk_jax.storage import Store
+from edtalk_jax.terminal import Unavailable
 from edtalk_jax.training import lease, records_copy
 from tests.s3 import upload
 
@@ -31,7 +33,7 @@ def test_a_store_that_does_not_answer_is_one_line(bucket, monkeypatch):
   with pytest.raises(UserError, match=r's3://absent.*bucket does not exist'):
     Store('s3://absent').write('a', b'')
   monkeypatch.setenv('AWS_ENDPOINT_URL', 'http://127.0.0.1:1')
-  with pytest.raises(UserError, match=rf'{bucket}/a: .*127\.0\.0\.1:1') as caught:
+  with pytest.raises(Unavailable, match=rf'{bucket}/a: .*127\.0\.0\.1:1') as caught:
     Store(bucket).read('a')
   assert '\n' not in str(caught.value)
   with pytest.raises(UserError, match=r'nowhere://x: .*nowhere'):
@@ -67,6 +69,39 @@ def test_records_that_change_are_copied_anew_and_damaged_ones_refused(bucket, he
   index = next(name for name in files if name.endswith('clips.json'))
   store.write(index, store.read(index) + b' ')
   assert records_copy.here(bucket, lambda line: None) != first
+
+
+def test_a_copy_that_is_broken_off_goes_on(bucket, heads, monkeypatch):
+  files = upload(heads, bucket)
+  shards = [name for name in files if '.array_record' in name]
+  get = Store.get
+
+  def fails(store, wanted):
+    if shards[-1] in wanted:
+      next(iter(wanted.values())).write_bytes(b'half')
+      raise Unavailable('no answer')
+    get(store, wanted)
+
+  with monkeypatch.context() as patch, pytest.raises(Unavailable):
+    patch.setattr(Store, 'get', fails)
+    patch.setattr(storage, 'PARALLEL', 1)
+    records_copy.here(bucket, print)
+  said = []
+  copy = records_copy.here(bucket, said.append)
+  assert 'copying 1 files' in said[0] and records.fingerprint(copy) == records.fingerprint(heads)
+  assert not [*pathlib.Path(copy).glob('*.part')]
+
+
+def test_words_come_with_the_records(bucket, heads):
+  table = pathlib.Path(heads) / transcripts.FILE
+  before = table.read_bytes() if table.exists() else None
+  try:
+    table.write_text('id,text\n')
+    upload(heads, bucket)
+  finally:
+    table.unlink() if before is None else table.write_bytes(before)
+  copy = records_copy.here(bucket, print)
+  assert semantics.text_file('', copy) == f'{copy}/{transcripts.FILE}'
 
 
 def test_what_is_not_records_is_one_line(bucket):

@@ -95,6 +95,8 @@ def test_a_run_in_two_parts_equals_one_and_hands_over(data, tmp_path):
   handed = params(third)
   for path, array in params(second).items():
     np.testing.assert_array_equal(handed[path], array, err_msg=path)
+  alone = tmp_path / 'alone'  # without the EEM, which no earlier run has and which stays the identity
+  run.train(settings('expression', steps=0, train='navigation'), str(alone), data, str(second), say=said.append)
   with pytest.raises(UserError, match=r'stage expression does not train model/navigation/\w+/mouth.* lacks them;'):
     run.train(settings('expression'), str(tmp_path / 'fourth'), data, str(whole))
   with pytest.raises(UserError, match=r'but there is no --from; give --from a run of mouth_pose'):
