@@ -11,8 +11,13 @@ from data_pipeline import loader, records, sampling, windows
 MEL = np.repeat(np.arange(200, dtype=np.float32)[:, None], 80, axis=1)
 
 
+class Clip(types.SimpleNamespace):
+  def __len__(self):
+    return 62
+
+
 def clip(av_offset=0):
-  return types.SimpleNamespace(mel=MEL, record=types.SimpleNamespace(av_offset=av_offset))
+  return Clip(mel=MEL, record=types.SimpleNamespace(av_offset=av_offset))
 
 
 def first_columns(mel):
@@ -30,6 +35,13 @@ def test_windows_around_frames_are_centred_and_those_that_begin_with_them_begin_
 def test_sound_that_is_known_to_be_late_is_fetched_from_later():
   late = windows.beginning(clip(av_offset=2), np.array([10]))
   np.testing.assert_array_equal(late, windows.beginning(clip(), np.array([12])))
+
+
+@pytest.mark.parametrize('offset, edge', [(3, 61), (-3, 0)])
+def test_beyond_the_clip_its_last_whole_window_goes_on(offset, edge):
+  """As the mouths of a whole sound do, which are there for its frames alone."""
+  beyond = windows.around(clip(av_offset=offset), np.array([edge]))
+  np.testing.assert_array_equal(beyond, windows.around(clip(), np.array([edge])))
 
 
 @pytest.fixture(scope='module')
