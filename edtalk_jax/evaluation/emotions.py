@@ -64,10 +64,13 @@ def from_neutral(weights: np.ndarray, labels: Sequence[str], people: Sequence[st
 
 
 def read(model: Model, clips, count: int, frames: int, seed: int) -> Means:
-  """Reads evenly spaced frames of at most `count` labelled clips, identities in turn; 0: all."""
+  """Reads evenly spaced frames of labelled clips: all those of a person, of as many people as `count` clips are of.
+
+  So that a person's neutral clips are there with the others; 0: of all people.
+  """
   infos = clips.infos
   labelled = [k for k, info in enumerate(infos) if getattr(info, 'emotion', '')]
-  chosen = protocols.survey([infos[k] for k in labelled], count=count, frames=frames, seed=seed)
+  chosen = protocols.whole_people([infos[k] for k in labelled], count=count, frames=frames, seed=seed)
   found = []
   for place, times in chosen:
     clip = clips[labelled[place]]

@@ -120,6 +120,19 @@ def survey(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> 
   return [(i, spread(0, clips[i].frames, frames)) for i in order[:count or None]]
 
 
+def whole_people(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> list[tuple[int, tuple[int, ...]]]:
+  """As `survey`, but all clips of a person, and of as many people as `count` clips may be of; at least one, 0: all."""
+  by_identity: dict[str, list[int]] = {}
+  for i in _usable(clips):
+    by_identity.setdefault(clips[i].identity, []).append(i)
+  chosen: list[int] = []
+  for name in np.random.default_rng(seed).permutation(sorted(by_identity)):
+    if count and chosen and len(chosen) + len(by_identity[name]) > count:
+      break
+    chosen += by_identity[name]
+  return [(i, spread(0, clips[i].frames, frames)) for i in chosen]
+
+
 def spread(first: int, stop: int, count: int) -> tuple[int, ...]:
   """At most `count` integers from [first, stop), evenly spaced, both ends included; 0: all of them."""
   if count == 0 or stop - first <= count:

@@ -27,6 +27,15 @@ def test_capped_clips_cover_identities_first():
     assert len({CLIPS[d.source].identity for d in chosen}) == 4
 
 
+def test_whole_people_come_with_all_their_clips():
+  for count, people in ((0, 4), (11, 3), (7, 2), (6, 2), (2, 1)):  # of three clips each
+    chosen = [CLIPS[i].identity for i, _ in protocols.whole_people(CLIPS, count=count, frames=2, seed=0)]
+    assert len(set(chosen)) == people and len(chosen) == 3 * people
+  few, more = (protocols.whole_people(CLIPS, count=count, frames=2, seed=0) for count in (3, 9))
+  assert more[:3] == few and few != protocols.whole_people(CLIPS, count=3, frames=2, seed=2)
+  assert all(len(frames) == 2 for _, frames in more)
+
+
 def test_cross_driving_takes_three_people():
   drivings = protocols.cross(CLIPS, count=0, frames=5, seed=0)
   assert len(drivings) == len(CLIPS)
