@@ -8,6 +8,7 @@ place; files are copied to this machine, and copied back whole. Any protocol of 
 import concurrent.futures
 import os
 import pathlib
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ EXTRAS = {'gs': 'gcs', 'gcs': 'gcs', 's3': 's3'}
 PARALLEL = 16  # objects that are copied at the same time
 # Seconds between attempts, after those of the protocol's own library.
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+SAID = 8.0  # before this wait, it is said that there will be more
 Result = TypeVar('Result')
 
 
@@ -118,6 +120,8 @@ class Store:
         if hopeless or wait is None:
           kind = UserError if hopeless else Unavailable
           raise kind(f'{self.url}/{name}: {_reason(error)}') from error
+        if wait == SAID:
+          print(f'{self.url}/{name}: {_reason(error)}; asking again for some minutes', file=sys.stderr, flush=True)
         time.sleep(wait)
 
 

@@ -28,14 +28,16 @@ def test_objects_are_written_read_listed_copied_and_deleted(bucket, tmp_path):
   assert Store(bucket).sizes() == {'c/d': 12}
 
 
-def test_a_store_that_does_not_answer_is_one_line(bucket, monkeypatch):
-  monkeypatch.setattr(storage, 'WAITS', (0.0,))
+def test_a_store_that_does_not_answer_is_one_line(bucket, monkeypatch, capsys):
+  monkeypatch.setattr(storage, 'WAITS', (0.0, 0.0))
+  monkeypatch.setattr(storage, 'SAID', 0.0)
   with pytest.raises(UserError, match=r's3://absent.*bucket does not exist'):
     Store('s3://absent').write('a', b'')
   monkeypatch.setenv('AWS_ENDPOINT_URL', 'http://127.0.0.1:1')
   with pytest.raises(Unavailable, match=rf'{bucket}/a: .*127\.0\.0\.1:1') as caught:
     Store(bucket).read('a')
   assert '\n' not in str(caught.value)
+  assert capsys.readouterr().err.count('asking again for some minutes') == 2
   with pytest.raises(UserError, match=r'nowhere://x: .*nowhere'):
     Store('nowhere://x')
 
