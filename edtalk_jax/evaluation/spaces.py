@@ -26,7 +26,7 @@ from edtalk_jax.evaluation import (
 )
 from edtalk_jax.model import Model, Motion
 
-LABELLED = 6  # times as many clips are read for their labels, of which nothing is painted, where few are asked for
+LABELLED = 20  # times as many clips are read for their labels, of which nothing is painted, where few are asked for
 
 
 @dataclasses.dataclass(frozen=True)
