@@ -26,7 +26,7 @@ from edtalk_jax.evaluation import (
 )
 from edtalk_jax.model import Model, Motion
 
-LABELLED = 20  # times as many clips are read for their labels, of which nothing is painted, where few are asked for
+READ = 20  # times as many clips as are asked for are read, up to the default, where nothing is painted of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,15 +67,12 @@ class Spaces:
 
 
 def limited(clips: int, seed: int) -> Settings:
-  """Returns the default settings, but with at most `clips` clips and portraits (0: all of them) and this seed.
-
-  Clips of other people, which probes are fitted on, are further ones, and `LABELLED` times as many are read for labels.
-  """
+  """Returns the default settings, but at most `clips` portraits, and `READ` times as many clips (0: all of them)."""
   default = Settings()
   most = lambda count, wanted: min(count, wanted) if clips else 0
   return Settings(
-    clips=most(default.clips, clips), labelled_clips=most(default.labelled_clips, LABELLED * clips),
-    labelled_fit_clips=most(default.labelled_fit_clips, LABELLED * clips), seed=seed,
+    clips=most(default.clips, READ * clips), labelled_clips=most(default.labelled_clips, READ * clips),
+    labelled_fit_clips=most(default.labelled_fit_clips, READ * clips), seed=seed,
     driven=leakage.Settings(portraits=most(default.driven.portraits, clips), seed=seed))
 
 
