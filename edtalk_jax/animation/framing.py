@@ -167,7 +167,7 @@ def driver_frames(path: str | os.PathLike, size: int, detector: tracking.Detecto
   if detector is None:
     for picture in _pictures(path, fps, None):
       height, width = picture.shape[:2]
-      yield cropping.crop(picture, _centre(width, height), size)
+      yield _framed(picture, _centre(width, height), size).crop
     return
   followed = follow(path, detector, fps)
   for index, picture in enumerate(followed.pictures()):

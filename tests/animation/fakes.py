@@ -21,6 +21,7 @@ class FakeModel:
     self.image_size, self.batch_size, self.banks, self.calls = SIZE, batch_size, banks, []
     self.config = Config(model=ModelConfig(banks=tuple((b, 1) for b in banks)))
     self.spaces = {bank: f'space of {bank}' for bank in banks}
+    self.averaged = False
 
   def encode(self, image):
     return types.SimpleNamespace(image=image, motion={b: image.mean((0, 1))[None, :1] for b in self.banks})

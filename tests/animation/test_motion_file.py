@@ -76,3 +76,11 @@ def test_damaged_files_are_one_line_or_what_was_written(tmp_path, motion):
       for bank, values in found.items():
         np.testing.assert_array_equal(values, motion[bank])
   assert refused > len(damaged) / 2
+
+
+def test_made_up_motion_of_a_model_with_an_average_is_for_its_parameters_themselves(tmp_path):
+  np.savez(tmp_path / 'x.npz', mouth=np.zeros((2, 1)), spaces=np.array('{"mouth": "raw"}'))
+  model = FakeModel()
+  model.averaged = True
+  with pytest.raises(UserError, match='mouth is motion of another model.*; --raw takes the parameters themselves'):
+    motion_file.read(tmp_path / 'x.npz', model, 25)
