@@ -82,5 +82,5 @@ def test_made_up_motion_of_a_model_with_an_average_is_for_its_parameters_themsel
   np.savez(tmp_path / 'x.npz', mouth=np.zeros((2, 1)), spaces=np.array('{"mouth": "raw"}'))
   model = FakeModel()
   model.averaged = True
-  with pytest.raises(UserError, match='mouth is motion of another model.*; --raw takes the parameters themselves'):
+  with pytest.raises(UserError, match=r'mouth is motion of another model.*; --raw takes the parameters themselves'):
     motion_file.read(tmp_path / 'x.npz', model, 25)
