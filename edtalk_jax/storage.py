@@ -10,7 +10,7 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from edtalk_jax.config import UserError
@@ -51,11 +51,11 @@ class Store:
   All methods raise, in one line, Unavailable if the store does not answer for minutes, and UserError if it refuses.
   """
 
-  def __init__(self, url: str):
-    """Opens nothing but the protocol's library."""
+  def __init__(self, url: str, waits: Sequence[float] | None = None):
+    """Opens nothing but the protocol's library; `waits` instead of WAITS, where nobody can wait as long."""
     import fsspec  # takes a second with its protocols, and few runs need it
 
-    self.url = url.rstrip('/')
+    self.url, self._waits = url.rstrip('/'), waits
     protocol = url.split('://')[0]
     try:
       # Without caches: other machines write here, too.
@@ -109,14 +109,14 @@ class Store:
 
   def _try(self, name: str, do: Callable[[], Result], may_miss: bool = False) -> Result | None:
     """Calls `do` until it succeeds; returns None if it finds nothing there and `may_miss`."""
-    for wait in (*WAITS, None):
+    for wait in (*(WAITS if self._waits is None else self._waits), None):
       try:
         return do()
       except Exception as error:  # each protocol has its own
         missing = isinstance(error, FileNotFoundError)
         if missing and may_miss:
           return None
-        hopeless = missing or isinstance(error, PermissionError) or 'Credential' in type(error).__name__
+        hopeless = missing or _is_refusal(error)
         if hopeless or wait is None:
           kind = UserError if hopeless else Unavailable
           raise kind(f'{self.url}/{name}: {_reason(error)}') from error
@@ -127,9 +127,18 @@ class Store:
 
 def parallel(do: Callable[[str], Any], names: Iterable[str]) -> None:
   """Calls `do` with every name, several at the same time; raises what the first of them raises that fails."""
-  with concurrent.futures.ThreadPoolExecutor(PARALLEL, thread_name_prefix='storage') as pool:
+  pool = concurrent.futures.ThreadPoolExecutor(PARALLEL, thread_name_prefix='storage')
+  try:
     for done in [pool.submit(do, name) for name in names]:
       done.result()
+  finally:
+    pool.shutdown(cancel_futures=True)  # thousands that each ask for minutes would be hours
+
+
+def _is_refusal(error: Exception) -> bool:
+  """Whether asking again will not help: gcsfs has no class of its own for that."""
+  return (isinstance(error, PermissionError) or 'Credential' in type(error).__name__
+          or getattr(error, 'code', None) in (400, 401, 403) or str(error).startswith('Forbidden'))
 
 
 def _reason(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from data_pipeline import audio_features, media, semantics
 from data_pipeline.mel_statistics import MelStatistics
 from data_pipeline.mel_stream import MelStream
 from edtalk_jax.animation import framing, motion_file, pose_sampling
-from edtalk_jax.config import Config, UserError
+from edtalk_jax.config import UserError
 from edtalk_jax.model import Model, Motion
 from edtalk_jax.stages import audio_to_pose, semantic_expression
 from edtalk_jax.training import extraction, hand_off
@@ -62,7 +62,7 @@ def make(audio: str, out: str | os.PathLike, *, pose: str = '', expression: str 
   sound, motion, readers = _Sound(audio), {}, {}
   if pose:
     flow = _open(pose, 'audio_to_pose')
-    readers[audio_to_pose.BANK] = _reader(pose, flow.config)
+    readers[audio_to_pose.BANK] = _reader(pose, flow)
     motion[audio_to_pose.BANK] = _pose(flow, sound, readers[audio_to_pose.BANK], settings)
   else:
     collections.deque(sound.windows(), maxlen=0)
@@ -70,7 +70,7 @@ def make(audio: str, out: str | os.PathLike, *, pose: str = '', expression: str 
     raise UserError(f'{audio}: holds no sound of 40 ms or more')
   if expression:
     semantic = _open(expression, 'semantic_expression')
-    readers[semantic_expression.BANK] = _reader(expression, semantic.config)
+    readers[semantic_expression.BANK] = _reader(expression, semantic)
     weights = predict(semantic, sound.statistics.result(), settings.text)
     motion[semantic_expression.BANK] = np.repeat(weights[None], sound.frames, axis=0)
   _write(out, motion, readers)
@@ -158,9 +158,9 @@ def _open(workdir: str, stage: str) -> Restored:
   return restored
 
 
-def _reader(workdir: str, config: Config) -> Model:
+def _reader(workdir: str, run: Restored) -> Model:
   """The model whose weights a run has learned to make, which says what they mean: as it read them, not an average."""
-  opened = extraction.reader(workdir, config)
+  opened = extraction.reader(workdir, run.config, run.path.parents[1])
   found = hand_off.read_opened(opened, raw=True)
   return Model(found.config, found.params, step=opened.step)
 

@@ -17,6 +17,7 @@ from edtalk_jax.model import Model, Motion
 
 AS_THEY_ARE, FROM_NEUTRAL = 'as they are', 'from neutral'
 NEUTRAL = 'neutral'
+PEOPLE = 30  # whom the clips read are of at least, if there are so many
 SHRINKAGE = 0.01  # of the covariance towards its diagonal; hundreds of clips leave little for it to do
 
 
@@ -64,13 +65,17 @@ def from_neutral(weights: np.ndarray, labels: Sequence[str], people: Sequence[st
 
 
 def read(model: Model, clips, count: int, frames: int, seed: int) -> Means:
-  """Reads evenly spaced frames of labelled clips: all those of a person, of as many people as `count` clips are of.
+  """Reads evenly spaced frames of at most `count` labelled clips (0: all) of as many people as have them.
 
-  So that a person's neutral clips are there with the others; 0: of all people.
+  They are chosen person by person, so that neutral clips are there with the others, but of nobody more than a
+  `PEOPLE`-th: some sets have hundreds of each.
   """
   infos = clips.infos
   labelled = [k for k, info in enumerate(infos) if getattr(info, 'emotion', '')]
-  chosen = protocols.whole_people([infos[k] for k in labelled], count=count, frames=frames, seed=seed)
+  candidates = [infos[k] for k in labelled]
+  # '' is first in the alphabet, so that neutral clips are never those that are left out.
+  labels = ['' if info.emotion == NEUTRAL else info.emotion for info in candidates]
+  chosen = protocols.by_person(candidates, labels, count=count, frames=frames, each=-(-count // PEOPLE), seed=seed)
   found = []
   for place, times in chosen:
     clip = clips[labelled[place]]

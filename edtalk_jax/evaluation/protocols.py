@@ -1,6 +1,7 @@
 """What is animated with what: driving sequences chosen from held-out clips by a seed alone."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -120,16 +121,28 @@ def survey(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> 
   return [(i, spread(0, clips[i].frames, frames)) for i in order[:count or None]]
 
 
-def whole_people(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> list[tuple[int, tuple[int, ...]]]:
-  """As `survey`, but all clips of a person, and of as many people as `count` clips may be of; at least one, 0: all."""
-  by_identity: dict[str, list[int]] = {}
+def by_person(clips: Sequence[ClipInfo], labels: Sequence[str], *, count: int, frames: int, each: int,
+              seed: int) -> list[tuple[int, tuple[int, ...]]]:  # fmt: skip
+  """As `survey`, but person after person, labels in turn, so that a few people come with all that they were filmed in.
+
+  Args:
+    clips: to choose from.
+    labels: of the clips. Those first in the alphabet come first.
+    count: at most so many clips, of as many people as fit; at least one. 0: of all people.
+    frames: as of `survey`.
+    each: at most so many clips of a person; 0: all.
+    seed: of the choice of people and clips.
+  """
+  rng, own = np.random.default_rng(seed), {}
   for i in _usable(clips):
-    by_identity.setdefault(clips[i].identity, []).append(i)
+    own.setdefault(clips[i].identity, {}).setdefault(labels[i], []).append(i)
   chosen: list[int] = []
-  for name in np.random.default_rng(seed).permutation(sorted(by_identity)):
-    if count and chosen and len(chosen) + len(by_identity[name]) > count:
+  for name in rng.permutation(sorted(own)):
+    queues = [rng.permutation(own[name][label]).tolist() for label in sorted(own[name])]
+    turns = [i for turn in itertools.zip_longest(*queues) for i in turn if i is not None][:each or None]
+    if count and chosen and len(chosen) + len(turns) > count:
       break
-    chosen += by_identity[name]
+    chosen += turns
   return [(i, spread(0, clips[i].frames, frames)) for i in chosen]
 
 

@@ -120,6 +120,8 @@ class Checkpoints:
     """Turns whatever stops a save into one line; what it left is deleted when the run is started again."""
     try:
       yield
+    except PeerLost:
+      raise
     except Exception as error:  # OSError, or one of several types of TensorStore with the system's text in it
       where = self._shelf.path(step) if self._remote is None else self._remote.where(step)
       kind = Unavailable if isinstance(error, Unavailable) else UserError

@@ -100,9 +100,17 @@ def meet(mesh: Mesh) -> None:
 
 
 def barrier(name: str, seconds: float = SAVE_TIMEOUT) -> None:
-  """Waits until all processes have come to the barrier of that name. Threads beside the steps may, too."""
-  if jax.process_count() > 1:
+  """Waits until all processes have come to the barrier of that name. Threads beside the steps may, too.
+
+  Raises:
+    PeerLost: if they have not come in time. What has stopped one is said by that one.
+  """
+  if jax.process_count() == 1:
+    return
+  try:
     distributed.global_state.client.wait_at_barrier(f'edtalk/{name}', int(1000 * seconds))
+  except jax.errors.JaxRuntimeError as error:
+    raise PeerLost(f'not all processes came to "{name}" ({" ".join(str(error).split())[:150]}); {AGAIN}') from error
 
 
 def wait_for_first(what: str) -> None:

@@ -21,12 +21,13 @@ CALLS = 16  # device calls whose frames are gathered, so that few of them are fi
 AHEAD = 2  # clips that each decoding thread keeps ready
 
 
-def reader(workdir: str, config: Config) -> Opened:
+def reader(workdir: str, config: Config, folder: pathlib.Path | None = None) -> Opened:
   """The checkpoint that read the motion weights which a run has learned from, and so says what they mean.
 
   Args:
     workdir: of that run.
     config: of that run.
+    folder: where its files are, if `workdir` is a URL.
 
   Raises:
     UserError: if it is gone, or has other parameters now.
@@ -35,7 +36,7 @@ def reader(workdir: str, config: Config) -> Opened:
     opened = hand_off.open_run(config.data.motion, parts=('model',))
   except UserError as error:
     raise UserError(f'{workdir}: the run that read its motion weights is needed, too: {error}') from None
-  read_by = (record.read(pathlib.Path(workdir)).get('motion') or {}).get('fingerprint')
+  read_by = (record.read(folder or pathlib.Path(workdir)).get('motion') or {}).get('fingerprint')
   if read_by and read_by != opened.fingerprint:
     raise UserError(f'{workdir}: learned from motion weights that {config.data.motion} read with other parameters than '
                     f'it has now, at step {opened.step}; train it again')  # fmt: skip

@@ -21,6 +21,7 @@ from edtalk_jax.terminal import Unavailable
 FILE = 'train.lease'
 SIGN_EVERY = 15.0  # seconds
 PATIENCE = 60.0  # seconds without a new sign after which its writer is dead
+WAITS = (1.0, 2.0, 4.0, 8.0)  # of its store: far less than others wait for a sign
 
 
 class Lease:
@@ -51,7 +52,7 @@ class Lease:
   def __exit__(self, *exception) -> None:
     self._stop.set()
     self._thread.join()
-    with contextlib.suppress(UserError):  # a lease that stays is only waited for
+    with contextlib.suppress(UserError, Unavailable):  # a lease that stays is only waited for
       if self._lost is None and self._is_mine(self._read()):
         self._store.delete([FILE])
 

@@ -32,6 +32,7 @@ def here(data: str, say: Callable[[str], None]) -> str:
     return storage.local(data)
   store = storage.Store(data)
   root, sizes = _wanted(store)
+  words = sizes.pop(transcripts.FILE, None)  # may be written anew at any time; the records stay
   listed = store.read(f'{root}{index.NAME}') or b''
   # Other records under the same URL have another folder.
   key = hashlib.sha256(json.dumps([data, sizes]).encode() + listed).hexdigest()[:16]
@@ -40,6 +41,8 @@ def here(data: str, say: Callable[[str], None]) -> str:
   with (folder.parent / f'{key}.lock').open('w') as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
     _copy(store, sizes, folder, _digests(listed), say)
+    if words is not None:
+      _fetch(store, transcripts.FILE, folder / transcripts.FILE, words, None)
   return str(folder)
 
 

@@ -9,8 +9,9 @@ import jax
 
 from edtalk_jax import storage
 from edtalk_jax.config import UserError
+from edtalk_jax.terminal import Unavailable
 from edtalk_jax.training import checkpoint, lock
-from edtalk_jax.training.lease import Lease
+from edtalk_jax.training.lease import WAITS, Lease
 from edtalk_jax.training.remote import RemoteRun
 from edtalk_jax.training.shelf import Say
 
@@ -44,12 +45,12 @@ def opened(workdir: str, say: Say) -> Iterator[Workdir]:
     with lock.held(folder):
       yield Workdir(folder)
     return
-  lease = Lease(storage.Store(workdir), say) if jax.process_index() == 0 else contextlib.nullcontext()
+  lease = Lease(storage.Store(workdir, WAITS), say) if jax.process_index() == 0 else contextlib.nullcontext()
   with lease as held, contextlib.closing(RemoteRun(workdir, held)) as remote:
     try:
       yield Workdir(remote.stage, remote)
     except BaseException:  # which decides on the exit code, whatever the store says to this
-      with contextlib.suppress(UserError):
+      with contextlib.suppress(UserError, Unavailable):
         remote.publish()
       raise
     remote.publish()

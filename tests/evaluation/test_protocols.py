@@ -27,13 +27,17 @@ def test_capped_clips_cover_identities_first():
     assert len({CLIPS[d.source].identity for d in chosen}) == 4
 
 
-def test_whole_people_come_with_all_their_clips():
-  for count, people in ((0, 4), (11, 3), (7, 2), (6, 2), (2, 1)):  # of three clips each
-    chosen = [CLIPS[i].identity for i, _ in protocols.whole_people(CLIPS, count=count, frames=2, seed=0)]
+def test_people_come_one_after_the_other_with_every_label():
+  labels = ['sad' if i < 8 else '' for i in range(12)]  # of each person's three clips two and one
+  choose = lambda **how: protocols.by_person(CLIPS, labels, **{'frames': 2, 'each': 0, 'seed': 0, **how})
+  for count, people in ((0, 4), (11, 3), (7, 2), (6, 2), (2, 1)):
+    chosen = [CLIPS[i].identity for i, _ in choose(count=count)]
     assert len(set(chosen)) == people and len(chosen) == 3 * people
-  few, more = (protocols.whole_people(CLIPS, count=count, frames=2, seed=0) for count in (3, 9))
-  assert more[:3] == few and few != protocols.whole_people(CLIPS, count=3, frames=2, seed=2)
-  assert all(len(frames) == 2 for _, frames in more)
+  assert choose(count=9)[:3] == choose(count=3) != choose(count=3, seed=2)
+  assert all(len(frames) == 2 for _, frames in choose(count=9))
+  two = [i for i, _ in choose(count=0, each=2)]
+  assert len(two) == 8 and sorted(labels[i] for i in two) == 4 * [''] + 4 * ['sad']
+  assert [labels[i] for i, _ in choose(count=0, each=1)] == 4 * ['']
 
 
 def test_cross_driving_takes_three_people():

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.fuzz import checkpoints as fuzz
 from edtalk_jax.config import CheckpointConfig, Config, UserError
 from edtalk_jax.storage import Store
-from edtalk_jax.terminal import PeerLost
+from edtalk_jax.terminal import PeerLost, Unavailable
 from edtalk_jax.training import checkpoint, hand_off, integrity, lease, metrics, patience, record, workdir
 from edtalk_jax.training.remote import RemoteRun
 from edtalk_jax.training.shelf import Shelf
@@ -174,5 +174,5 @@ def test_the_reason_why_a_run_ends_is_not_replaced_by_a_store_that_fails(bucket,
   """It decides on the exit code: a lost process, whose machine may have taken the network with it, means run again."""
   with pytest.raises(PeerLost), workdir.opened(bucket, print) as place:
     (place.folder / metrics.FILE).write_text('{"step": 1}\n')
-    monkeypatch.setattr(Store, 'write', lambda self, name, content: (_ for _ in ()).throw(UserError('no route')))
+    monkeypatch.setattr(Store, 'write', lambda self, name, content: (_ for _ in ()).throw(Unavailable('no route')))
     raise PeerLost('gone')
