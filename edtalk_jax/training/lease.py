@@ -21,7 +21,7 @@ from edtalk_jax.terminal import Unavailable
 FILE = 'train.lease'
 SIGN_EVERY = 15.0  # seconds
 PATIENCE = 60.0  # seconds without a new sign after which its writer is dead
-WAITS = (1.0, 2.0, 4.0, 8.0)  # of its store: far less than others wait for a sign
+WAITS = (1.0, 2.0, 4.0)  # of its store: far less than others wait for a sign
 
 
 class Lease:
