@@ -37,7 +37,7 @@ def cases(images: int) -> dict[str, FORMS]:
     if pairs.narrow(channels):
       found[f'conv {channels} @{size}']['pairs'] = (
         tpu_forms.conv_pairs, ((images, size, size // 2, 2 * channels), (3, 3, channels, channels)))  # fmt: skip
-  for size, channels in ((256, 64), (64, 256)):
+  for size, channels in ((256, 64), (128, 128), (64, 256)):
     for side in (3, 1):
       kernel = (side, side, channels, 2 * channels)
       shapes = (images, size, size, channels), kernel

@@ -25,6 +25,7 @@ class Chip:
     network_bandwidth: bytes/s in one direction between slices (TPU: data-centre network), for each chip.
     clock: Hz of the compiler's estimated cycles; 0 where there are none.
     devices: of JAX, which share the chip.
+    compiler: options of the compiler with which a train step is estimated to be faster (docs/performance.md).
     ring: chips that a dimension of a slice must have for its ends to be connected, if they ever are.
     source: where the numbers are from.
   """
@@ -40,6 +41,7 @@ class Chip:
   network_bandwidth: float = 0.0
   clock: float = 0.0
   devices: int = 1
+  compiler: tuple[tuple[str, str], ...] = ()
   ring: int = 0
   source: str
 
@@ -51,7 +53,9 @@ CHIPS: tuple[Chip, ...] = (
   Chip(name='v4', platform='tpu', kinds=('TPU v4',), peak=275e12, memory=30.5 * GIB, bandwidth=1.2e12, links=6,
        link_bandwidth=50e9, network_bandwidth=3.1e9, clock=1.05e9, ring=4, source=_TPU_DOCS + 'v4'),
   Chip(name='v5e', platform='tpu', kinds=('TPU v5 lite', 'TPU v5e'), peak=197e12, memory=15.75 * GIB, bandwidth=819e9,
-       links=4, link_bandwidth=50e9, network_bandwidth=3.1e9, clock=1.5e9, ring=16, source=_TPU_DOCS + 'v5e'),
+       links=4, link_bandwidth=50e9, network_bandwidth=3.1e9, clock=1.5e9, ring=16, source=_TPU_DOCS + 'v5e',
+       # What an operation may use of 128 MiB on the chip; the compiler's own limit is 16. Not compiled for other chips.
+       compiler=(('xla_tpu_scoped_vmem_limit_kib', '49152'),)),
   Chip(name='v5p', platform='tpu', kinds=('TPU v5', 'TPU v5p'), peak=459e12, memory=95.74 * GIB, bandwidth=2765e9,
        links=6, link_bandwidth=100e9, network_bandwidth=6.25e9, clock=1.75e9, ring=4, source=_TPU_DOCS + 'tpu7x'),
   Chip(name='v6e', platform='tpu', kinds=('TPU v6 lite', 'TPU v6e'), peak=918e12, memory=31.25 * GIB, bandwidth=1638e9,

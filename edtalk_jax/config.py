@@ -287,6 +287,8 @@ class RunConfig:
   train: Literal['everything', 'navigation', 'mapping', 'decoder'] = 'everything'
   seed: int = 0
   steps: int = 100_000  # 0 saves the state as it was drawn
+  # Options of XLA for the train step, [["name", "value"], ...]; before those of the chip (edtalk_jax/chips.py).
+  compiler: tuple[tuple[str, str], ...] = ()
 
   def __post_init__(self):
     _check(self.steps >= 0, 'run.steps', self.steps, 'at least 0')

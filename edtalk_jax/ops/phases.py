@@ -48,19 +48,27 @@ def transposed_conv(
   Returns:
     [batch, *size, in] in the type of `y`.
   """
+  return interleave(transposed_parts(y, kernel, strides, padding, size), strides, size)
+
+
+def transposed_parts(
+  y: jax.Array, kernel: jax.Array, strides: Pair, padding: tuple[Pair, Pair], size: Pair
+) -> dict[Pair, jax.Array]:
+  """`transposed_conv` before its phases are interleaved: its pixels [:, a::rows, b::columns] by (a, b)."""
   kernel = kernel.swapaxes(2, 3)
-  zero = jnp.zeros((), y.dtype)
-  total = None
-  for at in itertools.product(*map(range, strides)):
-    part = _phase(y, kernel, at, strides, padding, size)
+  return {at: _phase(y, kernel, at, strides, padding, size) for at in itertools.product(*map(range, strides))}
+
+
+def interleave(parts: dict[Pair, jax.Array], strides: Pair, size: Pair) -> jax.Array:
+  """The map of `size` with these `parts`, as a sum: what is stacked and reshaped is copied twice."""
+  spread = []
+  for at, part in parts.items():
     holes = [
       (first, length - 1 - first - stride * (count - 1), stride - 1)
       for first, stride, length, count in zip(at, strides, size, part.shape[1:3], strict=True)
     ]
-    part = jax.lax.pad(part, zero, ((0, 0, 0), *holes, (0, 0, 0)))
-    # Interleaved as a sum: what is stacked and reshaped is copied twice.
-    total = part if total is None else total + part
-  return total
+    spread.append(jax.lax.pad(part, jnp.zeros((), part.dtype), ((0, 0, 0), *holes, (0, 0, 0))))
+  return functools.reduce(jnp.add, spread)
 
 
 def _phase(y, kernel, at, strides, padding, size):
@@ -75,20 +83,23 @@ def _phase(y, kernel, at, strides, padding, size):
   return jax.lax.conv_general_dilated(y, kernel, (1, 1), borders, dimension_numbers=_LAYOUT)
 
 
-def _kernel_gradient(x, cotangent, kernel, strides, padding):
+def kernel_gradient(
+  x: jax.Array, cotangent: jax.Array, kernel: jax.Array, strides: Pair, padding: tuple[Pair, Pair]
+) -> jax.Array:
+  """The gradient of `strided_conv` in its second argument."""
   return jax.linear_transpose(lambda kernel: strided_conv.fun(x, kernel, strides, padding), kernel)(cotangent)[0]
 
 
 def _strided_backward(strides, padding, residuals, cotangent):
   x, kernel = residuals
   return (transposed_conv(cotangent, kernel, strides, padding, x.shape[1:3]),
-          _kernel_gradient(x, cotangent, kernel, strides, padding))  # fmt: skip
+          kernel_gradient(x, cotangent, kernel, strides, padding))  # fmt: skip
 
 
 def _transposed_backward(strides, padding, size, residuals, cotangent):
   del size
   y, kernel = residuals
-  return strided_conv(cotangent, kernel, strides, padding), _kernel_gradient(cotangent, y, kernel, strides, padding)
+  return strided_conv(cotangent, kernel, strides, padding), kernel_gradient(cotangent, y, kernel, strides, padding)
 
 
 strided_conv.defvjp(lambda x, kernel, *static: (strided_conv(x, kernel, *static), (x, kernel)), _strided_backward)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_TAPS = np.array([0.125, 0.375, 0.375, 0.125])
+TAPS = np.array([0.125, 0.375, 0.375, 0.125])  # the filter, exact in bfloat16
 
 
 def _pad(x: jax.Array, axis: int, before: int, after: int) -> jax.Array:
@@ -67,10 +67,8 @@ def blur_kernel(kernel: jax.Array, *, rows: bool = True) -> jax.Array:
   return blurred.transpose(1, 2, 0, 3)
 
 
-def depthwise_blur(
-  x: jax.Array, pad: tuple[int, int], *, stride: int = 1, gain: float = 1, columns: bool = True
-) -> jax.Array:
-  """`gain * blur(x, pad)` at every `stride`-th pixel as one convolution of each channel by itself.
+def depthwise_blur(x: jax.Array, pad: tuple[int, int], *, stride: int = 1, columns: bool = True) -> jax.Array:
+  """`blur(x, pad)` at every `stride`-th pixel as one convolution of each channel by itself.
 
   On a TPU half the time of `blur`, which is written for the CPU; rounded once.
 
@@ -78,19 +76,29 @@ def depthwise_blur(
     x: [batch, height, width, channels].
     pad: zeros before and after, on both axes.
     stride: 1 or 2.
-    gain: a power of two, so that the taps are exact in bfloat16.
     columns: whether columns, and not only rows, are filtered, padded and strided.
 
   Returns:
     [batch, (height + sum(pad) - 4) // stride + 1, ..., channels] in the type of `x`.
   """
+  taps = np.outer(TAPS, TAPS if columns else 1)
+  return _depthwise(x, taps, (stride, stride if columns else 1), (pad, pad if columns else (0, 0)))
+
+
+def separable_blur(x: jax.Array, pad: tuple[int, int]) -> jax.Array:
+  """`blur(x, pad)` as two such convolutions, columns first: half of one with 16 taps, as the TPU's compiler fuses them.
+
+  In that order, and where `x` is one array: of a sum, or rows first, it fuses nothing. Rounded twice.
+  """
+  columns = _depthwise(x, TAPS[None], (1, 1), ((0, 0), pad))
+  return _depthwise(columns, TAPS[:, None], (1, 1), (pad, (0, 0)))
+
+
+def _depthwise(x, taps, strides, padding):
   channels = x.shape[-1]
-  taps = gain * np.outer(_TAPS, _TAPS if columns else 1)[:, :, None, None]
-  kernel = jnp.broadcast_to(jnp.asarray(taps, x.dtype), (*taps.shape[:2], 1, channels))
+  kernel = jnp.broadcast_to(jnp.asarray(taps[:, :, None, None], x.dtype), (*taps.shape, 1, channels))
   return jax.lax.conv_general_dilated(
-    x, kernel, (stride, stride if columns else 1), [pad, pad if columns else (0, 0)],
-    dimension_numbers=('NHWC', 'HWIO', 'NHWC'), feature_group_count=channels,
-  )  # fmt: skip
+    x, kernel, strides, padding, dimension_numbers=('NHWC', 'HWIO', 'NHWC'), feature_group_count=channels)  # fmt: skip
 
 
 def blur_decimate(x: jax.Array) -> jax.Array:

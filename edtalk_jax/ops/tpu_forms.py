@@ -7,9 +7,8 @@ import functools
 
 import jax
 
-from edtalk_jax.ops import pairs, phases, resample
+from edtalk_jax.ops import filtered, pairs, phases, resample
 
-_NONE = ((0, 0), (0, 0))  # padding
 _FILTERED = ((2, 2), (1, 1))  # padding of a 3 x 3 kernel with the filter in it, over rows and pairs of columns
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 
@@ -50,7 +49,7 @@ def downsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """`conv_downsample` as a blur of each channel and a strided convolution, whose gradients multiply no zeros."""
   if kernel.shape[0] == 1:
     return resample.depthwise_blur(x, (1, 1), stride=2) @ kernel[0, 0]
-  return phases.strided_conv(resample.depthwise_blur(x, (2, 2)), kernel, (2, 2), _NONE)
+  return filtered.strided_conv(x, kernel)
 
 
 def downsample_pairs(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -66,9 +65,7 @@ def downsample_pairs(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def upsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """`conv_upsample` as a transposed convolution, phase by phase, and a blur of each channel."""
-  size = 2 * x.shape[1] + 1, 2 * x.shape[2] + 1
-  y = phases.transposed_conv(x, kernel.swapaxes(2, 3), (2, 2), _NONE, size)
-  return resample.depthwise_blur(y, (1, 1), gain=4)
+  return filtered.transposed_conv(x, 4 * kernel.swapaxes(2, 3))
 
 
 def upsample_pairs(x: jax.Array, kernel: jax.Array) -> jax.Array:

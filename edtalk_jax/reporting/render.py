@@ -96,6 +96,7 @@ def markdown(report: Report) -> str:
     lines += [f'## {head}', ''] if head else []
     lines += [_row(heads), _row(['---'] * len(heads)), *map(_row, rows), '']
   compiled = f'compiled in {report.compile_seconds:g} processor seconds' if report.compile_seconds else 'not compiled'
+  compiled += ''.join(f', {name}={value}' for name, value in report.compiler.items())
   lines += [f'Program `{report.program[:16]}`, {versions}; {compiled}.', '']
   return '\n'.join(lines)
 

@@ -25,6 +25,7 @@ class Report:
     batch_size: global.
     method: 'compiled' ahead of time by the chip's compiler, or 'shapes': a floor from shapes alone.
     program: SHA-256 of the step (`program.digest`).
+    compiler: its options, but for those that it has by itself.
     versions: of what it depends on.
     compile_seconds: processor seconds of compilation, 0 if it came from the cache.
     memory: of each device.
@@ -72,6 +73,7 @@ class Report:
   sources: tuple[Share, ...] = ()
   unestimated: tuple[Share, ...] = ()
   collectives: tuple[Collective, ...] = ()
+  compiler: dict[str, str] = dataclasses.field(default_factory=dict)
 
   @property
   def fits(self) -> bool:

@@ -20,7 +20,7 @@ from edtalk_jax.reporting.memory import Memory
 from edtalk_jax.reporting.prices import Prices
 from edtalk_jax.reporting.report import Report, to_json
 from edtalk_jax.reporting.topology import Topology
-from edtalk_jax.training import flops, sharding, trees
+from edtalk_jax.training import flops, programs, sharding, trees
 
 Say = Callable[[str], None]
 PACKAGES = ('jax', 'jaxlib', 'libtpu')
@@ -131,7 +131,7 @@ def _compiled(
   found = {
     'devices': len(devices), 'mesh': dict(mesh.shape), 'method': 'compiled', 'program': name, 'peak': chip.peak,
     'model_flops': flops.count_jaxpr(traced.jaxpr) / len(devices), 'executed_flops': floor.flops,
-    'floor_seconds': floor.seconds,
+    'floor_seconds': floor.seconds, 'compiler': programs.compiler_options(config, mesh),
   }  # fmt: skip
   gradients = gradient_bytes(config, inputs[0])
   start = time.process_time()
@@ -140,7 +140,7 @@ def _compiled(
   except jax.errors.JaxRuntimeError as error:
     refused = memory.exhausted(str(error), program.device_bytes(inputs), chip.memory)
     if refused is None:
-      raise
+      raise programs.unknown_option(error) or error from None
     none = dict.fromkeys(('bytes_accessed', 'compute_seconds', 'exposed_seconds'), 0.0)
     return Report(**base, **found, **none, memory=refused, compile_seconds=time.process_time() - start), gradients
   seconds = time.process_time() - start

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 
-from edtalk_jax.config import Config
+from edtalk_jax import chips
+from edtalk_jax.config import Config, UserError
 from edtalk_jax.stages.stage import Stage
 from edtalk_jax.training import accumulation, average, guards, optimizers, regularisation, sharding, step, trees
 from edtalk_jax.training import state as state_lib
@@ -68,11 +69,33 @@ def build(config: Config, stage: Stage, mesh: Mesh) -> Programs:
     shapes=jax.tree.map(lambda s, p: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=p), shapes, placement),
     start=jax.jit(start, out_shardings=placement.model) if stage.start else None,
     place_frozen=lambda params: jax.device_put(params, sharding.tree_sharding({'frozen': params}, mesh)['frozen']),
-    train=jax.jit(train_step, donate_argnums=0, out_shardings=(placement, replicated)),
+    train=jax.jit(train_step, donate_argnums=0, out_shardings=(placement, replicated),
+                  compiler_options=compiler_options(config, mesh)),
     validate=jax.jit(functools.partial(step.validation_step, stage=stage), out_shardings=replicated),
     images=jax.jit(images),
     finite=jax.jit(guards.all_finite, out_shardings=replicated),
   )
+
+
+def compiler_options(config: Config, mesh: Mesh | AbstractMesh) -> dict[str, str]:
+  """Those of XLA for the train step: the configuration's, and the chip's that it does not name."""
+  chip = None if isinstance(mesh, AbstractMesh) else chips.of_kind(mesh.devices.flat[0].device_kind)
+  return {**dict(chip.compiler if chip else ()), **dict(config.run.compiler)}
+
+
+def check_compiler(config: Config) -> None:
+  """Raises UserError if XLA does not know an option of `run.compiler`, before a run begins."""
+  if not config.run.compiler:
+    return
+  try:
+    jax.jit(lambda: 0, compiler_options=dict(config.run.compiler)).lower().compile()
+  except jax.errors.JaxRuntimeError as error:
+    raise unknown_option(error) or error from None
+
+
+def unknown_option(error: jax.errors.JaxRuntimeError) -> UserError | None:
+  """What to tell of an error in compiling that is about `run.compiler`; None of others."""
+  return UserError(f'run.compiler: {error}') if 'compile option' in str(error) else None
 
 
 def _train_step(config: Config, stage: Stage, mesh: Mesh, optimizer: dict[str, Any]) -> Callable:

@@ -22,7 +22,7 @@ FILE = 'config.json'
 # that meet a corrupt record: a run that stopped there may go on without it.
 # `data.motion` names a folder; what counts is the fingerprint of the weights, which is compared.
 FREE = ('run.steps', 'log.', 'checkpoint.', 'data.workers', 'data.on_corrupt', 'data.motion', 'mesh.', 'guard.',
-        'model.remat', 'optimizer.accumulate')
+        'model.remat', 'optimizer.accumulate', 'run.compiler')
 # Names a run, whose fingerprint is compared and not its folder, so that runs may be moved; or a released file.
 RUN_OR_FILE = 'audio.sync_expert'
 

@@ -52,6 +52,7 @@ def train(
   mesh = sharding.make_mesh(config.mesh)
   sharding.check_batch(config.data.batch_size, mesh, jax.process_count())
   config = examples_lib.found_from_anywhere(config)
+  programs_lib.check_compiler(config)
   stage = stages.build(config)
   programs = programs_lib.build(config, stage, mesh)
   motion = examples_lib.motion_source(config, stage, data, say)

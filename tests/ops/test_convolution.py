@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edtalk_jax import ops
-from edtalk_jax.ops import convolution, kernel_gradient, pairs, phases, strided, tpu_forms
+from edtalk_jax.ops import bands, convolution, kernel_gradient, pairs, phases, strided, tpu_forms
 
 # Both sides add the same products in another order; a few hundred terms of unit size in float32.
 CLOSE = {'rtol': 1e-4, 'atol': 1e-4}
@@ -37,6 +37,15 @@ def test_forms_of_downsampling_agree(form, side):
 def test_forms_of_upsampling_agree(form):
   _assert_same_with_gradients(convolution.upsample_separately, form,
                               _normal(0, 2, 4, 5, 3), _normal(1, 3, 3, 3, 2))
+
+
+def test_wide_maps_are_filtered_channel_by_channel(monkeypatch):
+  """Maps too wide for `ops.bands` have other forms, tried here on narrow ones."""
+  monkeypatch.setattr(bands, 'WIDEST', 0)
+  _assert_same_with_gradients(convolution.downsample_separately, tpu_forms.downsample,
+                              _normal(0, 2, 8, 6, 3), _normal(1, 3, 3, 3, 5))
+  _assert_same_with_gradients(convolution.upsample_separately, tpu_forms.upsample,
+                              _normal(0, 2, 4, 3, 3), _normal(1, 3, 3, 3, 2))
 
 
 @pytest.mark.parametrize('strides, padding, sides', [

@@ -10,7 +10,7 @@ import sys
 import jax
 import pytest
 
-from edtalk_jax import stages
+from edtalk_jax import chips, stages
 from edtalk_jax.config import UserError
 from edtalk_jax.reporting import check, prices, run, topology
 from edtalk_jax.reporting import report as report_lib
@@ -107,6 +107,7 @@ def test_a_tpu_program_is_compiled_and_read(toy_stage, tmp_path):
   assert 0 < found['memory']['peak'] < 2**30
   assert found['compute_seconds'] > 0 and sum(kind['cycles'] for kind in found['kinds']) > 0
   assert {one['kind'] for one in found['collectives']} == {'all-reduce'}
+  assert found['compiler'] == dict(chips.BY_NAME['v5e'].compiler)
   # Described devices make the program that no devices at all make.
   assert check.present_program(found, CONFIG) == found['program']
 

@@ -1,6 +1,7 @@
 """The mesh changes where arrays live, not what they are."""
 
 import collections
+import types
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +9,8 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from edtalk_jax import stages
-from edtalk_jax.config import MeshConfig, UserError
+from edtalk_jax import chips, stages
+from edtalk_jax.config import Config, MeshConfig, RunConfig, UserError
 from edtalk_jax.training import feed, programs, sharding, trees
 from tests import tiny
 
@@ -159,3 +160,14 @@ def test_train_step_on_a_mesh_equals_one_device():
   for path, array in trees.flatten(one.model).items():
     off = np.abs(array - trees.flatten(many.model)[path]) > 1e-4
     assert off.mean() < 0.05, path
+
+
+def test_compiler_options_are_the_chips_but_for_those_that_the_configuration_names():
+  def options(kind, **run):
+    mesh = types.SimpleNamespace(devices=np.array([types.SimpleNamespace(device_kind=kind)]))
+    return programs.compiler_options(Config(run=RunConfig(**run)), mesh)
+
+  assert options('cpu') == {}
+  (name, value), *_ = chips.BY_NAME['v5e'].compiler
+  assert options('TPU v5 lite') == {name: value}
+  assert options('TPU v5 lite', compiler=((name, '1'), ('other', '2'))) == {name: '1', 'other': '2'}
