@@ -1,8 +1,8 @@
 """The FIR filter as products with banded matrices, for matrix units: columns of pixels are their features.
 
-A filter of each channel by itself is work for vector units: 16 taps for a pixel. As a matrix of width x width, of which
-a matrix unit multiplies the zeros for nothing, it costs a third as long as a row of it fills the unit. Columns of the
-result may come in any order, as may those that go in: that two parities are interleaved is part of the matrix.
+A filter of each channel by itself is work for vector units: 16 taps for each pixel. As a product with a matrix of
+width x width, nearly all of it zeros, it takes a third of that time, up to WIDEST columns. The columns of what goes in
+may be in any order: that two parities are to be interleaved is then part of the matrix.
 """
 
 import jax
