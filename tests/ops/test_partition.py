@@ -11,7 +11,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from edtalk_jax import ops
-from edtalk_jax.ops import convolution
+from edtalk_jax.ops import convolution, tpu_forms
 from edtalk_jax.ops.partition import on_shares
 
 warp = importlib.import_module('edtalk_jax.ops.warp')  # its name in `ops` is the function's
@@ -43,10 +43,12 @@ def split(function, rows: int):
     lambda x: convolution.same_conv(x, KERNEL),
     lambda x: convolution.downsample_folded(x, KERNEL),
     lambda x: convolution.upsample_folded(x, KERNEL),
+    lambda x: tpu_forms.downsample(x, KERNEL),
+    lambda x: tpu_forms.upsample(x, KERNEL),
     ops.upsample,
     ops.max_pool,
   ],
-  ids=['conv', 'downsample', 'upsample', 'rgb skip', 'pool'],
+  ids=['conv', 'downsample', 'upsample', 'downsample on a TPU', 'upsample on a TPU', 'rgb skip', 'pool'],
 )
 def test_devices_exchange_the_rows_at_the_cut_alone(function):
   ours, whole, moved = split(function, 32)
