@@ -89,8 +89,9 @@ def test_forms_for_platforms():
   assert flops.count(ops.conv_upsample, x, kernel, platform='cpu') == mathematics
   # Folded: four times the channels, 3 * 16 - 2 taps along each axis that meet a pixel.
   assert flops.count(ops.conv_upsample, x, kernel, platform='cuda') == 2 * 46**2 * 8 * 32
-  # And a blur of each channel: four taps along each axis for 32 pixels, but two at the borders.
-  assert flops.count(ops.conv_upsample, x, kernel, platform='tpu') == mathematics + 2 * 126**2 * 8
+  # And a blur of each channel as a product: 17 rows of pairs, three taps of which meet 16 pairs, but one at the border;
+  # 2 * (17 + 16) columns of the phases to 2 * 32 of a pair of rows.
+  assert flops.count(ops.conv_upsample, x, kernel, platform='tpu') == mathematics + 2 * (3 * 16 - 1) * 66 * 64 * 8
 
 
 def test_all_devices_count():
