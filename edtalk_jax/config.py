@@ -287,7 +287,7 @@ class RunConfig:
   train: Literal['everything', 'navigation', 'mapping', 'decoder'] = 'everything'
   seed: int = 0
   steps: int = 100_000  # 0 saves the state as it was drawn
-  # Options of XLA for the train step, [["name", "value"], ...]; before those of the chip (edtalk_jax/chips.py).
+  # Options of XLA for the train step, [["name", "value"], ...]; they win over the chip's (chips.py).
   compiler: tuple[tuple[str, str], ...] = ()
 
   def __post_init__(self):

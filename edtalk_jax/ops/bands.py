@@ -11,7 +11,7 @@ import numpy as np
 
 from edtalk_jax.ops.resample import TAPS
 
-WIDEST = 64  # columns; of more, the matrix is too large to pay (docs/performance.md)
+WIDEST = 64  # columns; 128 would fill lanes: XLA puts them there and turns maps around (docs/performance.md)
 
 Parts = dict[tuple[int, int], jax.Array]
 # Channels are what a convolution calls the batch, columns its features, pictures and rows its space.

@@ -140,7 +140,7 @@ def _compiled(
   except jax.errors.JaxRuntimeError as error:
     refused = memory.exhausted(str(error), program.device_bytes(inputs), chip.memory)
     if refused is None:
-      raise programs.unknown_option(error) or error from None
+      raise programs.refused_option(error) or error from None
     none = dict.fromkeys(('bytes_accessed', 'compute_seconds', 'exposed_seconds'), 0.0)
     return Report(**base, **found, **none, memory=refused, compile_seconds=time.process_time() - start), gradients
   seconds = time.process_time() - start

@@ -84,18 +84,19 @@ def compiler_options(config: Config, mesh: Mesh | AbstractMesh) -> dict[str, str
 
 
 def check_compiler(config: Config) -> None:
-  """Raises UserError if XLA does not know an option of `run.compiler`, before a run begins."""
+  """Raises UserError if XLA does not take an option of `run.compiler`, before a run begins."""
   if not config.run.compiler:
     return
   try:
     jax.jit(lambda: 0, compiler_options=dict(config.run.compiler)).lower().compile()
   except jax.errors.JaxRuntimeError as error:
-    raise unknown_option(error) or error from None
+    raise refused_option(error) or error from None
 
 
-def unknown_option(error: jax.errors.JaxRuntimeError) -> UserError | None:
+def refused_option(error: jax.errors.JaxRuntimeError) -> UserError | None:
   """What to tell of an error in compiling that is about `run.compiler`; None of others."""
-  return UserError(f'run.compiler: {error}') if 'compile option' in str(error) else None
+  about = any(words in str(error) for words in ('No such compile option', 'While setting option'))
+  return UserError(f'run.compiler: {error}') if about else None
 
 
 def _train_step(config: Config, stage: Stage, mesh: Mesh, optimizer: dict[str, Any]) -> Callable:

@@ -121,9 +121,10 @@ def test_mistakes_leave_nothing_behind(data, tmp_path):
                                                                            weights='absent.npz'))  # fmt: skip
   with pytest.raises(UserError, match=r'perceptual\.weights=absent\.npz: No such file'):
     run.train(missing, str(tmp_path / 'new'), data)
-  unknown = dataclasses.replace(settings(), run=dataclasses.replace(settings().run, compiler=(('xla_speed', '2'),)))
-  with pytest.raises(UserError, match=r"run\.compiler: .*'xla_speed'"):
-    run.train(unknown, str(tmp_path / 'new'), data)
+  for name, value in (('xla_speed', '2'), ('xla_cpu_enable_fast_math', 'maybe')):
+    refused = dataclasses.replace(settings(), run=dataclasses.replace(settings().run, compiler=((name, value),)))
+    with pytest.raises(UserError, match=f'run\\.compiler: .*{name}'):
+      run.train(refused, str(tmp_path / 'new'), data)
   assert not (tmp_path / 'new').exists()
   with pytest.raises(UserError, match='no run here'):
     hand_off.read_run(str(tmp_path))
