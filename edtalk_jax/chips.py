@@ -47,6 +47,8 @@ class Chip:
 
 
 _TPU_DOCS = 'https://docs.cloud.google.com/tpu/docs/'
+# What an operation may use of 128 MiB on the chip; the compiler's own limit is 16. Compiled for v5e and v5p alone.
+_MORE_ON_CHIP = (('xla_tpu_scoped_vmem_limit_kib', '49152'),)
 # The clocks of v4, v5e and v5p are peak / (2 * 128 * 128 * matrix units), 4 units a core (TPU docs).
 # ICI: the docs give both directions of all links together; the data-centre network per chip, or of a pod.
 CHIPS: tuple[Chip, ...] = (
@@ -54,10 +56,10 @@ CHIPS: tuple[Chip, ...] = (
        link_bandwidth=50e9, network_bandwidth=3.1e9, clock=1.05e9, ring=4, source=_TPU_DOCS + 'v4'),
   Chip(name='v5e', platform='tpu', kinds=('TPU v5 lite', 'TPU v5e'), peak=197e12, memory=15.75 * GIB, bandwidth=819e9,
        links=4, link_bandwidth=50e9, network_bandwidth=3.1e9, clock=1.5e9, ring=16, source=_TPU_DOCS + 'v5e',
-       # What an operation may use of 128 MiB on the chip; the compiler's own limit is 16. Not compiled for other chips.
-       compiler=(('xla_tpu_scoped_vmem_limit_kib', '49152'),)),
+       compiler=_MORE_ON_CHIP),
   Chip(name='v5p', platform='tpu', kinds=('TPU v5', 'TPU v5p'), peak=459e12, memory=95.74 * GIB, bandwidth=2765e9,
-       links=6, link_bandwidth=100e9, network_bandwidth=6.25e9, clock=1.75e9, ring=4, source=_TPU_DOCS + 'tpu7x'),
+       links=6, link_bandwidth=100e9, network_bandwidth=6.25e9, clock=1.75e9, ring=4, source=_TPU_DOCS + 'tpu7x',
+       compiler=_MORE_ON_CHIP),
   Chip(name='v6e', platform='tpu', kinds=('TPU v6 lite', 'TPU v6e'), peak=918e12, memory=31.25 * GIB, bandwidth=1638e9,
        links=4, link_bandwidth=100e9, network_bandwidth=12.5e9, clock=1.75e9, ring=16, source=_TPU_DOCS + 'tpu7x'),
   Chip(name='tpu7x', platform='tpu', kinds=('TPU7x',), peak=2307e12, memory=189.5 * GIB, bandwidth=7380e9, links=6,
