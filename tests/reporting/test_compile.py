@@ -119,4 +119,6 @@ def test_committed_reports_fit_and_belong_to_the_present_program(file):
   assert found['fits'], f'{file.name}: {found["topology"]} does not have the memory'
   if found['versions']['jax'] != jax.__version__:
     pytest.skip(f'{file.name} was made with jax {found["versions"]["jax"]}, whose programs are others')
+  # No part of the program, but of its speed: what a run on the chip is compiled with, unless told otherwise.
+  assert found['compiler'] == dict(topology.parse(found['topology']).chip.compiler)
   assert check.present_program(found, str(ROOT / found['config'])) == found['program']
