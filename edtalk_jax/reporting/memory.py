@@ -1,8 +1,10 @@
-"""Memory of a compiled step on each device, and the largest batch that fits."""
+"""Memory of a compiled step on each device, its traffic with it, and the largest batch that fits."""
 
 import dataclasses
 import re
 from typing import Any
+
+from edtalk_jax.reporting import hlo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,17 @@ def of(compiled: Any, limit: float) -> Memory:
   results = found.output_size_in_bytes - found.alias_size_in_bytes
   return Memory(found.argument_size_in_bytes, found.temp_size_in_bytes,
                 results + found.generated_code_size_in_bytes, int(limit))  # fmt: skip
+
+
+def traffic(compiled: Any, module: hlo.Module) -> float:
+  """Bytes that a `jax.stages.Compiled` reads and writes, by the compiler's count, every turn of its loops among them.
+
+  The compiler counts what is in a loop once. How much that leaves out is taken to be as much as of its cycles.
+  """
+  counted = (compiled.cost_analysis() or {}).get('bytes accessed', 0.0)
+  scheduled = list(module.scheduled())
+  once, every = sum(i.cycles for i, _ in scheduled), sum(i.cycles * times for i, times in scheduled)
+  return counted * every / once if once else counted
 
 
 def exhausted(message: str, arguments: int, limit: float) -> Memory | None:

@@ -152,7 +152,7 @@ def _compiled(
   kinds = cycles.by_kind(module)
   return Report(
     **base, **found, compile_seconds=round(seconds, 1), memory=memory.of(compiled, chip.memory),
-    bytes_accessed=(compiled.cost_analysis() or {}).get('bytes accessed', 0.0),
+    bytes_accessed=memory.traffic(compiled, module),
     compute_seconds=sum(kind.cycles for kind in kinds) / topology.chip.clock,
     exposed_seconds=sum(one.seconds - one.hidden for one in exchanged),
     kinds=tuple(kinds), sources=tuple(cycles.by_source(module)),

@@ -5,11 +5,12 @@ import json
 
 import pytest
 
-from edtalk_jax.reporting import memory, render
+from edtalk_jax.reporting import hlo, memory, render
 from edtalk_jax.reporting import report as report_lib
 from edtalk_jax.reporting.collectives import Collective
 from edtalk_jax.reporting.cycles import Share
 from edtalk_jax.reporting.memory import Memory
+from tests.reporting import programs
 
 GIB = 2**30
 # 512 examples in 100 ms, of which 10 ms exposed, on 256 chips at 1.20 an hour; 2e12 of 100e12 FLOP/s for 0.1 s.
@@ -89,3 +90,13 @@ def test_the_compilers_refusal_is_read():
           'available HBM (95.74G).'
   assert memory.exhausted(other, 0, 96 * GIB).peak == 512 * GIB
   assert memory.exhausted('something else', 0, 16 * GIB) is None
+
+
+def test_traffic_counts_every_turn_of_a_loop():
+  class Compiled:
+    def cost_analysis(self):
+      return {'bytes accessed': 46.0}
+
+  # 4600 cycles, of which 100 are a loop's, which turns five times.
+  assert memory.traffic(Compiled(), hlo.parse(programs.TEXT)) == pytest.approx(50)
+  assert memory.traffic(Compiled(), hlo.parse('ENTRY %main (x: f32[]) -> f32[] {\n}')) == 46
