@@ -10,6 +10,7 @@ scattered additions and sorts have none, so that their number is given. The shar
 form multiplies, over the cycles of this one.
 """
 
+import functools
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +24,7 @@ FORMS = dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]]
 
 def cases(images: int) -> dict[str, FORMS]:
   """Forms by case: the function and the shapes of its arguments. All forms of a case compute the same."""
-  from edtalk_jax.ops import convolution, pairs, tpu_forms
+  from edtalk_jax.ops import convolution, lanes, tpu_forms
 
   warp = importlib.import_module('edtalk_jax.ops.warp')  # the module: in `ops` its name is the function's
 
@@ -34,9 +35,10 @@ def cases(images: int) -> dict[str, FORMS]:
   for size, channels in ((256, 64), (128, 128), (64, 256), (32, 512)):
     found[f'conv {channels} @{size}'] = {
       'as it is': (convolution.same_conv, ((images, size, size, channels), (3, 3, channels, channels)))}  # fmt: skip
-    if pairs.narrow(channels):
-      found[f'conv {channels} @{size}']['pairs'] = (
-        tpu_forms.conv_pairs, ((images, size, size // 2, 2 * channels), (3, 3, channels, channels)))  # fmt: skip
+    if lanes.narrow(channels):
+      form = functools.partial(tpu_forms.conv_columns, columns=2)
+      shapes = (images, size, size // 2, 2 * channels), (3, 3, channels, channels)
+      found[f'conv {channels} @{size}']['pairs'] = form, shapes
   for size, channels in ((256, 64), (128, 128), (64, 256)):
     for side in (3, 1):
       kernel = (side, side, channels, 2 * channels)
@@ -44,14 +46,14 @@ def cases(images: int) -> dict[str, FORMS]:
       forms = found[f'down {side}x{side} {channels}->{2 * channels} @{size}'] = {
         'folded': (convolution.downsample_folded, shapes), 'blur, then phases': (tpu_forms.downsample, shapes),
       }  # fmt: skip
-      if pairs.narrow(channels):
+      if lanes.narrow(channels):
         forms['pairs'] = tpu_forms.downsample_pairs, ((images, size, size // 2, 2 * channels), kernel)
   for size, channels in ((128, 128), (32, 512)):
     shapes = (images, size, size, channels), (3, 3, channels, channels // 2)
     forms = found[f'up {channels}->{channels // 2} @{size}'] = {
       'folded': (convolution.upsample_folded, shapes), 'phases, then blur': (tpu_forms.upsample, shapes),
     }  # fmt: skip
-    if pairs.narrow(channels // 2):
+    if lanes.narrow(channels // 2):
       forms['pairs'] = tpu_forms.upsample_pairs, shapes
   for size, channels in ((256, 3), (128, 128), (64, 256)):
     shapes = (images, size, size, channels), (images, size, size, 2)

@@ -34,7 +34,7 @@ class Discriminator(nn.Module):
     if images.ndim != 4 or images.shape[1:] != (size, size, 3):
       raise ValueError(f'images has shape {images.shape}, expected (batch, {size}, {size}, 3)')
     channels = config.channels(size)
-    x = EqualConv(channels, kernel_size=1, paired=ops.narrow(channels), dtype=config.dtype, name='stem')(images)
+    x = EqualConv(channels, kernel_size=1, dtype=config.dtype, name='stem')(images)
     while size > 4:
       size //= 2
       x = rematerialized(ResBlock, config.remat)(config.channels(size), dtype=config.dtype, name=f'block_{size}')(x)

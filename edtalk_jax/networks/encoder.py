@@ -3,7 +3,6 @@
 import flax.linen as nn
 import jax
 
-from edtalk_jax import ops
 from edtalk_jax.config import ModelConfig
 from edtalk_jax.networks.layers import EqualConv, ResBlock, rematerialized
 
@@ -32,7 +31,7 @@ class Encoder(nn.Module):
     if images.ndim != 4 or images.shape[1:] != (size, size, 3):
       raise ValueError(f'images has shape {images.shape}, expected (batch, {size}, {size}, 3)')
     channels = config.channels(size)
-    x = EqualConv(channels, kernel_size=1, paired=ops.narrow(channels), dtype=config.dtype, name='stem')(images)
+    x = EqualConv(channels, kernel_size=1, dtype=config.dtype, name='stem')(images)
     features = [x]
     while size > 4:
       size //= 2

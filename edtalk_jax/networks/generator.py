@@ -22,13 +22,11 @@ class StyledConv(nn.Module):
   Attributes:
     features: output channels.
     upsample: double the resolution.
-    paired: compute on pairs of columns (`ops.pairs`), which changes no result.
     dtype: of the convolution.
   """
 
   features: int
   upsample: bool = False
-  paired: bool = False
   dtype: Any = jnp.float32
 
   @nn.compact
@@ -38,10 +36,13 @@ class StyledConv(nn.Module):
     kernel = self.param('kernel', nn.initializers.normal(1.0), (3, 3, x.shape[-1], self.features))
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
     x = x.astype(self.dtype)
-    x = ops.pair_columns(x) if self.paired and not self.upsample else x
-    x = ops.styled_conv(x, equalized(kernel), style, bias, upsample=self.upsample, paired=self.paired)
-    x = ops.split_rows(x)
-    return ops.split_columns(x) if self.paired else x
+    if self.upsample:
+      columns = 2 if ops.narrow(self.features) else 1
+    else:
+      columns = ops.together(x, kernel.shape)
+      x = ops.join_columns(x, columns)
+    x = ops.styled_conv(x, equalized(kernel), style, bias, upsample=self.upsample, columns=columns)
+    return ops.split_columns(ops.split_rows(x), columns)
 
 
 class Flow(nn.Module):
@@ -77,10 +78,10 @@ class Flow(nn.Module):
     style = EqualDense(x.shape[-1], bias_init=1.0, name='style')(latent)
     kernel = self.param('kernel', nn.initializers.normal(self.initial), (1, 1, x.shape[-1], 3))
     bias = self.param('bias', nn.initializers.zeros, (3,))
-    paired = ops.narrow(x.shape[-1])
-    raw = ops.pair_columns(x) if paired else x
-    raw = ops.modulated_conv(raw, equalized(kernel), style, demodulate=False, paired=paired, dtype=jnp.float32)
-    raw = (ops.split_columns(raw) if paired else raw) + bias
+    columns = ops.together(x, kernel.shape)
+    raw = ops.join_columns(x, columns)
+    raw = ops.modulated_conv(raw, equalized(kernel), style, demodulate=False, columns=columns, dtype=jnp.float32)
+    raw = ops.split_columns(raw, columns) + bias
     if coarser is not None:
       raw += ops.upsample(coarser)
     displacement, mask = jnp.tanh(raw[..., :2]), jax.nn.sigmoid(raw[..., 2:])
@@ -106,7 +107,7 @@ class RGB(nn.Module):
     With `move`, colours are read from what moving `x` would give: they are read first, and three channels are moved.
     """
     bias = self.param('bias', nn.initializers.zeros, (3,))
-    conv = EqualConv(3, kernel_size=1, paired=ops.narrow(x.shape[-1]), dtype=jnp.float32, name='conv')
+    conv = EqualConv(3, kernel_size=1, dtype=jnp.float32, name='conv')
     rgb = conv(x, move) + bias
     rgb = rgb if coarser is None else rgb + ops.upsample(coarser)
     self.sow('intermediates', 'rgb', rgb)
@@ -168,9 +169,8 @@ def _level(generator: Generator, x, flow, rgb, latent, source, expression):
   """
   config, size = generator.config, source.shape[1]
   channels = config.channels(size)
-  paired = ops.narrow(channels)
-  x = StyledConv(channels, upsample=True, paired=paired, dtype=config.dtype, name=f'up_{size}')(x, latent)
-  x = StyledConv(channels, paired=paired, dtype=config.dtype, name=f'conv_{size}')(x, latent)
+  x = StyledConv(channels, upsample=True, dtype=config.dtype, name=f'up_{size}')(x, latent)
+  x = StyledConv(channels, dtype=config.dtype, name=f'conv_{size}')(x, latent)
   if expression is not None:
     source = jnp.repeat(source, len(x) // len(source), 0)
     source = ExpressionModule(config.expression_hidden, config.dtype, name=f'expression_{size}')(source, expression)

@@ -81,7 +81,6 @@ class EqualConv(nn.Module):
     downsample: blur with [1, 3, 3, 1] and take every second pixel.
     activate: add a bias and apply the scaled leaky ReLU; otherwise the layer is linear and has no bias.
     padding: 'SAME' or 'VALID'.
-    paired: compute on pairs of columns (`ops.pairs`), which changes no result. Between two such layers nothing moves.
     dtype: of the computation; parameters are float32.
   """
 
@@ -90,7 +89,6 @@ class EqualConv(nn.Module):
   downsample: bool = False
   activate: bool = True
   padding: str = 'SAME'
-  paired: bool = False
   dtype: Dtype = jnp.float32
 
   @nn.compact
@@ -103,18 +101,18 @@ class EqualConv(nn.Module):
     shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
     kernel = equalized(self.param('kernel', nn.initializers.normal(1.0), shape)).astype(self.dtype)
     x = x.astype(self.dtype)
-    x = ops.pair_columns(x) if self.paired else x
     if self.downsample:
-      x = ops.conv_downsample(x, kernel, paired=self.paired)
+      pairs = 2 if ops.narrow(x.shape[-1]) and x.shape[2] % 2 == 0 else 1
+      x, columns = ops.conv_downsample(ops.join_columns(x, pairs), kernel, columns=pairs), 1
     else:
-      x = ops.conv(x, kernel, self.padding, paired=self.paired)
+      columns = ops.together(x, shape) if self.padding == 'SAME' else 1
+      x = ops.conv(ops.join_columns(x, columns), kernel, self.padding, columns=columns)
     x = ops.split_rows(x)
-    paired = self.paired and not self.downsample
     if move is not None:
-      x, paired = move(ops.split_columns(x) if paired else x), False
+      x, columns = move(ops.split_columns(x, columns)), 1
     if self.activate:
-      x = ops.leaky_relu_scaled(x, self.param('bias', nn.initializers.zeros, (self.features,)), paired=paired)
-    return ops.split_columns(x) if paired else x
+      x = ops.leaky_relu_scaled(x, self.param('bias', nn.initializers.zeros, (self.features,)))
+    return ops.split_columns(x, columns)
 
 
 class ResBlock(nn.Module):
@@ -131,7 +129,7 @@ class ResBlock(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps x[batch, height, width, in] to [batch, height / 2, width / 2, features]."""
-    conv = functools.partial(EqualConv, dtype=self.dtype, paired=ops.narrow(x.shape[-1]))
+    conv = functools.partial(EqualConv, dtype=self.dtype)
     y = conv(x.shape[-1], name='conv_0')(x)
     y = conv(self.features, downsample=True, name='conv_1')(y)
     skip = conv(self.features, kernel_size=1, downsample=True, activate=False, name='skip')(x)

@@ -85,14 +85,12 @@ class _Conv(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     kernel = self.param('kernel', nn.initializers.he_uniform(), (3, 3, x.shape[-1], self.features))
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
-    paired = ops.narrow(self.features) and x.shape[2] % 2 == 0
-    x = x.astype(self.dtype)
-    x = ops.pair_columns(x) if paired else x
-    kernel = kernel.astype(self.dtype)
+    columns = ops.together(x, kernel.shape)
     if self.pool:
-      return ops.relu(ops.split_rows(ops.conv_max_pool(x, kernel, paired=paired)), bias)
-    x = ops.relu(ops.split_rows(ops.conv(x, kernel, paired=paired)), bias, paired=paired)
-    return ops.split_columns(x) if paired else x
+      columns = 2 if columns > 1 and x.shape[2] % 4 == 0 else 1
+    x = ops.join_columns(x.astype(self.dtype), columns)
+    x = (ops.conv_max_pool if self.pool else ops.conv)(x, kernel.astype(self.dtype), columns=columns)
+    return ops.split_columns(ops.relu(ops.split_rows(x), bias), columns)
 
 
 def pyramid_features(

@@ -9,6 +9,10 @@ from edtalk_jax.ops.convolution import conv_upsample as conv_upsample
 from edtalk_jax.ops.convolution import modulated_conv as modulated_conv
 from edtalk_jax.ops.convolution import styled_conv as styled_conv
 from edtalk_jax.ops.crop import crop as crop
+from edtalk_jax.ops.lanes import join_columns as join_columns
+from edtalk_jax.ops.lanes import narrow as narrow
+from edtalk_jax.ops.lanes import split_columns as split_columns
+from edtalk_jax.ops.lanes import together as together
 from edtalk_jax.ops.normalization import batch_norm as batch_norm
 from edtalk_jax.ops.normalization import batch_statistics as batch_statistics
 from edtalk_jax.ops.normalization import instance_norm as instance_norm
@@ -16,9 +20,6 @@ from edtalk_jax.ops.normalization import minibatch_stddev as minibatch_stddev
 from edtalk_jax.ops.normalization import stddev_group_size as stddev_group_size
 from edtalk_jax.ops.orthonormal import householder_signs as householder_signs
 from edtalk_jax.ops.orthonormal import orthonormal_basis as orthonormal_basis
-from edtalk_jax.ops.pairs import narrow as narrow
-from edtalk_jax.ops.pairs import pair_columns as pair_columns
-from edtalk_jax.ops.pairs import split_columns as split_columns
 from edtalk_jax.ops.partition import split_rows as split_rows
 from edtalk_jax.ops.pooling import conv_max_pool as conv_max_pool
 from edtalk_jax.ops.pooling import max_pool as max_pool

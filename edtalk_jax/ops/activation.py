@@ -6,66 +6,72 @@ import math
 import jax
 import jax.numpy as jnp
 
-from edtalk_jax.ops import pairs
+from edtalk_jax.ops import lanes
 
 _SLOPE = 0.2
 _GAIN = math.sqrt(2)
 
 
-def leaky_relu_scaled(x: jax.Array, bias: jax.Array, *, paired: bool = False) -> jax.Array:
+def leaky_relu_scaled(x: jax.Array, bias: jax.Array) -> jax.Array:
   """sqrt(2) * leaky_relu(x + bias, 0.2): unit variance in, about unit variance out (StyleGAN2's FusedLeakyReLU).
 
   Args:
-    x: [..., channels].
+    x: [batch, ..., channels], or with columns side by side, which the number of biases tells (`ops.lanes`).
     bias: float32[channels].
-    paired: whether `x` has its columns in pairs (`ops.pairs`).
 
   Returns:
     Shape and type of `x`, rounded once. Computed in float32, so that the bias's gradient, a sum over all pixels of the
     batch, is not added up in bfloat16.
+
+  Raises:
+    ValueError: if `x` does not hold whole columns.
   """
-  return _activated(x, pairs.of_pairs(bias) if paired else bias, _SLOPE, _GAIN)
+  return _activated(x, bias, _SLOPE, _GAIN)
 
 
-def leaky_relu_normalized(x: jax.Array, norm: jax.Array, bias: jax.Array, *, paired: bool = False) -> jax.Array:
+def leaky_relu_normalized(x: jax.Array, norm: jax.Array, bias: jax.Array) -> jax.Array:
   """`leaky_relu_scaled(x * norm, bias)`, rounded once.
 
   Args:
-    x: [batch, height, width, channels].
+    x: [batch, height, width, channels], or with columns side by side, as in `leaky_relu_scaled`.
     norm: float32[batch, channels], not zero.
     bias: float32[channels].
-    paired: as in `leaky_relu_scaled`; `norm` and `bias` are of single columns.
   """
-  return _normalized(x, *((pairs.of_pairs(norm), pairs.of_pairs(bias)) if paired else (norm, bias)))
+  return _normalized(x, *(lanes.repeat(values, x.shape[-1]) for values in (norm, bias)))
 
 
-def relu(x: jax.Array, bias: jax.Array, *, paired: bool = False) -> jax.Array:
+def relu(x: jax.Array, bias: jax.Array) -> jax.Array:
   """relu(x + bias), with the arguments and the rounding of `leaky_relu_scaled`."""
-  return _activated(x, pairs.of_pairs(bias) if paired else bias, 0.0, 1.0)
+  return _activated(x, bias, 0.0, 1.0)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _activated(x, bias, slope, gain):
+  bias = lanes.repeat(bias, x.shape[-1])
   return (gain * jax.nn.leaky_relu(x.astype(jnp.float32) + bias, slope)).astype(x.dtype)
 
 
 def _forward(x, bias, slope, gain):
   # The result has the sign of what it was made of, and the next layer keeps it anyhow: nothing else is kept.
   y = _activated(x.value, bias.value, slope, gain)
-  return y, (y, () if bias.perturbed else None)
+  return y, (y, len(bias.value), () if bias.perturbed else None)
 
 
 def _backward(slope, gain, residuals, cotangent):
-  y, trains = residuals
+  y, channels, trains = residuals
   if isinstance(cotangent, jax.custom_derivatives.SymbolicZero):
-    return jnp.zeros(y.shape, y.dtype), jnp.zeros(y.shape[-1:])
-  active = y >= 0 if slope else y > 0
-  gradient = cotangent.astype(jnp.float32) * jnp.where(active, gain, slope * gain)
-  of_bias = jnp.sum(gradient, tuple(range(y.ndim - 1)))
-  gradient = gradient.astype(y.dtype)
+    return jnp.zeros(y.shape, y.dtype), jnp.zeros(channels)
   # Where layers train, it is read three times: by both gradients of the convolution before and for the bias. Without a
   # barrier XLA computes it again in each of them. Of frozen layers it is read once and is best left to be fused.
-  return gradient if trains is None else jax.lax.optimization_barrier(gradient), of_bias
+  kept = trains is not None
+  # The next layer has as many columns side by side as fill the lanes: what is computed by itself is done to those.
+  apart = lanes.parts(y.shape[-1], channels) if kept else 1
+  y, cotangent = lanes.split_columns(y, apart), lanes.split_columns(cotangent, apart)
+  active = y >= 0 if slope else y > 0
+  gradient = cotangent.astype(jnp.float32) * jnp.where(active, gain, slope * gain)
+  of_bias = jnp.sum(jnp.sum(gradient, tuple(range(y.ndim - 1))).reshape(-1, channels), 0)
+  gradient = gradient.astype(y.dtype)
+  return lanes.join_columns(jax.lax.optimization_barrier(gradient) if kept else gradient, apart), of_bias
 
 
 _activated.defvjp(_forward, _backward, symbolic_zeros=True)

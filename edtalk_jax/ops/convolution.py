@@ -7,28 +7,29 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from edtalk_jax.ops import activation, pairs, resample, strided, tpu_forms
+from edtalk_jax.ops import activation, lanes, resample, strided, tpu_forms
 from edtalk_jax.ops.kernel_gradient import kernel_gradient
 
 CONV = 'conv'  # names the results of convolutions for rematerialisation policies
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 
 
-def conv(x: jax.Array, kernel: jax.Array, padding: str = 'SAME', *, paired: bool = False) -> jax.Array:
+def conv(x: jax.Array, kernel: jax.Array, padding: str = 'SAME', *, columns: int = 1) -> jax.Array:
   """Cross-correlation with stride 1.
 
   Args:
     x: [batch, height, width, in].
     kernel: [side, side, in, out] in the type of `x`.
     padding: 'SAME' (zeros) or 'VALID'.
-    paired: whether `x` has its columns in pairs, and so the result (`ops.pairs`); of side 1 or 3, with 'SAME'.
+    columns: how many lie side by side in `x`, and so in the result (`ops.lanes`); with sides 1 and 3, 'SAME', alone.
 
   Returns:
     [batch, height, width, out], smaller by side - 1 with 'VALID'.
   """
-  if paired:
-    apart = lambda x, kernel: pairs.pair_columns(conv(pairs.split_columns(x), kernel))
-    y = jax.lax.platform_dependent(x, kernel, tpu=tpu_forms.conv_pairs, default=apart)
+  if columns > 1:
+    apart = lambda x, kernel: lanes.join_columns(conv(lanes.split_columns(x, columns), kernel), columns)
+    wide = functools.partial(tpu_forms.conv_columns, columns=columns)
+    y = jax.lax.platform_dependent(x, kernel, tpu=wide, default=apart)
   elif kernel.shape[:2] == (1, 1):
     y = x @ kernel[0, 0]
   elif padding == 'SAME' and kernel.shape[0] == kernel.shape[1] == 3:
@@ -59,7 +60,7 @@ def _same_conv_backward(residuals, cotangent):
 same_conv_by_products.defvjp(lambda x, kernel: (same_conv(x, kernel), (x, kernel)), _same_conv_backward)
 
 
-def conv_downsample(x: jax.Array, kernel: jax.Array, *, paired: bool = False) -> jax.Array:
+def conv_downsample(x: jax.Array, kernel: jax.Array, *, columns: int = 1) -> jax.Array:
   """Halves height and width: FIR blur, then a stride-2 convolution (official code, networks/encoder.py, ConvLayer).
 
   Forms of the same: on the CPU backend the blur is a few additions and the convolution matrix products; on TPUs see
@@ -68,16 +69,17 @@ def conv_downsample(x: jax.Array, kernel: jax.Array, *, paired: bool = False) ->
   Args:
     x: [batch, height, width, in] with even height and width.
     kernel: [side, side, in, out] of side 1 or 3, in the type of `x`.
-    paired: whether `x` has its columns in pairs (`ops.pairs`); the result has not.
+    columns: how many lie side by side in `x` (`ops.lanes`), 1 or 2; in the result it is 1.
 
   Returns:
     [batch, height / 2, width / 2, out].
 
   Raises:
-    ValueError: for an odd height or width, or another side.
+    ValueError: for an odd height or width, another side, or another number of columns.
   """
-  if paired:
-    apart = lambda x, kernel: conv_downsample(pairs.split_columns(x), kernel)
+  lanes.check_pairs(columns)
+  if columns == 2:
+    apart = lambda x, kernel: conv_downsample(lanes.split_columns(x, 2), kernel)
     y = jax.lax.platform_dependent(x, kernel, tpu=tpu_forms.downsample_pairs, default=apart)
     return checkpoint_name(y, CONV)
   if x.shape[1] % 2 or x.shape[2] % 2:
@@ -103,7 +105,7 @@ def downsample_folded(x: jax.Array, kernel: jax.Array) -> jax.Array:
   return jax.lax.conv_general_dilated(x, folded, (2, 2), [(pad, pad)] * 2, dimension_numbers=_LAYOUT)
 
 
-def conv_upsample(x: jax.Array, kernel: jax.Array, *, paired: bool = False) -> jax.Array:
+def conv_upsample(x: jax.Array, kernel: jax.Array, *, columns: int = 1) -> jax.Array:
   """Doubles height and width: transposed convolution with stride 2, then an FIR blur of gain 4.
 
   Official code, networks/styledecoder.py, ModulatedConv2d. Forms of the same, as in `conv_downsample`.
@@ -111,18 +113,19 @@ def conv_upsample(x: jax.Array, kernel: jax.Array, *, paired: bool = False) -> j
   Args:
     x: [batch, height, width, in].
     kernel: [3, 3, in, out] in the type of `x`.
-    paired: whether the result is to have its columns in pairs (`ops.pairs`).
+    columns: how many are to lie side by side in the result (`ops.lanes`), 1 or 2.
 
   Returns:
     [batch, 2 * height, 2 * width, out].
 
   Raises:
-    ValueError: if the kernel is not 3 x 3.
+    ValueError: if the kernel is not 3 x 3, or for another number of columns.
   """
+  lanes.check_pairs(columns)
   if kernel.shape[:2] != (3, 3):
     raise ValueError(f'kernel must be 3 x 3, got {kernel.shape}')
-  if paired:
-    apart = lambda x, kernel: pairs.pair_columns(conv_upsample(x, kernel))
+  if columns == 2:
+    apart = lambda x, kernel: lanes.join_columns(conv_upsample(x, kernel), 2)
     y = jax.lax.platform_dependent(x, kernel, tpu=tpu_forms.upsample_pairs, default=apart)
     return checkpoint_name(y, CONV)
   y = jax.lax.platform_dependent(x, kernel, cpu=upsample_separately, tpu=tpu_forms.upsample,
@@ -152,7 +155,7 @@ def upsample_folded(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, demodulate: bool = True,
-                   upsample: bool = False, paired: bool = False, dtype: Any = None) -> jax.Array:
+                   upsample: bool = False, columns: int = 1, dtype: Any = None) -> jax.Array:
   """Convolution whose input channels are scaled per sample by a style (StyleGAN2 Eqs. 1-3).
 
   The scale is moved from the kernel to the activations and the normalisation to the outputs, so that all samples
@@ -164,7 +167,7 @@ def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, demodul
     style: [batch, in], one scale per input channel.
     demodulate: whether to undo the growth of the outputs' norm by the style.
     upsample: whether to double height and width (`conv_upsample`).
-    paired: whether the result is to have its columns in pairs and, without `upsample`, `x` has (`ops.pairs`).
+    columns: how many lie side by side in the result and, without `upsample`, in `x` (`ops.lanes`).
     dtype: of the products and the result, `x`'s by default. What is multiplied is rounded as `x` is.
 
   Returns:
@@ -176,20 +179,20 @@ def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, demodul
   if style.shape != (x.shape[0], kernel.shape[2]):
     raise ValueError(f'style must have shape {(x.shape[0], kernel.shape[2])}, got {style.shape}')
   dtype = x.dtype if dtype is None else dtype
-  scale = pairs.of_pairs(style) if paired and not upsample else style
+  scale = lanes.repeat(style, x.shape[-1])
   scaled = (x.astype(jnp.float32) * scale[:, None, None]).astype(x.dtype).astype(dtype)
-  y = (conv_upsample if upsample else conv)(scaled, kernel.astype(dtype), paired=paired)
+  y = (conv_upsample if upsample else conv)(scaled, kernel.astype(dtype), columns=columns)
   if not demodulate:
     return y
-  norm = _demodulation(kernel, style)
-  return (y.astype(jnp.float32) * (pairs.of_pairs(norm) if paired else norm)[:, None, None]).astype(dtype)
+  norm = lanes.repeat(_demodulation(kernel, style), y.shape[-1])
+  return (y.astype(jnp.float32) * norm[:, None, None]).astype(dtype)
 
 
 def styled_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, bias: jax.Array, *, upsample: bool = False,
-                paired: bool = False) -> jax.Array:
+                columns: int = 1) -> jax.Array:
   """`leaky_relu_scaled(modulated_conv(...), bias)`, rounded once and with the gradients of `leaky_relu_normalized`."""
-  y = modulated_conv(x, kernel, style, demodulate=False, upsample=upsample, paired=paired)
-  return activation.leaky_relu_normalized(y, _demodulation(kernel, style), bias, paired=paired)
+  y = modulated_conv(x, kernel, style, demodulate=False, upsample=upsample, columns=columns)
+  return activation.leaky_relu_normalized(y, _demodulation(kernel, style), bias)
 
 
 def _demodulation(kernel, style):

@@ -29,6 +29,12 @@ def split_rows(x: jax.Array) -> jax.Array:
   return jax.lax.with_sharding_constraint(x, P(free, AXIS if split else None, free, free))
 
 
+def pictures(x: jax.Array) -> int:
+  """How many of x[batch, ...] a device has at most, if the mesh of `jax.set_mesh` divides them as it does a batch."""
+  mesh = jax.sharding.get_abstract_mesh()
+  return -(-x.shape[0] // math.prod(count for name, count in mesh.shape.items() if name != AXIS))
+
+
 def on_shares(identity: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
   """`identity`, which changes where numbers are and no number, on each device's share of x[batch, ...].
 

@@ -7,16 +7,16 @@ import functools
 
 import jax
 
-from edtalk_jax.ops import filtered, pairs, phases, resample
+from edtalk_jax.ops import filtered, lanes, phases, resample
 
 _FILTERED = ((2, 2), (1, 1))  # padding of a 3 x 3 kernel with the filter in it, over rows and pairs of columns
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 
 
-def conv_pairs(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """`conv` of a map with its columns in pairs: [batch, height, width / 2, 2 * in] -> [..., 2 * out]."""
+def conv_columns(x: jax.Array, kernel: jax.Array, columns: int) -> jax.Array:
+  """`conv` of columns side by side: [batch, height, width / count, count * in] -> [..., count * out]."""
   side = kernel.shape[0]
-  wide = pairs.kernel_of_pairs(kernel, side // 2, 1)
+  wide = lanes.wide_kernel(kernel, columns, side // 2)
   return pointwise(x, wide[0, 1]) if side == 1 else _conv(x, wide, (1, 1), 'SAME')
 
 
@@ -58,7 +58,7 @@ def downsample_pairs(x: jax.Array, kernel: jax.Array) -> jax.Array:
   The filter is folded into the kernel, but for the rows of a 1 x 1 convolution, where it would be most of the products.
   """
   if kernel.shape[0] == 1:
-    wide = pairs.kernel_of_pairs(resample.blur_kernel(kernel, rows=False), 1, 2).astype(kernel.dtype)
+    wide = lanes.wide_kernel(resample.blur_kernel(kernel, rows=False), 2, 1, 2).astype(kernel.dtype)
     return _conv(resample.depthwise_blur(x, (1, 1), stride=2, columns=False), wide, (1, 1), ((0, 0), (1, 1)))
   return phases.strided_conv(x, _filtered_pairs(kernel), (2, 1), _FILTERED)
 
@@ -76,7 +76,7 @@ def upsample_pairs(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def _filtered_pairs(kernel):
   """A 3 x 3 kernel with the filter in it, for pairs of columns, that takes every second row and column."""
-  return pairs.kernel_of_pairs(resample.blur_kernel(kernel), 2, 2).astype(kernel.dtype)
+  return lanes.wide_kernel(resample.blur_kernel(kernel), 2, 2, 2).astype(kernel.dtype)
 
 
 def _conv(x, kernel, strides, padding):

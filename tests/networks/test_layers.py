@@ -29,6 +29,11 @@ def test_conv_shapes(downsample):
   assert y.shape == ((2, 4, 4, 5) if downsample else (2, 8, 8, 5))
 
 
+def test_halving_an_odd_width_is_an_error():
+  with pytest.raises(ValueError, match='must be even to be halved'):
+    EqualConv(8, downsample=True).init(jax.random.key(0), jnp.zeros((1, 4, 5, 8)))
+
+
 def test_linear_conv_has_no_bias():
   variables = EqualConv(5, activate=False).init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
   assert set(variables['params']) == {'kernel'}

@@ -36,6 +36,17 @@ def test_random_features_keep_their_scale():
   assert all(0.1 < float(f.std()) < 10 for f in maps)
 
 
+@pytest.mark.parametrize('width, size', [(1 / 16, 32), (0.125, 36)])  # few channels; 18 columns, which are 9 pairs
+@pytest.mark.parametrize('pictures', [2, 9])
+def test_columns_that_cannot_lie_side_by_side_are_single_ones(width, size, pictures):
+  vgg = VGG19(width=width)
+  image = jnp.zeros((pictures, size, size, 3))
+  variables = jax.eval_shape(vgg.init, jax.random.key(0), image)
+  gradient = jax.grad(lambda image, variables: sum(f.sum() for f in vgg.apply(variables, image)))
+  lowered = jax.jit(gradient).trace(image, variables).lower(lowering_platforms=('tpu', 'cpu'))
+  assert lowered.out_info.shape == image.shape
+
+
 def test_too_small_images_are_an_error():
   with pytest.raises(ValueError, match='at least 16 x 16 pixels'):
     VGG.apply(VARIABLES, images(1, size=8))

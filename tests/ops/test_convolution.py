@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edtalk_jax import ops
-from edtalk_jax.ops import bands, convolution, kernel_gradient, pairs, phases, strided, tpu_forms
+from edtalk_jax.ops import bands, convolution, kernel_gradient, lanes, phases, strided, tpu_forms
 
 # Both sides add the same products in another order; a few hundred terms of unit size in float32.
 CLOSE = {'rtol': 1e-4, 'atol': 1e-4}
@@ -59,16 +59,21 @@ def test_strided_convolution_by_phases_agrees_with_xla(strides, padding, sides):
     _normal(0, 2, 9, 6, 3), _normal(1, *sides, 3, 4))
 
 
-def _apart(function):
-  return lambda x, kernel: function(pairs.split_columns(x), kernel)
+def _apart(function, columns):
+  return lambda x, kernel: function(lanes.split_columns(x, columns), kernel)
+
+
+@pytest.mark.parametrize('side, columns', [(1, 2), (1, 16), (3, 2), (3, 4)])
+def test_columns_side_by_side_are_convolved_as_columns(side, columns):
+  x, kernel = lanes.join_columns(_normal(0, 1, 2, 2 * columns, 3), columns), _normal(1, side, side, 3, 5)
+  _assert_same_with_gradients(lambda *args: tpu_forms.conv_columns(*args, columns),
+                              lambda *args: lanes.join_columns(_apart(ops.conv, columns)(*args), columns), x, kernel)
 
 
 @pytest.mark.parametrize('side', [1, 3])
-def test_pairs_of_columns_are_convolved_as_columns(side):
-  x, kernel = pairs.pair_columns(_normal(0, 2, 4, 6, 3)), _normal(1, side, side, 3, 5)
-  paired = lambda *args: pairs.pair_columns(_apart(ops.conv)(*args))
-  _assert_same_with_gradients(tpu_forms.conv_pairs, paired, x, kernel)
-  _assert_same_with_gradients(tpu_forms.downsample_pairs, _apart(convolution.downsample_separately), x, kernel)
+def test_pairs_of_columns_are_downsampled_as_columns(side):
+  x, kernel = lanes.join_columns(_normal(0, 2, 4, 6, 3), 2), _normal(1, side, side, 3, 5)
+  _assert_same_with_gradients(tpu_forms.downsample_pairs, _apart(convolution.downsample_separately, 2), x, kernel)
 
 
 @pytest.mark.parametrize('channels, features', [(2, 5), (5, 2)])
@@ -79,7 +84,7 @@ def test_pointwise_products_agree_with_their_gradients(channels, features):
 
 def test_upsampling_to_pairs_of_columns():
   _assert_same_with_gradients(tpu_forms.upsample_pairs,
-                              lambda *args: pairs.pair_columns(convolution.upsample_separately(*args)),
+                              lambda *args: lanes.join_columns(convolution.upsample_separately(*args), 2),
                               _normal(0, 2, 4, 5, 3), _normal(1, 3, 3, 3, 2))
 
 
@@ -145,5 +150,8 @@ def test_wrong_shapes_are_named():
     ops.conv_downsample(jnp.zeros((1, 5, 4, 2)), jnp.zeros((3, 3, 2, 2)))
   with pytest.raises(ValueError, match='kernel must be 3 x 3'):
     ops.conv_upsample(jnp.zeros((1, 4, 4, 2)), jnp.zeros((1, 1, 2, 2)))
+  for function in (ops.conv_downsample, ops.conv_upsample, ops.conv_max_pool):
+    with pytest.raises(ValueError, match='columns must be 1 or 2, got 4'):
+      function(jnp.zeros((1, 4, 4, 8)), jnp.zeros((3, 3, 2, 2)), columns=4)
   with pytest.raises(ValueError, match='style must have shape'):
     ops.modulated_conv(jnp.zeros((1, 4, 4, 2)), jnp.zeros((3, 3, 2, 2)), jnp.zeros((1, 3)))

@@ -11,7 +11,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from edtalk_jax import ops
-from edtalk_jax.ops import convolution, tpu_forms
+from edtalk_jax.ops import convolution, lanes, pooling, tpu_forms
 from edtalk_jax.ops.partition import on_shares
 
 warp = importlib.import_module('edtalk_jax.ops.warp')  # its name in `ops` is the function's
@@ -45,10 +45,14 @@ def split(function, rows: int):
     lambda x: convolution.upsample_folded(x, KERNEL),
     lambda x: tpu_forms.downsample(x, KERNEL),
     lambda x: tpu_forms.upsample(x, KERNEL),
+    lambda x: lanes.split_columns(tpu_forms.conv_columns(lanes.join_columns(x, 4), KERNEL, 4), 4),
     ops.upsample,
     ops.max_pool,
+    lambda x: pooling.convolve_in_quarters(x, KERNEL, 1),
+    lambda x: lanes.split_columns(pooling.convolve_in_quarters(lanes.join_columns(x, 2), KERNEL, 2), 2),
   ],
-  ids=['conv', 'downsample', 'upsample', 'downsample on a TPU', 'upsample on a TPU', 'rgb skip', 'pool'],
+  ids=['conv', 'downsample', 'upsample', 'downsample on a TPU', 'upsample on a TPU', 'columns side by side on a TPU',
+       'rgb skip', 'pool', 'conv and pool on a TPU', 'pairs and pool on a TPU'],
 )
 def test_devices_exchange_the_rows_at_the_cut_alone(function):
   ours, whole, moved = split(function, 32)

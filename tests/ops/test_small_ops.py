@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from edtalk_jax import ops
-from edtalk_jax.ops import activation, pairs, pooling
+from edtalk_jax.ops import activation, lanes, pooling
 
 
 def _bank(seed=0, columns=6):
@@ -61,23 +61,28 @@ def test_max_pool_gives_the_gradient_to_the_first_of_equals():
   np.testing.assert_array_equal(gradient[0, :, :, 0], [[1, 0], [0, 0]])
 
 
+def test_what_is_not_a_number_is_pooled_as_such_and_the_last_has_the_gradient():
+  x = jnp.full((1, 2, 2, 1), jnp.nan)
+  assert jnp.isnan(ops.max_pool(x)).all()
+  np.testing.assert_array_equal(jax.grad(lambda x: jnp.sum(ops.max_pool(x)))(x)[0, :, :, 0], [[0, 0], [0, 1]])
+
+
 def test_leaky_relu_scaled():
   got = ops.leaky_relu_scaled(jnp.array([[2.0, -2.0]]), jnp.array([1.0, 1.0]))
   np.testing.assert_allclose(got, np.sqrt(2) * np.array([[3, -0.2]]), rtol=1e-6)
 
 
-@pytest.mark.parametrize('paired', [False, True])
-def test_convolution_in_quarters_is_pooled_as_the_whole_map(paired):
-  x, kernel = jax.random.normal(jax.random.key(0), (2, 6, 4, 3)), jax.random.normal(jax.random.key(1), (3, 3, 3, 5))
-  x = jnp.round(2 * x) / 2  # so that some of a block are equal
-  kernel = jnp.round(kernel)
+@pytest.mark.parametrize('columns, pictures', [(1, 2), (2, 2), (2, 9)])  # 9: more than a tile of memory holds
+def test_convolution_in_quarters_is_pooled_as_the_whole_map(columns, pictures):
+  x = jnp.round(2 * jax.random.normal(jax.random.key(0), (pictures, 6, 8, 3))) / 2  # so that some of a block are equal
+  kernel = jnp.round(jax.random.normal(jax.random.key(1), (3, 3, 3, 5)))
 
   def everything(f):
     out, pull_back = jax.vjp(f, x, kernel)
     return out, pull_back(jnp.cos(jnp.arange(out.size).reshape(out.shape)))
 
-  pair = pairs.pair_columns if paired else lambda x: x
-  got = everything(lambda x, kernel: pooling.convolve_in_quarters(pair(x), kernel, paired))
+  form = lambda x, kernel: pooling.convolve_in_quarters(lanes.join_columns(x, columns), kernel, columns)
+  got = everything(lambda *args: lanes.split_columns(form(*args), columns))
   want = everything(lambda x, kernel: ops.max_pool(ops.conv(x, kernel)))
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), got, want)
 
@@ -95,7 +100,7 @@ def test_gradients_by_the_result_are_those_of_autodiff(function, plain):
     penalty = lambda x, bias: sum(jnp.sum(part**2) for part in first(x, bias))
     return loss(x, bias), first(x, bias), jax.grad(penalty, (0, 1))(x, bias)
 
-  got = everything(lambda x, bias: function(x, bias, paired=True))
+  got = everything(function)  # two columns side by side
   want = everything(lambda x, bias: plain(x + jnp.concatenate([bias, bias])))
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), got, want)
 
@@ -112,10 +117,26 @@ def test_gradients_of_the_normalized_activation_are_those_of_autodiff():
     penalty = lambda *args: sum(jnp.sum(part**2) for part in first(*args))
     return loss(x, norm, bias), first(x, norm, bias), jax.grad(penalty, (0, 1, 2))(x, norm, bias)
 
-  got = everything(lambda *args: activation.leaky_relu_normalized(*args, paired=True))
+  got = everything(activation.leaky_relu_normalized)  # two columns side by side
   plain = lambda x, norm, bias: x * twice(norm)[:, None, None] + twice(bias)
   want = everything(lambda *args: np.sqrt(2) * jax.nn.leaky_relu(plain(*args), 0.2))
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), got, want)
+
+
+@pytest.mark.parametrize('channels', [3, 24, 28, 48, 64, 256])
+def test_gradients_of_many_columns_side_by_side_are_those_of_each(channels):
+  x, bias = (jax.random.normal(jax.random.key(seed), shape) for seed, shape in
+             enumerate([(2, 3, 32, channels), (channels,)]))
+  gradients = jax.grad(lambda x, bias: jnp.sum(jnp.tanh(ops.leaky_relu_scaled(x, bias)) ** 2), (0, 1))
+  of_x, of_bias = gradients(lanes.join_columns(x, 16), bias)
+  want = gradients(x, bias)
+  np.testing.assert_allclose(lanes.split_columns(of_x, 16), want[0], rtol=1e-6)
+  np.testing.assert_allclose(of_bias, want[1], rtol=1e-5)
+
+
+def test_columns_that_are_not_whole_are_refused():
+  with pytest.raises(ValueError, match='8 numbers side by side are no columns of 3 channels'):
+    ops.leaky_relu_scaled(jnp.zeros((1, 2, 2, 8)), jnp.zeros(3))
 
 
 def test_only_of_layers_that_train_a_gradient_is_kept_from_being_fused():
