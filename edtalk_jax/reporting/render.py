@@ -88,24 +88,29 @@ def title(report: Report) -> str:
 
 def markdown(report: Report) -> str:
   """The report as a page."""
-  versions = ', '.join(f'{name} {version}' for name, version in report.versions.items())
   lines = [f'# {title(report)}', '', f'Made {METHODS[report.method]}.', '']
   if report.overrides:
     lines += [f'With `{" ".join(report.overrides)}`.', '']
   for head, heads, rows in tables(report):
     lines += [f'## {head}', ''] if head else []
     lines += [_row(heads), _row(['---'] * len(heads)), *map(_row, rows), '']
-  compiled = f'compiled in {report.compile_seconds:g} processor seconds' if report.compile_seconds else 'not compiled'
-  compiled += ''.join(f', {name}={value}' for name, value in report.compiler.items())
-  lines += [f'Program `{report.program[:16]}`, {versions}; {compiled}.', '']
+  lines += [f'Program `{report.program[:16]}`, {origin(report)}.', '']
   return '\n'.join(lines)
+
+
+def origin(report: Report) -> str:
+  """What the program was made by: versions, and the compiler's time and options."""
+  versions = ', '.join(f'{name} {version}' for name, version in report.versions.items())
+  compiled = f'compiled in {report.compile_seconds:g} processor seconds' if report.compile_seconds else 'not compiled'
+  return f'{versions}; {compiled}' + ''.join(f', {name}={value}' for name, value in report.compiler.items())
 
 
 def show(report: Report, console: Any) -> None:
   """Prints the report to a `rich.console.Console`."""
   from rich.table import Table
 
-  console.print(f'{title(report)}; made {METHODS[report.method]}')
+  chosen = f' with {" ".join(report.overrides)}' if report.overrides else ''
+  console.print(f'{title(report)}{chosen}; made {METHODS[report.method]}', markup=False)
   for head, heads, rows in tables(report):
     table = Table(title=head or None, show_header=bool(head), title_justify='left')
     for at, name in enumerate(heads):
@@ -113,6 +118,7 @@ def show(report: Report, console: Any) -> None:
     for row in rows:
       table.add_row(*row)
     console.print(table)
+  console.print(f'Program {report.program[:16]}, {origin(report)}.', markup=False)
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -1,9 +1,11 @@
 """What follows from the numbers of a report, and how it is shown."""
 
 import dataclasses
+import io
 import json
 
 import pytest
+import rich.console
 
 from edtalk_jax.reporting import hlo, memory, render
 from edtalk_jax.reporting import report as report_lib
@@ -58,6 +60,15 @@ def test_a_program_that_does_not_fit_says_so():
     REPORT, memory=Memory(2 * GIB, 20 * GIB, 0, 16 * GIB), compute_seconds=0.0, exposed_seconds=0.0, collectives=()
   ))  # fmt: skip
   assert '| fits | NO' in page and 'examples/s' not in page
+
+
+def test_page_and_terminal_say_how_it_was_made():
+  report = dataclasses.replace(REPORT, compiler={'xla_some_limit': '48'})
+  console = rich.console.Console(record=True, width=200, file=io.StringIO())
+  render.show(report, console)
+  for text in (console.export_text(), render.markdown(report)):
+    assert 'model.dtype=bfloat16' in text
+    assert 'jax 0.10.2; compiled in 60 processor seconds, xla_some_limit=48.' in text
 
 
 def test_json_has_the_numbers_and_what_follows():
