@@ -53,3 +53,15 @@ def test_pictures_are_counted_on_each_device():
     jax.jit(count)(jnp.zeros((10, 2, 2, 1)))
   count(jnp.zeros((10, 2, 2, 1)))
   assert found == [3, 10]  # rows divided by the third axis are of the same pictures
+
+
+def test_a_symbolic_batch_may_have_more_pictures_than_a_tile():
+  found = []
+
+  def choose(x):
+    found.append(lanes.together(x, (1, 1, 3, 64)))
+    return x
+
+  (batch,) = jax.export.symbolic_shape('batch')
+  jax.export.export(jax.jit(choose))(jax.ShapeDtypeStruct((batch, 4, 32, 3), jnp.float32))
+  assert found == [2]
