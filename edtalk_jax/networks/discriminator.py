@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from edtalk_jax import ops
 from edtalk_jax.config import ModelConfig
-from edtalk_jax.networks.layers import EqualConv, EqualDense, ResBlock, rematerialized
+from edtalk_jax.networks.layers import EqualConv, EqualDense, ResBlock, enter, rematerialized
 
 
 class Discriminator(nn.Module):
@@ -33,8 +33,7 @@ class Discriminator(nn.Module):
     config, size = self.config, self.config.image_size
     if images.ndim != 4 or images.shape[1:] != (size, size, 3):
       raise ValueError(f'images has shape {images.shape}, expected (batch, {size}, {size}, 3)')
-    channels = config.channels(size)
-    x = EqualConv(channels, kernel_size=1, dtype=config.dtype, name='stem')(images)
+    x, size = enter(self, images)[1], size // 2
     while size > 4:
       size //= 2
       x = rematerialized(ResBlock, config.remat)(config.channels(size), dtype=config.dtype, name=f'block_{size}')(x)

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 
 from edtalk_jax.config import ModelConfig
-from edtalk_jax.networks.layers import EqualConv, ResBlock, rematerialized
+from edtalk_jax.networks.layers import EqualConv, ResBlock, enter, rematerialized
 
 
 class Encoder(nn.Module):
@@ -30,9 +30,8 @@ class Encoder(nn.Module):
     config, size = self.config, self.config.image_size
     if images.ndim != 4 or images.shape[1:] != (size, size, 3):
       raise ValueError(f'images has shape {images.shape}, expected (batch, {size}, {size}, 3)')
-    channels = config.channels(size)
-    x = EqualConv(channels, kernel_size=1, dtype=config.dtype, name='stem')(images)
-    features = [x]
+    features = list(enter(self, images))
+    x, size = features[-1], size // 2
     while size > 4:
       size //= 2
       x = rematerialized(ResBlock, config.remat)(config.channels(size), dtype=config.dtype, name=f'block_{size}')(x)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from edtalk_jax import ops
 from edtalk_jax.config import ModelConfig
 from edtalk_jax.networks.expression import ExpressionModule
-from edtalk_jax.networks.layers import EqualConv, EqualDense, Move, equalized, rematerialized
+from edtalk_jax.networks.layers import EqualConv, EqualDense, Move, equalizer, rematerialized
 
 
 class StyledConv(nn.Module):
@@ -41,7 +41,8 @@ class StyledConv(nn.Module):
     else:
       columns = ops.together(x, kernel.shape)
       x = ops.join_columns(x, columns)
-    x = ops.styled_conv(x, equalized(kernel), style, bias, upsample=self.upsample, columns=columns)
+    x = ops.styled_conv(
+      x, kernel, style, bias, scale=equalizer(kernel), upsample=self.upsample, columns=columns)  # fmt: skip
     return ops.split_columns(ops.split_rows(x), columns)
 
 
@@ -80,7 +81,8 @@ class Flow(nn.Module):
     bias = self.param('bias', nn.initializers.zeros, (3,))
     columns = ops.together(x, kernel.shape)
     raw = ops.join_columns(x, columns)
-    raw = ops.modulated_conv(raw, equalized(kernel), style, demodulate=False, columns=columns, dtype=jnp.float32)
+    raw = ops.modulated_conv(
+      raw, kernel, style, scale=equalizer(kernel), demodulate=False, columns=columns, dtype=jnp.float32)  # fmt: skip
     raw = ops.split_columns(raw, columns) + bias
     if coarser is not None:
       raw += ops.upsample(coarser)

@@ -2,6 +2,9 @@
 
 from edtalk_jax.ops.activation import leaky_relu_scaled as leaky_relu_scaled
 from edtalk_jax.ops.activation import relu as relu
+from edtalk_jax.ops.activation import scaled as scaled
+from edtalk_jax.ops.blocks import first_block as first_block
+from edtalk_jax.ops.blocks import first_block_pays as first_block_pays
 from edtalk_jax.ops.convolution import CONV as CONV
 from edtalk_jax.ops.convolution import conv as conv
 from edtalk_jax.ops.convolution import conv_downsample as conv_downsample

@@ -12,12 +12,14 @@ _SLOPE = 0.2
 _GAIN = math.sqrt(2)
 
 
-def leaky_relu_scaled(x: jax.Array, bias: jax.Array) -> jax.Array:
-  """sqrt(2) * leaky_relu(x + bias, 0.2): unit variance in, about unit variance out (StyleGAN2's FusedLeakyReLU).
+def leaky_relu_scaled(x: jax.Array, bias: jax.Array, *, scale: float = 1.0, gain: float = 1.0) -> jax.Array:
+  """gain * sqrt(2) * leaky_relu(scale * x + bias, 0.2): of unit variance, as what goes in (StyleGAN2's FusedLeakyReLU).
 
   Args:
     x: [batch, ..., channels], or with columns side by side, which the number of biases tells (`ops.lanes`).
     bias: float32[channels].
+    scale: of `x`, before the bias.
+    gain: of the result.
 
   Returns:
     Shape and type of `x`, rounded once. Computed in float32, so that the bias's gradient, a sum over all pixels of the
@@ -26,7 +28,7 @@ def leaky_relu_scaled(x: jax.Array, bias: jax.Array) -> jax.Array:
   Raises:
     ValueError: if `x` does not hold whole columns.
   """
-  return _activated(x, bias, _SLOPE, _GAIN)
+  return _activated(x, bias, scale, _SLOPE, _GAIN * gain)
 
 
 def leaky_relu_normalized(x: jax.Array, norm: jax.Array, bias: jax.Array) -> jax.Array:
@@ -41,23 +43,33 @@ def leaky_relu_normalized(x: jax.Array, norm: jax.Array, bias: jax.Array) -> jax
 
 
 def relu(x: jax.Array, bias: jax.Array) -> jax.Array:
-  """relu(x + bias), with the arguments and the rounding of `leaky_relu_scaled`."""
-  return _activated(x, bias, 0.0, 1.0)
+  """relu(x + bias), with those arguments and the rounding of `leaky_relu_scaled`."""
+  return _activated(x, bias, 1.0, 0.0, 1.0)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _activated(x, bias, slope, gain):
+def scaled(x: jax.Array, scale: float) -> jax.Array:
+  """scale * x in the type of `x`, by the exact scale."""
+  return (x.astype(jnp.float32) * scale).astype(x.dtype)
+
+
+def slope(y: jax.Array) -> jax.Array:
+  """The derivative of `leaky_relu_scaled` where its result is `y`."""
+  return jnp.where(y >= 0, _GAIN, _GAIN * _SLOPE)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _activated(x, bias, scale, negative, gain):
   bias = lanes.repeat(bias, x.shape[-1])
-  return (gain * jax.nn.leaky_relu(x.astype(jnp.float32) + bias, slope)).astype(x.dtype)
+  return (gain * jax.nn.leaky_relu(x.astype(jnp.float32) * scale + bias, negative)).astype(x.dtype)
 
 
-def _forward(x, bias, slope, gain):
+def _forward(x, bias, scale, negative, gain):
   # The result has the sign of what it was made of, and the next layer keeps it anyhow: nothing else is kept.
-  y = _activated(x.value, bias.value, slope, gain)
+  y = _activated(x.value, bias.value, scale, negative, gain)
   return y, (y, len(bias.value), () if bias.perturbed else None)
 
 
-def _backward(slope, gain, residuals, cotangent):
+def _backward(scale, negative, gain, residuals, cotangent):
   y, channels, trains = residuals
   if isinstance(cotangent, jax.custom_derivatives.SymbolicZero):
     return jnp.zeros(y.shape, y.dtype), jnp.zeros(channels)
@@ -67,10 +79,10 @@ def _backward(slope, gain, residuals, cotangent):
   # The next layer has as many columns side by side as fill the lanes: what is computed by itself is done to those.
   apart = lanes.parts(y.shape[-1], channels) if kept else 1
   y, cotangent = lanes.split_columns(y, apart), lanes.split_columns(cotangent, apart)
-  active = y >= 0 if slope else y > 0
-  gradient = cotangent.astype(jnp.float32) * jnp.where(active, gain, slope * gain)
+  active = y >= 0 if negative else y > 0
+  gradient = cotangent.astype(jnp.float32) * jnp.where(active, gain, negative * gain)
   of_bias = jnp.sum(jnp.sum(gradient, tuple(range(y.ndim - 1))).reshape(-1, channels), 0)
-  gradient = gradient.astype(y.dtype)
+  gradient = (gradient * scale).astype(y.dtype)
   return lanes.join_columns(jax.lax.optimization_barrier(gradient) if kept else gradient, apart), of_bias
 
 
@@ -90,7 +102,7 @@ def _normalized_forward(x, norm, bias):
 def _normalized_backward(residuals, cotangent):
   """The result also tells x * norm, and with it the gradient of `norm`: `x` is not kept."""
   y, norm, bias = residuals
-  factor = jnp.where(y >= 0, _GAIN, _GAIN * _SLOPE)
+  factor = slope(y)
   gradient = cotangent.astype(jnp.float32) * factor
   total = jnp.sum(gradient, (1, 2))
   of_norm = (jnp.sum(gradient * (y.astype(jnp.float32) / factor), (1, 2)) - total * bias) / norm

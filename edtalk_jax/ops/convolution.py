@@ -106,9 +106,10 @@ def downsample_folded(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def conv_upsample(x: jax.Array, kernel: jax.Array, *, columns: int = 1) -> jax.Array:
-  """Doubles height and width: transposed convolution with stride 2, then an FIR blur of gain 4.
+  """Doubles height and width: transposed convolution with stride 2, then an FIR blur.
 
-  Official code, networks/styledecoder.py, ModulatedConv2d. Forms of the same, as in `conv_downsample`.
+  A quarter of what the official code makes (networks/styledecoder.py, ModulatedConv2d), whose blur has gain 4: leaves
+  that to what scales the result (`modulated_conv`). Forms of the same, as in `conv_downsample`.
 
   Args:
     x: [batch, height, width, in].
@@ -135,38 +136,39 @@ def conv_upsample(x: jax.Array, kernel: jax.Array, *, columns: int = 1) -> jax.A
 
 def upsample_separately(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """`conv_upsample` as matrix products, additions and a blur."""
-  return resample.blur(strided.transposed_conv(x, 4 * kernel), (1, 1))
+  return resample.blur(strided.transposed_conv(x, kernel), (1, 1))
 
 
 def upsample_folded(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """`conv_upsample` as one ordinary 3 x 3 convolution to four times the channels, and a depth-to-space.
 
-  Sample q of an axis of the result is sum_i x[i] K[q - 2 i] with K the kernel filtered by [1, 3, 3, 1] / 4, six taps
+  Sample q of an axis of the result is sum_i x[i] K[q - 2 i] with K the kernel filtered by [1, 3, 3, 1] / 8, six taps
   wide. Even and odd q each see three of them; nothing is dilated, forwards or in either gradient.
   """
   batch, height, width, _ = x.shape
   _, _, channels, features = kernel.shape
   # K[m] = sum_t fir[t] w[m + t - 1] for m = -2..3. With q = 2 s + phase, tap m meets x[s - (m - phase) / 2]: the order
   # along each axis is reversed.
-  folded = 4 * resample.blur_kernel(kernel).reshape(3, 2, 3, 2, channels, features)[::-1, :, ::-1]
+  folded = resample.blur_kernel(kernel).reshape(3, 2, 3, 2, channels, features)[::-1, :, ::-1]
   folded = folded.transpose(0, 2, 4, 1, 3, 5).reshape(3, 3, channels, 4 * features)
   y = same_conv(x, folded.astype(kernel.dtype)).reshape(batch, height, width, 2, 2, features)
   return y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, features)
 
 
-def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, demodulate: bool = True,
+def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, scale: float = 1.0, demodulate: bool = True,
                    upsample: bool = False, columns: int = 1, dtype: Any = None) -> jax.Array:
   """Convolution whose input channels are scaled per sample by a style (StyleGAN2 Eqs. 1-3).
 
-  The scale is moved from the kernel to the activations and the normalisation to the outputs, so that all samples
-  share one convolution. Both are applied in float32: their gradients are sums over all pixels.
+  The style is moved from the kernel to the activations, normalisation and scale to the outputs, so that all samples
+  share one convolution. All are applied in float32: their gradients are sums over all pixels.
 
   Args:
     x: [batch, height, width, in].
-    kernel: [side, side, in, out], equalised; cast to `dtype`.
+    kernel: [side, side, in, out], cast to `dtype`.
     style: [batch, in], one scale per input channel.
+    scale: of the kernel.
     demodulate: whether to undo the growth of the outputs' norm by the style.
-    upsample: whether to double height and width (`conv_upsample`).
+    upsample: whether to double height and width, with a blur of gain 4 (`conv_upsample`).
     columns: how many lie side by side in the result and, without `upsample`, in `x` (`ops.lanes`).
     dtype: of the products and the result, `x`'s by default. What is multiplied is rounded as `x` is.
 
@@ -176,29 +178,38 @@ def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, demodul
   Raises:
     ValueError: if `style` does not hold one scale per sample and input channel.
   """
+  dtype = x.dtype if dtype is None else dtype
+  y = _with_style(x, kernel, style, upsample, columns, dtype).astype(jnp.float32)
+  if demodulate:
+    norm = lanes.repeat(_demodulation(kernel, style, scale, upsample), y.shape[-1])[:, None, None]
+  else:
+    norm = scale * _gain(upsample)
+  return (y * norm).astype(dtype)
+
+
+def styled_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, bias: jax.Array, *, scale: float = 1.0,
+                upsample: bool = False, columns: int = 1) -> jax.Array:
+  """`leaky_relu_scaled(modulated_conv(...), bias)`, rounded once and with the gradients of `leaky_relu_normalized`."""
+  y = _with_style(x, kernel, style, upsample, columns, x.dtype)
+  return activation.leaky_relu_normalized(y, _demodulation(kernel, style, scale, upsample), bias)
+
+
+def _with_style(x, kernel, style, upsample, columns, dtype):
   if style.shape != (x.shape[0], kernel.shape[2]):
     raise ValueError(f'style must have shape {(x.shape[0], kernel.shape[2])}, got {style.shape}')
-  dtype = x.dtype if dtype is None else dtype
-  scale = lanes.repeat(style, x.shape[-1])
-  scaled = (x.astype(jnp.float32) * scale[:, None, None]).astype(x.dtype).astype(dtype)
-  y = (conv_upsample if upsample else conv)(scaled, kernel.astype(dtype), columns=columns)
-  if not demodulate:
-    return y
-  norm = lanes.repeat(_demodulation(kernel, style), y.shape[-1])
-  return (y.astype(jnp.float32) * norm[:, None, None]).astype(dtype)
+  style = lanes.repeat(style, x.shape[-1])
+  styled = (x.astype(jnp.float32) * style[:, None, None]).astype(x.dtype).astype(dtype)
+  return (conv_upsample if upsample else conv)(styled, kernel.astype(dtype), columns=columns)
 
 
-def styled_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, bias: jax.Array, *, upsample: bool = False,
-                columns: int = 1) -> jax.Array:
-  """`leaky_relu_scaled(modulated_conv(...), bias)`, rounded once and with the gradients of `leaky_relu_normalized`."""
-  y = modulated_conv(x, kernel, style, demodulate=False, upsample=upsample, columns=columns)
-  return activation.leaky_relu_normalized(y, _demodulation(kernel, style), bias)
+def _gain(upsample):
+  return 4.0 if upsample else 1.0  # of the blur
 
 
-def _demodulation(kernel, style):
+def _demodulation(kernel, style, scale, upsample):
   """float32[batch, out], by which the result is multiplied to undo the growth of its norm by the style."""
   # Adding up the taps one by one is ten times as fast on the CPU backend as a reduction over two leading axes.
   taps = jnp.square(kernel.astype(jnp.float32)).reshape(-1, *kernel.shape[2:])
   energy = functools.reduce(jnp.add, jnp.unstack(taps))
   variance = jnp.square(style.astype(jnp.float32)) @ energy
-  return jax.lax.rsqrt(variance + 1e-8)
+  return scale * _gain(upsample) * jax.lax.rsqrt(scale**2 * variance + 1e-8)

@@ -44,7 +44,7 @@ def together(x: jax.Array, kernel_shape: tuple[int, ...]) -> int:
   side, _, channels, features = kernel_shape
   count = 1
   if side in (1, 3) and narrow(max(channels, features)):
-    count = (16 if side == 1 else 4) if free(x) and min(channels, features) <= _FEW else 2
+    count = 16 if free(x) and min(channels, features) <= _FEW else 2
   elif side == 3 and narrow(channels) and features == _LANES and free(x):
     count = 2
   return count if x.shape[2] % count == 0 else 2 if count > 2 and x.shape[2] % 2 == 0 else 1

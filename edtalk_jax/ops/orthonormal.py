@@ -1,5 +1,7 @@
 """The orthonormal basis of a motion bank."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,8 +33,11 @@ def orthonormal_basis(w: jax.Array) -> jax.Array:
   """
   if w.ndim != 2 or w.shape[0] < w.shape[1]:
     raise ValueError(f'w must have shape [dim, n] with dim >= n, got {w.shape}')
-  w = jnp.asarray(w, jnp.float32) + _OFFSET
+  return _gram_schmidt(jnp.asarray(w, jnp.float32) + _OFFSET)
 
+
+@jax.custom_vjp
+def _gram_schmidt(w):
   def add_column(q, j):
     column = w[:, j]
     for _ in range(2):
@@ -43,8 +48,28 @@ def orthonormal_basis(w: jax.Array) -> jax.Array:
   return jax.lax.scan(add_column, jnp.zeros_like(w), jnp.arange(w.shape[1]))[0]
 
 
-def _product(matrix: jax.Array, vector: jax.Array) -> jax.Array:
-  return jnp.matmul(matrix, vector, precision=jax.lax.Precision.HIGHEST)
+def _forward(w):
+  q = _gram_schmidt(w)
+  return q, (w, q)
+
+
+def _backward(residuals, cotangent):
+  """(G + Q S) R^-T, G the gradient of Q, S symmetric with the lower triangle of -G^T Q (Roberts & Roberts, 2020).
+
+  In closed form, since in a loop every small operation waits for the one before.
+  """
+  w, q = residuals
+  r = jnp.triu(_product(q.T, w))
+  lower = jnp.tril(-_product(cotangent.T, q))
+  symmetric = lower + jnp.tril(lower, -1).T
+  right = cotangent + _product(q, symmetric)
+  return (jax.scipy.linalg.solve_triangular(r, right.T).T,)
+
+
+_gram_schmidt.defvjp(_forward, _backward)
+
+
+_product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 def householder_signs(w: np.ndarray) -> np.ndarray:

@@ -29,6 +29,11 @@ def split_rows(x: jax.Array) -> jax.Array:
   return jax.lax.with_sharding_constraint(x, P(free, AXIS if split else None, free, free))
 
 
+def undivided_rows() -> bool:
+  """Whether no map's rows are divided on the mesh of `jax.set_mesh`."""
+  return jax.sharding.get_abstract_mesh().shape.get(AXIS, 1) == 1
+
+
 def pictures(x: jax.Array) -> int:
   """How many of x[batch, ...] a device has at most, if the mesh of `jax.set_mesh` divides them as it does a batch."""
   mesh = jax.sharding.get_abstract_mesh()

@@ -65,12 +65,12 @@ def downsample_pairs(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def upsample(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """`conv_upsample` as a transposed convolution, phase by phase, and a blur of each channel."""
-  return filtered.transposed_conv(x, 4 * kernel.swapaxes(2, 3))
+  return filtered.transposed_conv(x, kernel.swapaxes(2, 3))
 
 
 def upsample_pairs(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """`conv_upsample`, whose result has its columns in pairs: the transpose of `downsample_pairs`, with gain 4."""
-  wide = _filtered_pairs(4 * kernel.swapaxes(2, 3))
+  """`conv_upsample`, whose result has its columns in pairs: the transpose of `downsample_pairs`."""
+  wide = _filtered_pairs(kernel.swapaxes(2, 3))
   return phases.transposed_conv(x, wide, (2, 1), _FILTERED, (2 * x.shape[1], x.shape[2]))
 
 

@@ -14,6 +14,7 @@ from edtalk_jax.config import Config
 from edtalk_jax.networks import navigation
 from edtalk_jax.networks.discriminator import Discriminator
 from edtalk_jax.networks.edtalk import EDTalk
+from edtalk_jax.networks.layers import rounded
 from edtalk_jax.stages import losses
 from edtalk_jax.stages.losses import merge_views, split_views
 from edtalk_jax.stages.perceptual import Perceptual
@@ -73,6 +74,10 @@ class Networks:
     codes, features = self.model.apply({'params': model}, merge_views(images), method='encode')
     return split_views(codes, views), [split_views(f, views) for f in features]
 
+  def with_rounded_encoder(self, model: Params) -> Params:
+    """Returns `model` for several calls of `encode`, whose gradients are added up before they cross devices."""
+    return {**model, 'encoder': rounded(model['encoder'], self.config.model.dtype)}
+
   def motion(self, model: Params, codes: Array) -> dict[str, Array]:
     """Maps codes [..., style_dim] to the weights of every bank, [..., size]."""
     return self.model.apply({'params': model}, codes, method='motion')
@@ -115,6 +120,7 @@ class Networks:
 
   def discriminator_losses(self, discriminator: Params, images: Images) -> Terms:
     """The two logistic terms on `images['real']` and `images['fake']`, each scored as a batch of its own."""
+    discriminator = rounded(discriminator, self.config.model.dtype)
     real, fake = losses.discriminator_adversarial(
       self.logits(discriminator, images['real']), self.logits(discriminator, images['fake'])
     )

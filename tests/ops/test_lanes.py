@@ -14,7 +14,7 @@ def _together(*kernel_shape, pictures=8, width=32):
 
 def test_columns_fill_the_lanes_and_colours_several_times():
   assert _together(3, 3, 64, 64) == _together(1, 1, 32, 64) == 2
-  assert _together(3, 3, 3, 64) == 4
+  assert _together(3, 3, 3, 64) == 16
   assert _together(1, 1, 3, 64) == _together(1, 1, 64, 3) == 16
   assert _together(3, 3, 64, 128) == 2
 
