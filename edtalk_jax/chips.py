@@ -47,9 +47,9 @@ class Chip:
 
 
 _TPU_DOCS = 'https://docs.cloud.google.com/tpu/docs/'
-# What an operation may use of 128 MiB on the chip; the compiler's own limit is 16. Compiled for v5e and v5p alone.
-_MORE_ON_CHIP = (('xla_tpu_scoped_vmem_limit_kib', '49152'),)
-_AND_WHAT_IS_LEFT = (('xla_tpu_scavenge_vmem_for_fusions', 'true'),)  # of those 128 MiB
+# What an operation may use of 128 MiB on the chip, where the compiler's own limit is 16, and of what others leave
+# there. Compiled for v5e and v5p alone.
+_MORE_ON_CHIP = (('xla_tpu_scoped_vmem_limit_kib', '49152'), ('xla_tpu_scavenge_vmem_for_fusions', 'true'))
 # The clocks of v4, v5e and v5p are peak / (2 * 128 * 128 * matrix units), 4 units a core (TPU docs).
 # ICI: the docs give both directions of all links together; the data-centre network per chip, or of a pod.
 CHIPS: tuple[Chip, ...] = (
@@ -57,7 +57,7 @@ CHIPS: tuple[Chip, ...] = (
        link_bandwidth=50e9, network_bandwidth=3.1e9, clock=1.05e9, ring=4, source=_TPU_DOCS + 'v4'),
   Chip(name='v5e', platform='tpu', kinds=('TPU v5 lite', 'TPU v5e'), peak=197e12, memory=15.75 * GIB, bandwidth=819e9,
        links=4, link_bandwidth=50e9, network_bandwidth=3.1e9, clock=1.5e9, ring=16, source=_TPU_DOCS + 'v5e',
-       compiler=_MORE_ON_CHIP + _AND_WHAT_IS_LEFT),
+       compiler=_MORE_ON_CHIP),
   Chip(name='v5p', platform='tpu', kinds=('TPU v5', 'TPU v5p'), peak=459e12, memory=95.74 * GIB, bandwidth=2765e9,
        links=6, link_bandwidth=100e9, network_bandwidth=6.25e9, clock=1.75e9, ring=4, source=_TPU_DOCS + 'tpu7x',
        compiler=_MORE_ON_CHIP),

@@ -1,11 +1,16 @@
 """Equalised layers keep their weights at unit scale and activations too."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from edtalk_jax.networks.layers import EqualConv, EqualDense, ResBlock
+from edtalk_jax.networks.discriminator import Discriminator
+from edtalk_jax.networks.encoder import Encoder
+from edtalk_jax.networks.layers import EqualConv, EqualDense, ResBlock, rounded
+from tests.networks.tiny import CONFIG as TINY
 from tests.networks.tiny import jit
 
 
@@ -44,3 +49,29 @@ def test_residual_block_keeps_the_scale():
   x = jax.image.resize(x[:, ::8, ::8], x.shape, 'linear')  # smooth, so that the blur takes little away
   y = jit(ResBlock(32).init_with_output)(jax.random.key(1), x)[0]
   assert y.shape == (2, 16, 16, 32) and 0.5 < float(y.std() / x.std()) < 2
+
+
+@pytest.mark.parametrize('network', [Encoder, Discriminator])
+def test_the_first_block_is_the_same_where_every_layer_is_asked_for(network):
+  images = jax.random.uniform(jax.random.key(1), (2, 16, 16, 3), minval=-1)
+  variables = network(TINY).init(jax.random.key(0), images)
+  got = jit(network(TINY).apply)(variables, images)
+  want, state = jit(lambda *args: network(TINY).apply(*args, mutable=['intermediates'], capture_intermediates=True))(
+    variables, images)  # fmt: skip
+  assert 'block_8' in state['intermediates']
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), got, want)
+
+
+@pytest.mark.parametrize('remat', ['none', 'convs', 'blocks'])
+def test_gradients_of_two_calls_with_rounded_kernels_are_those_of_two_calls(remat):
+  config = dataclasses.replace(TINY, dtype='bfloat16', remat=remat)
+  images = jax.random.uniform(jax.random.key(1), (2, 2, 16, 16, 3), minval=-1)
+  network = Encoder(config)
+  params = network.init(jax.random.key(0), images[0])['params']
+  code = lambda params, images: network.apply({'params': params}, images)[0]
+  loss = lambda params: jnp.sum(jnp.sin(code(params, images[0]) + code(params, images[1])))
+  got = jit(jax.grad(lambda params: loss(rounded(params, config.dtype))))(params)
+  want = jit(jax.grad(loss))(params)
+  # One more rounding to bfloat16, where the two gradients are added up.
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2**-7 * float(jnp.max(jnp.abs(b)))), got, want)
+  assert got['block_8']['conv_0']['kernel'].dtype == jnp.float32

@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from edtalk_jax import ops
-from edtalk_jax.ops import activation, lanes, pooling
+from edtalk_jax.ops import activation, lanes, orthonormal, pooling
 
 
 def _bank(seed=0, columns=6):
@@ -45,6 +45,13 @@ def test_basis_of_a_sharded_bank_is_the_same():
   np.testing.assert_allclose(jax.jit(ops.orthonormal_basis)(w), ops.orthonormal_basis(_bank()), atol=1e-6)
 
 
+def test_gradient_of_the_basis_is_that_of_the_columns_one_by_one():
+  w, cotangent = _bank(1), _bank(2)
+  form = orthonormal._gram_schmidt
+  got, want = (jax.vjp(basis, w)[1](cotangent)[0] for basis in (form, form.fun))
+  np.testing.assert_allclose(got, want, atol=1e-6)  # of numbers of some 0.5
+
+
 def test_basis_needs_at_least_as_many_rows_as_columns():
   with pytest.raises(ValueError, match='dim >= n'):
     ops.orthonormal_basis(jnp.ones((3, 4)))
@@ -70,6 +77,14 @@ def test_what_is_not_a_number_is_pooled_as_such_and_the_last_has_the_gradient():
 def test_leaky_relu_scaled():
   got = ops.leaky_relu_scaled(jnp.array([[2.0, -2.0]]), jnp.array([1.0, 1.0]))
   np.testing.assert_allclose(got, np.sqrt(2) * np.array([[3, -0.2]]), rtol=1e-6)
+
+
+def test_scale_and_gain_of_the_activation():
+  x, bias = jax.random.normal(jax.random.key(0), (2, 3, 4)), jnp.arange(4.0)
+  loss = lambda activate: jax.value_and_grad(lambda x, bias: jnp.sum(jnp.tanh(activate(x, bias)) ** 2), (0, 1))(x, bias)
+  got = loss(lambda x, bias: ops.leaky_relu_scaled(x, bias, scale=0.3, gain=0.7))
+  want = loss(lambda x, bias: 0.7 * np.sqrt(2) * jax.nn.leaky_relu(0.3 * x + bias, 0.2))
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), got, want)
 
 
 @pytest.mark.parametrize('columns, pictures', [(1, 2), (2, 2), (2, 9)])  # 9: more than a tile of memory holds
