@@ -12,6 +12,7 @@ from edtalk_jax.ops.convolution import conv_upsample as conv_upsample
 from edtalk_jax.ops.convolution import modulated_conv as modulated_conv
 from edtalk_jax.ops.convolution import styled_conv as styled_conv
 from edtalk_jax.ops.crop import crop as crop
+from edtalk_jax.ops.lanes import free as free
 from edtalk_jax.ops.lanes import join_columns as join_columns
 from edtalk_jax.ops.lanes import narrow as narrow
 from edtalk_jax.ops.lanes import split_columns as split_columns

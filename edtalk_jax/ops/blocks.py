@@ -23,7 +23,7 @@ from jax.ad_checkpoint import checkpoint_name
 
 from edtalk_jax.ops import activation, convolution, lanes, partition, resample
 
-_AT_ONCE = 8  # blocks that are made of colours side by side, at most: 80 of 128 numbers
+_MOST_AT_ONCE = 8  # blocks that are made of colours side by side: 80 of 128 numbers
 _HALF = math.sqrt(0.5)  # the gain of both paths of a residual block
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 Layers = Mapping[str, jax.Array]  # by name of the layer
@@ -31,7 +31,8 @@ Layers = Mapping[str, jax.Array]  # by name of the layer
 
 def first_block_pays(images: jax.Array, channels: int) -> bool:
   """Whether `first_block` should make maps of `channels` from images[batch, height, width, 3], and halve them."""
-  return lanes.narrow(channels) and lanes.free(images) and partition.undivided_rows()
+  fits = lanes.narrow(channels) and lanes.free(images) and partition.undivided_rows()
+  return fits and _at_once(images.shape[2]) > 1  # one by one, colours would leave nearly all of a vector empty
 
 
 def first_block(images: jax.Array, kernels: Layers, biases: Layers, scales: Mapping[str, float]) -> jax.Array:
@@ -73,21 +74,27 @@ def in_blocks(images: jax.Array, kernels: Layers, biases: Layers, scales: Mappin
   return y + activation.scaled(_conv(x, filtered('skip'), 'VALID'), scales['skip'] * _HALF)
 
 
+def _at_once(width):
+  return max(count for count in range(1, _MOST_AT_ONCE + 1) if (width // 2 + 1) % count == 0)
+
+
 def _shifted_from_colours(images, kernel, bias, scale):
   """The stem's map: [batch, height / 2 + 1, width / 2 + 1, 4 * channels], zero beyond the border."""
-  features, blocks = kernel.shape[-1], images.shape[2] // 2 + 1
-  count = max(count for count in range(1, _AT_ONCE + 1) if blocks % count == 0)
-  # The bias is two numbers of 8 bits, which products round to. Only the first has a gradient.
-  bias = bias / scale
-  rest = jax.lax.stop_gradient(bias - bias.astype(jnp.bfloat16).astype(jnp.float32))
-  colours = jnp.concatenate([kernel[0, 0], *(part[None].astype(kernel.dtype) for part in (bias - rest, rest))])
+  features, count = kernel.shape[-1], _at_once(images.shape[2])
+  colours = jnp.concatenate([kernel[0, 0].astype(jnp.float32), _in_two_parts(bias / scale)])
   x = jnp.concatenate([images.astype(kernel.dtype), jnp.ones((*images.shape[:3], 2), kernel.dtype)], -1)
   x = lanes.join_columns(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), 2 * count)
   # What goes in is by row, block and column of it, what comes out by block, row and column.
   place = np.eye(4 * count).reshape(2, count, 2, 2, count, 2).swapaxes(3, 4).reshape(2, 2 * count, 1, 4 * count, 1)
-  placed = (jnp.asarray(place, kernel.dtype) * colours[:, None]).reshape(2, 1, -1, 4 * count * features)
-  y = _conv(x, placed, 'VALID', (2, 1))
+  placed = (jnp.asarray(place, jnp.float32) * colours[:, None]).reshape(2, 1, -1, 4 * count * features)
+  y = _conv(x, placed.astype(kernel.dtype), 'VALID', (2, 1))
   return _activated(y, jnp.zeros(features), scale, count)
+
+
+def _in_two_parts(values):
+  """[2, ...] of 8 bits each, as products round them, which add up to 16 bits; the first has the gradient."""
+  rest = jax.lax.stop_gradient(values - jax.lax.reduce_precision(values, 8, 7))
+  return jnp.stack([values - rest, rest])
 
 
 def _from_shifted(kernel):

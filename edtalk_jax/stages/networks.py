@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from edtalk_jax import ops
 from edtalk_jax.config import Config
 from edtalk_jax.networks import navigation
 from edtalk_jax.networks.discriminator import Discriminator
@@ -73,6 +74,13 @@ class Networks:
     views = images.shape[1]
     codes, features = self.model.apply({'params': model}, merge_views(images), method='encode')
     return split_views(codes, views), [split_views(f, views) for f in features]
+
+  def codes(self, model: Params, images: Array) -> Array:
+    """The codes of `encode` alone, of two halves of the views if that makes calls that TPUs are quicker with."""
+    halves = jnp.split(images, 2, axis=1) if images.shape[1] % 2 == 0 else [images]
+    if ops.free(merge_views(images)) or not ops.free(merge_views(halves[0])):
+      halves = [images]
+    return jnp.concatenate([self.encode(model, half)[0] for half in halves], axis=1)
 
   def with_rounded_encoder(self, model: Params) -> Params:
     """Returns `model` for several calls of `encode`, whose gradients are added up before they cross devices."""

@@ -20,7 +20,7 @@ def _layers(dtype=jnp.float32):
   return kernels, {name: normal(9, shape[-1]) for name, shape in shapes.items() if name != 'skip'}
 
 
-@pytest.mark.parametrize('size', [(8, 8), (16, 16), (6, 20)])  # 5 and 3 blocks at once, and one by one: 11 has no divisor
+@pytest.mark.parametrize('size', [(8, 8), (16, 16), (6, 20)])  # made 5 and 3 blocks at once, and one by one of 11
 def test_forms_agree(size):
   forms = (functools.partial(form, scales=SCALES) for form in (blocks.in_blocks, blocks.layer_by_layer))
   assert_same_with_gradients(*forms, normal(5, 2, *size, 3), *_layers())
@@ -48,8 +48,9 @@ def test_beyond_the_border_there_is_nothing():
 
 
 def test_few_pictures_of_narrow_maps_are_for_blocks():
-  pays = lambda pictures, channels: ops.first_block_pays(jnp.zeros((pictures, 16, 16, 3)), channels)
+  pays = lambda pictures, channels, size=16: ops.first_block_pays(jnp.zeros((pictures, size, size, 3)), channels)
   assert pays(8, 64)
+  assert not pays(8, 64, size=20)
   assert not pays(9, 64)
   assert not pays(8, 128)
   mesh = jax.make_mesh((2,), ('spatial',), axis_types=(jax.sharding.AxisType.Auto,))
