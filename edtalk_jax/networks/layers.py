@@ -66,7 +66,7 @@ class EqualDense(nn.Module):
     features: output width.
     bias_init: constant initial bias.
     kernel_init: standard deviation of the fresh kernel.
-    activate: apply the scaled leaky ReLU, sqrt(2) * leaky_relu(x + bias, 0.2).
+    activate: apply the scaled leaky ReLU, sqrt(2) * leaky_relu(. + bias, 0.2).
   """
 
   features: int
@@ -154,6 +154,9 @@ class ResBlock(nn.Module):
 
 def enter(network: nn.Module, images: jax.Array) -> tuple[jax.Array, jax.Array]:
   """The stem of a network with a `config`, and its first residual block.
+
+  Where `ops.first_block` pays, the block's result is that of a function and not of the module. It takes the module's
+  parameters as they are. It makes the stem's map again, in a form of its own: the other costs only those who use it.
 
   Args:
     network: the encoder or the discriminator, whose children they are.

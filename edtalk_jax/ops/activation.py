@@ -13,7 +13,9 @@ _GAIN = math.sqrt(2)
 
 
 def leaky_relu_scaled(x: jax.Array, bias: jax.Array, *, scale: float = 1.0, gain: float = 1.0) -> jax.Array:
-  """gain * sqrt(2) * leaky_relu(scale * x + bias, 0.2): of unit variance, as what goes in (StyleGAN2's FusedLeakyReLU).
+  """gain * sqrt(2) * leaky_relu(scale * x + bias, 0.2), StyleGAN2's FusedLeakyReLU.
+
+  With a gain of 1, what is made of unit variance has about unit variance.
 
   Args:
     x: [batch, ..., channels], or with columns side by side, which the number of biases tells (`ops.lanes`).
@@ -48,12 +50,12 @@ def relu(x: jax.Array, bias: jax.Array) -> jax.Array:
 
 
 def scaled(x: jax.Array, scale: float) -> jax.Array:
-  """scale * x in the type of `x`, by the exact scale."""
+  """scale * x, of any shape, in the type of `x`: rounded once, where a scale of that type would be rounded, too."""
   return (x.astype(jnp.float32) * scale).astype(x.dtype)
 
 
 def slope(y: jax.Array) -> jax.Array:
-  """The derivative of `leaky_relu_scaled` where its result is `y`."""
+  """float32, the shape of `y`: the derivative of sqrt(2) * leaky_relu(., 0.2) where that is `y`."""
   return jnp.where(y >= 0, _GAIN, _GAIN * _SLOPE)
 
 

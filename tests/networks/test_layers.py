@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from edtalk_jax import ops
 from edtalk_jax.networks.discriminator import Discriminator
 from edtalk_jax.networks.encoder import Encoder
 from edtalk_jax.networks.layers import EqualConv, EqualDense, ResBlock, rounded
@@ -54,6 +55,7 @@ def test_residual_block_keeps_the_scale():
 @pytest.mark.parametrize('network', [Encoder, Discriminator])
 def test_the_first_block_is_the_same_where_every_layer_is_asked_for(network):
   images = jax.random.uniform(jax.random.key(1), (2, 16, 16, 3), minval=-1)
+  assert ops.first_block_pays(images, TINY.channels(16))  # the other way is not this one
   variables = network(TINY).init(jax.random.key(0), images)
   got = jit(network(TINY).apply)(variables, images)
   want, state = jit(lambda *args: network(TINY).apply(*args, mutable=['intermediates'], capture_intermediates=True))(
@@ -70,8 +72,22 @@ def test_gradients_of_two_calls_with_rounded_kernels_are_those_of_two_calls(rema
   params = network.init(jax.random.key(0), images[0])['params']
   code = lambda params, images: network.apply({'params': params}, images)[0]
   loss = lambda params: jnp.sum(jnp.sin(code(params, images[0]) + code(params, images[1])))
-  got = jit(jax.grad(lambda params: loss(rounded(params, config.dtype))))(params)
-  want = jit(jax.grad(loss))(params)
+  with_rounded = jax.grad(lambda params: loss(rounded(params, config.dtype)))
+  got, want = (jit(gradient)(params) for gradient in (with_rounded, jax.grad(loss)))
   # One more rounding to bfloat16, where the two gradients are added up.
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2**-7 * float(jnp.max(jnp.abs(b)))), got, want)
-  assert got['block_8']['conv_0']['kernel'].dtype == jnp.float32
+  # They are: what comes out is one conversion of the sum.
+  *_, last = jax.make_jaxpr(lambda params: with_rounded(params)['block_4']['conv_0']['kernel'])(params).jaxpr.eqns
+  assert last.primitive.name == 'convert_element_type' and last.invars[0].aval.dtype == jnp.bfloat16
+
+
+def test_what_is_computed_in_float32_is_not_rounded():
+  images = jnp.zeros((1, 16, 16, 3))
+  params = {
+    'encoder': Encoder(TINY).init(jax.random.key(0), images)['params'],
+    'discriminator': Discriminator(TINY).init(jax.random.key(0), images)['params'],
+  }
+  types = {name: jax.tree.map(lambda leaf: leaf.dtype, rounded(part, 'bfloat16')) for name, part in params.items()}
+  assert types['encoder']['stem'] == {'kernel': jnp.bfloat16, 'bias': jnp.float32}
+  assert types['encoder']['block_8']['skip']['kernel'] == jnp.bfloat16
+  assert types['encoder']['code']['kernel'] == types['discriminator']['hidden']['kernel'] == jnp.float32

@@ -26,16 +26,14 @@ def test_forms_agree(size):
   assert_same_with_gradients(*forms, normal(5, 2, *size, 3), *_layers())
 
 
-def test_in_bfloat16_the_stem_is_rounded_twice_and_its_bias_not_before():
-  kernels, biases = _layers(jnp.bfloat16)
-  black = jnp.zeros((1, 8, 8, 3))
-  want = np.tile(ops.leaky_relu_scaled(jnp.zeros(6), biases['stem']), 4)
-  # A TPU rounds the factors of float32, too: the parts of the bias, which add up to 16 bits of it, are as it has them.
-  got = blocks._shifted_from_colours(black, kernels['stem'].astype(jnp.float32), biases['stem'], SCALES['stem'])
-  np.testing.assert_allclose(got[0, 1, 1], want, rtol=1e-6)
-  got = blocks._shifted_from_colours(black, kernels['stem'], biases['stem'], SCALES['stem'])
-  assert got.dtype == jnp.bfloat16
-  np.testing.assert_allclose(got[0, 1, 1].astype(jnp.float32), want, rtol=2 * 2**-8)
+def test_a_bias_survives_products_that_round():
+  values = normal(0, 100)
+  first, rest = blocks._in_two_parts(values)
+  np.testing.assert_array_equal(first, first.astype(jnp.bfloat16).astype(jnp.float32))
+  # Each part is rounded by at most 2^-8 of itself, and the second is at most that of the first.
+  np.testing.assert_allclose(first + rest.astype(jnp.bfloat16).astype(jnp.float32), values, rtol=2**-16)
+  gradient = jax.grad(lambda values: jnp.sum(blocks._in_two_parts(values) * jnp.array([[2.0], [5.0]])))(values)
+  np.testing.assert_array_equal(gradient, np.full(100, 2.0))
 
 
 def test_beyond_the_border_there_is_nothing():
