@@ -14,8 +14,11 @@ from edtalk_jax.config import Config, MeshConfig, RunConfig, UserError
 from edtalk_jax.training import feed, programs, sharding, trees
 from tests import tiny
 
-# A mesh adds up the same float32 numbers in another order; measured here: at most 8e-7 of the term's whole gradient.
+# A mesh adds up the same float32 numbers in another order: at most 7e-6 of the term's whole gradient here, but where a
+# unit is so near its kink that it falls to the other side. Of three seeds two have such a one in some of nine terms,
+# which makes up to 1.3e-3; a picture left out would make some 3e-2, one of 32.
 TOLERANCE = 1e-5
+KINK = 5e-3
 
 
 def terms_and_gradients(config, mesh_config, devices):
@@ -60,14 +63,15 @@ def test_every_loss_term_and_gradient_is_the_same_on_every_mesh(stage):
   assert {'adversarial', 'discriminator_real', 'discriminator_fake'} < set(expected)
   for mesh in meshes[stage]:
     terms, gradients = terms_and_gradients(config, mesh, devices)
+    worst = {}
     for name, value in expected.items():
       np.testing.assert_allclose(terms[name], value, rtol=1e-5, err_msg=f'{mesh} {name}')
       flat, wanted = trees.flatten(gradients[name]), trees.flatten(expected_gradients[name])
       # Relative to the whole term: a parameter whose gradient is zero in theory has only rounding.
       scale = max(np.linalg.norm(array) for array in wanted.values())
-      for path, array in wanted.items():
-        error = np.linalg.norm(flat[path] - array) / scale
-        assert error < TOLERANCE, f'{mesh} {name} {path}: {error:.1e}'
+      worst[name] = max((np.linalg.norm(flat[path] - array) / scale, path) for path, array in wanted.items())
+    assert max(worst.values())[0] < KINK, f'{mesh}: {worst}'
+    assert np.median([error for error, _ in worst.values()]) < TOLERANCE, f'{mesh}: {worst}'
 
 
 def test_stddev_groups_span_devices():
@@ -168,6 +172,6 @@ def test_compiler_options_are_the_chips_but_for_those_that_the_configuration_nam
     return programs.compiler_options(Config(run=RunConfig(**run)), mesh)
 
   assert options('cpu') == {}
-  (name, value), *_ = chips.BY_NAME['v5e'].compiler
-  assert options('TPU v5 lite') == {name: value}
-  assert options('TPU v5 lite', compiler=((name, '1'), ('other', '2'))) == {name: '1', 'other': '2'}
+  (name, value), *more = chips.BY_NAME['v5e'].compiler
+  assert options('TPU v5 lite') == {name: value, **dict(more)}
+  assert options('TPU v5 lite', compiler=((name, '1'), ('other', '2'))) == {name: '1', **dict(more), 'other': '2'}
