@@ -8,6 +8,7 @@ import pytest
 
 from edtalk_jax import stages
 from edtalk_jax.config import MeshConfig, UserError
+from edtalk_jax.stages.networks import Networks
 from edtalk_jax.training import programs, sharding, trees
 from tests import tiny
 
@@ -155,3 +156,14 @@ def test_pictures_are_not_compared_in_ways_that_weigh_nothing():
   batch = tiny.batch(config, size=4)
   terms, _ = jax.eval_shape(stage.model_losses, params['model'], params['discriminator'], {}, batch)
   assert set(terms) == {'adversarial'}
+
+
+@pytest.mark.parametrize('batch, calls', [(1, 1), (4, 2), (5, 1)])  # of 4, 16 and 20 pictures
+def test_codes_come_in_halves_where_those_are_small_enough(batch, calls, monkeypatch):
+  networks = Networks(tiny.config('mouth_pose'))
+  model = networks.init(jax.random.key(0))['model']
+  images = jax.random.uniform(jax.random.key(1), (batch, 4, 16, 16, 3), minval=-1)
+  want, encode, seen = networks.encode(model, images)[0], networks.encode, []
+  monkeypatch.setattr(networks, 'encode', lambda model, part: seen.append(part.shape[1]) or encode(model, part))
+  np.testing.assert_allclose(networks.codes(model, images), want, atol=1e-5)
+  assert seen == [4 // calls] * calls
