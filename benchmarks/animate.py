@@ -75,8 +75,9 @@ def measure(folder: str, seconds: float, size: int, batch: int, tiny: bool, driv
   """Ours."""
   from edtalk_jax import animation
 
-  portrait, sound, video, out = (str(pathlib.Path(folder) / name) for name in
-                                 ('portrait.png', 'sound.wav', 'video.mp4', 'out.mp4'))  # fmt: skip
+  portrait, sound, video, out = (
+    str(pathlib.Path(folder) / name) for name in ('portrait.png', 'sound.wav', 'video.mp4', 'out.mp4')
+  )
   rng = np.random.default_rng(0)
   PIL.Image.fromarray(patches(size, rng)).save(portrait)
   if drive == 'sound':
@@ -91,8 +92,9 @@ def measure(folder: str, seconds: float, size: int, batch: int, tiny: bool, driv
     if count == batch:  # the first call is paid for, with all that came before it
       first.extend((time.time(), time.process_time()))
 
-  [done] = animation.animate(model, portrait, {}, out, **driven, options=animation.Options(crop=False),
-                             progress=progress)
+  [done] = animation.animate(
+    model, portrait, {}, out, **driven, options=animation.Options(crop=False), progress=progress
+  )
   wall, processor = time.time() - first[0], time.process_time() - first[1]
   return {
     'side': 'ours',

@@ -25,8 +25,15 @@ from data_pipeline.quality.limits import Limits
 from data_pipeline.rates import AUDIO_RATE, FPS
 
 SIDE = 256  # pixels of the frame in which distances are given
-REGIONS = {'eyes': slice(36, 48), 'mouth': slice(48, 68), 'nose': slice(27, 36), 'brows': slice(17, 27),
-           'jaw': slice(0, 17), 'mouth, eyes, brows': np.r_[17:27, 36:68], 'all': slice(0, 68)}  # fmt: skip
+REGIONS = {
+  'eyes': slice(36, 48),
+  'mouth': slice(48, 68),
+  'nose': slice(27, 36),
+  'brows': slice(17, 27),
+  'jaw': slice(0, 17),
+  'mouth, eyes, brows': np.r_[17:27, 36:68],
+  'all': slice(0, 68),
+}
 _SAMPLES = AUDIO_RATE // FPS
 
 
@@ -65,8 +72,15 @@ def pairs(folder: str, corpus: pathlib.Path) -> Iterator[Pair]:
       ours = _in_source(clip)
       heard = row['has_audio'] == 'true' and row['av_sync']
       curve = _curve(ours, corpus / 'clips' / f'{video}.mp4', begin, int(row['av_shift_frames'])) if heard else None
-      yield Pair(video, ours, whole[begin:begin + len(clip)], clip.landmarks_valid, curve, row['av_sync'],
-                 int(row['av_shift_frames'] or 0))  # fmt: skip
+      yield Pair(
+        video,
+        ours,
+        whole[begin : begin + len(clip)],
+        clip.landmarks_valid,
+        curve,
+        row['av_sync'],
+        int(row['av_shift_frames'] or 0),
+      )
 
 
 def _in_source(clip: records.Clip) -> np.ndarray:
@@ -78,9 +92,9 @@ def _curve(landmarks: np.ndarray, path: pathlib.Path, begin: int, shift: int) ->
   """Correlates a mouth with the sound that is moved later by `shift` frames, some of it beyond both ends."""
   first, end = begin - synchrony.SEARCH, begin + len(landmarks) + synchrony.SEARCH
   sound = media.AudioReader(path).take(0, max(0, end - shift) * _SAMPLES)
-  sound = np.pad(sound, (max(0, shift) * _SAMPLES, 0))[max(0, -shift) * _SAMPLES:]
+  sound = np.pad(sound, (max(0, shift) * _SAMPLES, 0))[max(0, -shift) * _SAMPLES :]
   first = max(0, first)
-  level = synchrony.voice_level(sound[first * _SAMPLES:end * _SAMPLES])
+  level = synchrony.voice_level(sound[first * _SAMPLES : end * _SAMPLES])
   return synchrony.correlations(synchrony.mouth_opening(landmarks), level, first - begin)
 
 
@@ -141,10 +155,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _print_offsets(measured: Sequence[tuple[synchrony.Offset, Pair]], trust: float) -> None:
   ours, theirs = (np.array(values) for values in zip(*[(o.frames, pair.shift) for o, pair in measured], strict=True))
   moved = theirs != 0
-  shares = [f'{(np.abs(np.round(ours) - theirs) <= 1)[which].mean():.0%} of {which.sum()}'
-            for which in (np.ones(len(moved), bool), moved)]  # fmt: skip
-  print(f'offsets, confidence at least {trust:.2f}: within 1 frame {shares[0]} clips, {shares[1]} that were moved; '
-        f'correlation {np.corrcoef(ours, theirs)[0, 1]:.2f}')
+  shares = [
+    f'{(np.abs(np.round(ours) - theirs) <= 1)[which].mean():.0%} of {which.sum()}'
+    for which in (np.ones(len(moved), bool), moved)
+  ]
+  print(
+    f'offsets, confidence at least {trust:.2f}: within 1 frame {shares[0]} clips, {shares[1]} that were moved; '
+    f'correlation {np.corrcoef(ours, theirs)[0, 1]:.2f}'
+  )
   if trust >= Limits().trust:
     for offset, pair in measured:
       if abs(round(offset.frames) - pair.shift) > 1:

@@ -64,7 +64,8 @@ def measure(model: model_lib.Model, calls: int, repeats: int) -> dict:
   rng, size, batch = np.random.default_rng(0), model.image_size, model.batch_size
   source = model.encode(rng.integers(0, 256, (size, size, 3), np.uint8))
   draw = lambda frames: {
-    name: rng.normal(size=(frames, length)).astype(np.float32) for name, length in model.config.model.banks}
+    name: rng.normal(size=(frames, length)).astype(np.float32) for name, length in model.config.model.banks
+  }
   motion, one_call = draw(calls * batch), jax.device_put(draw(batch))
 
   def on_device() -> None:

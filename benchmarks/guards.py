@@ -145,8 +145,13 @@ def main() -> None:
     sizes = [f'model.image_size={args.image_size}', f'data.batch_size={args.batch}']
     config = settings_lib.apply_overrides(Config(), [*sizes, stage])
   seconds, (guarded, plain) = measure(config, args.rounds, args.steps)
-  facts = {'device': jax.devices()[0].device_kind, 'image_size': config.model.image_size,
-           'batch': config.data.batch_size, 'rounds': args.rounds, 'steps': args.steps}  # fmt: skip
+  facts = {
+    'device': jax.devices()[0].device_kind,
+    'image_size': config.model.image_size,
+    'batch': config.data.batch_size,
+    'rounds': args.rounds,
+    'steps': args.steps,
+  }
   memory = {'temporary_mib': guarded.temporary / 2**20, 'temporary_mib_without': plain.temporary / 2**20}
   measured = {'wall': summary(seconds[..., 0]), 'processor': summary(seconds[..., 1])}
   print(json.dumps({**facts, **measured, **memory}))

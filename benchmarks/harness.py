@@ -75,9 +75,7 @@ class TrainStep:
   @property
   def params(self) -> dict[str, Any]:
     """Copies, on the host, of what is trained, and of VGG: the step itself gives its arrays away."""
-    return jax.device_get(
-      {'model': self._state.model, 'discriminator': self._state.discriminator, 'vgg': self._frozen}
-    )
+    return jax.device_get({'model': self._state.model, 'discriminator': self._state.discriminator, 'vgg': self._frozen})
 
   def __call__(self) -> None:
     """Makes the steps and waits for them."""

@@ -1,6 +1,6 @@
 """How many training examples one core makes a second, and whether memory stays flat.
 
-  python benchmarks/loader.py --data RECORDS
+python benchmarks/loader.py --data RECORDS
 """
 
 import argparse
@@ -18,8 +18,9 @@ BATCH = 8
 
 def rate(records: str, sampler: str, size: int, seconds: float, cache_bytes: int, split: str) -> float:
   """Examples per second of processor time (all threads), after one pass over the first batches."""
-  batches = loader.Batches(records, split=split, sampler=sampler, image_size=size, batch_size=BATCH, seed=0,
-                           cache_bytes=cache_bytes)
+  batches = loader.Batches(
+    records, split=split, sampler=sampler, image_size=size, batch_size=BATCH, seed=0, cache_bytes=cache_bytes
+  )
   population = batches.open()
   warm_up = max(1, len(population.usable) // BATCH) if cache_bytes else 2
   for step in range(warm_up):
@@ -41,8 +42,9 @@ def memory(records: str, steps: int, split: str, workers: int = 2) -> None:
   """Prints the memory of this process and its workers along a run."""
   import multiprocessing
 
-  with loader.make_loader(records, split=split, sampler='mouth_pose', image_size=64, batch_size=BATCH, seed=0,
-                          workers=workers) as batches:
+  with loader.make_loader(
+    records, split=split, sampler='mouth_pose', image_size=64, batch_size=BATCH, seed=0, workers=workers
+  ) as batches:
     begin = time.perf_counter()
     for step in range(1, steps + 1):
       next(batches)

@@ -44,10 +44,11 @@ def build(folders: Sequence[str | os.PathLike], out: pathlib.Path, limit: int = 
   for folder in folders:
     videos, table = inputs.find_videos([folder]), inputs.nearby_metadata([folder])
     known = inputs.find_labels(videos, table, Console(quiet=True))
-    labels |= {video: known[video] for video in _in_turn(known)[:limit or None]}
+    labels |= {video: known[video] for video in _in_turn(known)[: limit or None]}
   people = sorted({label.identity for label in labels.values()})
-  mead, hdtf = ({video: label for video, label in labels.items() if label.identity in half}
-                for half in (people[::2], people[1::2]))
+  mead, hdtf = (
+    {video: label for video, label in labels.items() if label.identity in half} for half in (people[::2], people[1::2])
+  )
   return _mead(mead, out / 'MEAD'), _hdtf(hdtf, out / 'HDTF')
 
 

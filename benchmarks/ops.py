@@ -22,12 +22,19 @@ from edtalk_jax.ops import convolution
 
 # name, form of XLA, ours, size of the input, channels in and out, side of the kernel
 CASES = (
-  *(('conv', convolution.same_conv, convolution.same_conv_by_products, size, depth, depth, 3)
-    for size, depth in ((256, 64), (128, 128), (64, 256), (32, 512))),
-  *(('downsample', convolution.downsample_folded, convolution.downsample_separately, size, depth, 2 * depth, side)
-    for size, depth in ((256, 64), (128, 128), (64, 256)) for side in (3, 1)),
-  *(('upsample', convolution.upsample_folded, convolution.upsample_separately, size, 2 * depth, depth, 3)
-    for size, depth in ((128, 64), (64, 128), (32, 256))),
+  *(
+    ('conv', convolution.same_conv, convolution.same_conv_by_products, size, depth, depth, 3)
+    for size, depth in ((256, 64), (128, 128), (64, 256), (32, 512))
+  ),
+  *(
+    ('downsample', convolution.downsample_folded, convolution.downsample_separately, size, depth, 2 * depth, side)
+    for size, depth in ((256, 64), (128, 128), (64, 256))
+    for side in (3, 1)
+  ),
+  *(
+    ('upsample', convolution.upsample_folded, convolution.upsample_separately, size, 2 * depth, depth, 3)
+    for size, depth in ((128, 64), (64, 128), (32, 256))
+  ),
 )
 
 
@@ -61,8 +68,10 @@ def main() -> None:
     table.add_row(f'{name} {side}x{side} {inputs}->{outputs} @{size}', *(f'{value:.1f}' for value in row))
   features = normal(args.batch, 256, 256, 64)
   flow = 0.1 * normal(args.batch, 256, 256, 2)
-  warp = [milliseconds(ops.warp, features, flow, repeats=args.repeats),
-          milliseconds(gradients(ops.warp), features, flow, features, repeats=args.repeats)]
+  warp = [
+    milliseconds(ops.warp, features, flow, repeats=args.repeats),
+    milliseconds(gradients(ops.warp), features, flow, features, repeats=args.repeats),
+  ]
   table.add_row('warp 64 @256', '', f'{warp[0]:.1f}', '', f'{warp[1]:.1f}')
   Console().print(table)
 

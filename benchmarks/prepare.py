@@ -1,6 +1,6 @@
 """How many frames a core prepares in an hour, and what that makes of many hours of video.
 
-  python -m benchmarks.prepare VIDEOS --seconds 10 --hours 400
+python -m benchmarks.prepare VIDEOS --seconds 10 --hours 400
 """
 
 import argparse
@@ -50,8 +50,9 @@ def measure(video: inputs.Video, seconds: float, config: prepare.PrepareConfig) 
   spent = time.process_time() - begin
   if not clips:
     raise RejectedVideo('no clip came out')
-  stored = sum(sum(map(len, clip.frames)) + clip.landmarks.nbytes + clip.waveform.nbytes + clip.mel.nbytes
-               for clip in clips)
+  stored = sum(
+    sum(map(len, clip.frames)) + clip.landmarks.nbytes + clip.waveform.nbytes + clip.mel.nbytes for clip in clips
+  )
   source = f'{info.width}x{info.height}, {info.fps:.3g} fps{", landmarks given" if video.landmarks else ""}'
   return Rate(video.path.name, source, sum(len(clip.frames) for clip in clips), len(clips), spent, stored)
 
@@ -62,8 +63,10 @@ def plan(rates: Sequence[Rate], hours: float) -> str:
   wanted = hours * 3600 * media.FPS
   cores = wanted / frames * seconds / 3600
   size = wanted / frames * sum(rate.stored for rate in rates) / 1e12
-  return (f'{hours:g} h: {wanted / 1e6:.1f} million frames, {cores:.0f} core-hours ({cores / _CORES:.1f} h of {_CORES} '
-          f'cores), {size:.2f} TB of records and as much of cache')
+  return (
+    f'{hours:g} h: {wanted / 1e6:.1f} million frames, {cores:.0f} core-hours ({cores / _CORES:.1f} h of {_CORES} '
+    f'cores), {size:.2f} TB of records and as much of cache'
+  )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,9 +89,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
       continue
     rates.append(rate)
     an_hour = 3600 / rate.seconds
-    print(f'{rate.name} ({rate.source}): {rate.frames} frames, {rate.clips} clips in {rate.seconds:.1f} s of a core: '
-          f'{rate.frames * an_hour:,.0f} frames, {rate.clips * an_hour:,.0f} clips a core-hour, '
-          f'{rate.stored / rate.frames / 1000:.1f} kB a frame', flush=True)
+    print(
+      f'{rate.name} ({rate.source}): {rate.frames} frames, {rate.clips} clips in {rate.seconds:.1f} s of a core: '
+      f'{rate.frames * an_hour:,.0f} frames, {rate.clips * an_hour:,.0f} clips a core-hour, '
+      f'{rate.stored / rate.frames / 1000:.1f} kB a frame',
+      flush=True,
+    )
   if rates:
     print(plan(rates, options.hours))
   return 0 if rates else 2

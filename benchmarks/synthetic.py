@@ -1,6 +1,6 @@
 """How many synthetic frames one core renders a second, and how many finished records that makes.
 
-  python -m benchmarks.synthetic
+python -m benchmarks.synthetic
 """
 
 import argparse

@@ -275,7 +275,7 @@ class Perceptual(nn.Module):
     """Gaussian low-pass and stride."""
     sigma = (factor - 1) / 2
     radius = round(4 * sigma)
-    taps = torch.exp(-torch.arange(-radius, radius + 1.0) ** 2 / (2 * sigma**2))
+    taps = torch.exp(-(torch.arange(-radius, radius + 1.0) ** 2) / (2 * sigma**2))
     kernel = torch.outer(taps, taps) / taps.sum() ** 2
     x = F.conv2d(F.pad(x, (radius,) * 4), kernel.expand(3, 1, -1, -1), groups=3)
     return x[:, :, ::factor, ::factor]
@@ -301,7 +301,8 @@ class Trainer:
   def __init__(self, size):
     self.model, self.discriminator, self.perceptual = Model(size), Discriminator(size), Perceptual()
     adam = lambda module, n: torch.optim.Adam(
-      module.parameters(), 0.002 * n / (n + 1), betas=(0.0, 0.99 ** (n / (n + 1))))
+      module.parameters(), 0.002 * n / (n + 1), betas=(0.0, 0.99 ** (n / (n + 1)))
+    )
     self.model_optimizer, self.discriminator_optimizer = adam(self.model, 4), adam(self.discriminator, 16)
     self.model_loss, self.discriminator_loss = self._model_loss, self._discriminator_loss
 

@@ -12,8 +12,13 @@ Arrays = dict[str, np.ndarray]
 Pairs = Iterator[tuple[str, str]]  # the baseline's module, ours
 
 # By slice of VGG19; the pooling layer comes before the last convolution of each but the first.
-_VGG = (('conv1_1',), ('conv1_2', 'conv2_1'), ('conv2_2', 'conv3_1'), ('conv3_2', 'conv3_3', 'conv3_4', 'conv4_1'),
-        ('conv4_2', 'conv4_3', 'conv4_4', 'conv5_1'))  # fmt: skip
+_VGG = (
+  ('conv1_1',),
+  ('conv1_2', 'conv2_1'),
+  ('conv2_2', 'conv3_1'),
+  ('conv3_2', 'conv3_3', 'conv3_4', 'conv4_1'),
+  ('conv4_2', 'conv4_3', 'conv4_4', 'conv5_1'),
+)
 
 
 def model(params: Mapping[str, Any], size: int) -> Arrays:

@@ -34,7 +34,8 @@ def cases(images: int) -> dict[str, FORMS]:
   found = {}
   for size, channels in ((256, 64), (128, 128), (64, 256), (32, 512)):
     found[f'conv {channels} @{size}'] = {
-      'as it is': (convolution.same_conv, ((images, size, size, channels), (3, 3, channels, channels)))}  # fmt: skip
+      'as it is': (convolution.same_conv, ((images, size, size, channels), (3, 3, channels, channels)))
+    }
     if lanes.narrow(channels):
       form = functools.partial(tpu_forms.conv_columns, columns=2)
       shapes = (images, size, size // 2, 2 * channels), (3, 3, channels, channels)
@@ -44,22 +45,25 @@ def cases(images: int) -> dict[str, FORMS]:
       kernel = (side, side, channels, 2 * channels)
       shapes = (images, size, size, channels), kernel
       forms = found[f'down {side}x{side} {channels}->{2 * channels} @{size}'] = {
-        'folded': (convolution.downsample_folded, shapes), 'blur, then phases': (tpu_forms.downsample, shapes),
-      }  # fmt: skip
+        'folded': (convolution.downsample_folded, shapes),
+        'blur, then phases': (tpu_forms.downsample, shapes),
+      }
       if lanes.narrow(channels):
         forms['pairs'] = tpu_forms.downsample_pairs, ((images, size, size // 2, 2 * channels), kernel)
   for size, channels in ((128, 128), (32, 512)):
     shapes = (images, size, size, channels), (3, 3, channels, channels // 2)
     forms = found[f'up {channels}->{channels // 2} @{size}'] = {
-      'folded': (convolution.upsample_folded, shapes), 'phases, then blur': (tpu_forms.upsample, shapes),
-    }  # fmt: skip
+      'folded': (convolution.upsample_folded, shapes),
+      'phases, then blur': (tpu_forms.upsample, shapes),
+    }
     if lanes.narrow(channels // 2):
       forms['pairs'] = tpu_forms.upsample_pairs, shapes
   for size, channels in ((256, 3), (128, 128), (64, 256)):
     shapes = (images, size, size, channels), (images, size, size, 2)
     found[f'warp {channels} @{size}'] = {
-      'four lookups': (sampled(warp.sample_corners), shapes), 'one lookup': (sampled(warp.sample_quads), shapes),
-    }  # fmt: skip
+      'four lookups': (sampled(warp.sample_corners), shapes),
+      'one lookup': (sampled(warp.sample_quads), shapes),
+    }
   return found
 
 

@@ -63,15 +63,17 @@ def main(
     turns = {'partitioned': step(count, count * batch), 'whole': step(1, count * batch)}
     found = {name: seconds.wall / steps for name, seconds in harness.in_turns(turns, rounds).items()}
     partitioned = float(np.median(found['partitioned']))
-    rows.append({
-      'devices': count,
-      'batch': count * batch,
-      'seconds': partitioned,
-      'one device': float(np.median(found['whole'])),
-      'overhead': float(np.median(found['partitioned'] / found['whole'])),
-      'examples/s': count * batch / partitioned,
-      **({} if is_virtual else {'efficiency': alone / partitioned}),
-    })  # fmt: skip
+    rows.append(
+      {
+        'devices': count,
+        'batch': count * batch,
+        'seconds': partitioned,
+        'one device': float(np.median(found['whole'])),
+        'overhead': float(np.median(found['partitioned'] / found['whole'])),
+        'examples/s': count * batch / partitioned,
+        **({} if is_virtual else {'efficiency': alone / partitioned}),
+      }
+    )
   harness.show(rows, config=config, virtual=is_virtual, fsdp=fsdp, steps=steps, rounds=rounds)
 
 

@@ -23,13 +23,15 @@ def get_config() -> Chain:
 def _larger(config: Config) -> Config:
   batch, steps = config.data.batch_size, -(-config.run.steps // FACTOR)
   rarer = lambda group, *names: dataclasses.replace(
-    group, **{name: -(-getattr(group, name) // FACTOR) for name in names})
+    group, **{name: -(-getattr(group, name) // FACTOR) for name in names}
+  )
   return dataclasses.replace(
     config,
     run=dataclasses.replace(config.run, steps=steps),
     data=dataclasses.replace(config.data, batch_size=FACTOR * batch),
-    optimizer=dataclasses.replace(config.optimizer, scale_rule='sqrt', base_batch=batch,
-                                  warmup_steps=min(WARM_UP, steps // 20)),
+    optimizer=dataclasses.replace(
+      config.optimizer, scale_rule='sqrt', base_batch=batch, warmup_steps=min(WARM_UP, steps // 20)
+    ),
     log=rarer(config.log, 'samples_every'),
     checkpoint=rarer(config.checkpoint, 'every'),
   )

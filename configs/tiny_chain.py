@@ -59,16 +59,20 @@ RUNS = (
   _run('reconstruction', 6000, loss=FACES),
   # As the paper says: encoder and generator stay what they have become, with what they know of expression.
   # Heads begin at rest, so that they tell what they have learnt from neutral speech and no expression besides.
-  _run('mouth_pose', 1200, train='navigation', data=DataConfig(batch_size=8, emotions='neutral'), loss=HEADS,
-       model=dataclasses.replace(TINY.model, head_init=0.0)),
-  _run('expression', 1200, 0.004, data=DataConfig(batch_size=16),
-       loss=dataclasses.replace(FACES, correlation=5.0)),
+  _run(
+    'mouth_pose',
+    1200,
+    train='navigation',
+    data=DataConfig(batch_size=8, emotions='neutral'),
+    loss=HEADS,
+    model=dataclasses.replace(TINY.model, head_init=0.0),
+  ),
+  _run('expression', 1200, 0.004, data=DataConfig(batch_size=16), loss=dataclasses.replace(FACES, correlation=5.0)),
   _run('sync_expert', 1500, 0.002, audio=AUDIO, data=DataConfig(batch_size=32)),
-  _run('audio_to_mouth', 1000, 0.002, audio=AUDIO, data=DataConfig(batch_size=16), model=WHOLE,
-       loss=WEIGHTS_ALONE),
+  _run('audio_to_mouth', 1000, 0.002, audio=AUDIO, data=DataConfig(batch_size=16), model=WHOLE, loss=WEIGHTS_ALONE),
   _motion_run('audio_to_pose', 500, 0.002, 32, flow=FlowConfig(frames=40, steps=6, hidden=24, layers=3, condition=16)),
   _motion_run('semantic_expression', 400, 0.001, 32, semantic=SemanticConfig(width=128, target='from_neutral')),
-)  # fmt: skip
+)
 
 
 def get_config() -> Chain:

@@ -31,7 +31,7 @@ def mel_spectrogram(waveform: np.ndarray, padding: str = 'reflect') -> np.ndarra
   import librosa  # which takes a second; readers of records need the windows alone
 
   per_frame = AUDIO_RATE // FPS
-  samples = np.asarray(waveform, np.float32)[:len(waveform) // per_frame * per_frame]
+  samples = np.asarray(waveform, np.float32)[: len(waveform) // per_frame * per_frame]
   if not len(samples):
     raise ValueError(f'waveform must hold at least {per_frame} samples, got {len(waveform)}')
   emphasised = samples.astype(np.float64)

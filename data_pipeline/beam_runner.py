@@ -45,12 +45,18 @@ def prepare_all(tasks: Sequence[worker.Task], config: prepare.PrepareConfig, opt
   try:
     with beam.Pipeline(options=options) as pipeline:
       # Reshuffle keeps runners from fusing all chunks into one worker's bundle.
-      _ = (pipeline | 'videos' >> beam.Create(list(_chunks(tasks))) | 'spread' >> beam.Reshuffle()
-           | 'prepare' >> beam.Map(prepare_chunk, config))
+      _ = (
+        pipeline
+        | 'videos' >> beam.Create(list(_chunks(tasks)))
+        | 'spread' >> beam.Reshuffle()
+        | 'prepare' >> beam.Map(prepare_chunk, config)
+      )
   except Exception as error:  # runners raise what they like
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    raise DataError(f'--beam: the pipeline ended in an error ({lines[-1].strip()[:300]}); finished videos are kept, '
-                    'the same command goes on from here') from None
+    raise DataError(
+      f'--beam: the pipeline ended in an error ({lines[-1].strip()[:300]}); finished videos are kept, '
+      'the same command goes on from here'
+    ) from None
   yield from tasks
 
 
@@ -66,13 +72,15 @@ def prepare_chunk(tasks: Sequence[worker.Task], config: prepare.PrepareConfig) -
 def _chunks(tasks: Sequence[worker.Task]) -> Iterator[list[worker.Task]]:
   size = max(1, min(_CHUNK, len(tasks) // 64))  # few videos are spread one by one
   for begin in range(0, len(tasks), size):
-    yield list(tasks[begin:begin + size])
+    yield list(tasks[begin : begin + size])
 
 
 def _beam() -> Any:
   try:
     import apache_beam
   except ImportError as error:
-    raise DataError(f'--beam needs Apache Beam ({error}): pip install "edtalk-jax[beam]"; docs/datasets.md says with '
-                    'which versions of other packages') from None
+    raise DataError(
+      f'--beam needs Apache Beam ({error}): pip install "edtalk-jax[beam]"; docs/datasets.md says with '
+      'which versions of other packages'
+    ) from None
   return apache_beam

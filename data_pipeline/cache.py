@@ -73,10 +73,17 @@ class Entry:
     arrays = {f.name: getattr(clip, f.name) for f in dataclasses.fields(clip) if f.name not in NOT_STORED}
     arrays['jpeg'], arrays['jpeg_ends'] = join_jpeg(clip.frames)
     np.savez(self._partial / f'{clip.number:05d}.npz', **arrays)
-    return {'number': clip.number, 'begin_frame': clip.begin_frame, 'frames': len(clip.frames),
-            'crop_box': [int(value) for value in clip.crop_box], 'has_audio': clip.has_audio,
-            'landmarks_missing': int((clip.landmarks_valid == 0).sum()), **clip.measures,
-            'picture_hash': f'{clip.picture_hash:016x}', 'reason': '; '.join(clip.notes)}
+    return {
+      'number': clip.number,
+      'begin_frame': clip.begin_frame,
+      'frames': len(clip.frames),
+      'crop_box': [int(value) for value in clip.crop_box],
+      'has_audio': clip.has_audio,
+      'landmarks_missing': int((clip.landmarks_valid == 0).sum()),
+      **clip.measures,
+      'picture_hash': f'{clip.picture_hash:016x}',
+      'reason': '; '.join(clip.notes),
+    }
 
   def finish(self, outcome: Outcome) -> None:
     """Makes the entry visible."""
@@ -116,8 +123,9 @@ class Entry:
       yield
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
       shutil.rmtree(self.folder, ignore_errors=True)
-      raise DataError(f'{path}: damaged ({type(error).__name__}); run edtalk prepare again, which prepares this '
-                      'video anew') from None
+      raise DataError(
+        f'{path}: damaged ({type(error).__name__}); run edtalk prepare again, which prepares this video anew'
+      ) from None
 
 
 def _load(path: pathlib.Path) -> PreparedClip:
@@ -125,8 +133,11 @@ def _load(path: pathlib.Path) -> PreparedClip:
     values = {name: arrays[name] for name in arrays.files}
   data, ends = values.pop('jpeg').tobytes(), values.pop('jpeg_ends')
   values['frames'] = [data[a:b] for a, b in zip(np.r_[0, ends[:-1]], ends, strict=True)]
-  values |= {'number': int(values['number']), 'begin_frame': int(values['begin_frame']),
-             'has_audio': bool(values['has_audio'])}
+  values |= {
+    'number': int(values['number']),
+    'begin_frame': int(values['begin_frame']),
+    'has_audio': bool(values['has_audio']),
+  }
   return PreparedClip(**values)
 
 

@@ -126,7 +126,7 @@ def crop(frame: np.ndarray, box: tuple[int, int, int], size: int) -> np.ndarray:
   """Cuts the square (left, top, side) from uint8[H, W, 3] and resizes it to uint8[size, size, 3] (Lanczos)."""
   left, top, side = box
   if side == size:
-    return frame[top:top + side, left:left + side]
+    return frame[top : top + side, left : left + side]
   image = Image.fromarray(frame)
   return np.asarray(image.resize((size, size), Image.Resampling.LANCZOS, (left, top, left + side, top + side)))
 

@@ -53,8 +53,9 @@ def runs(cut: str, begin: int, end: int, longest: int) -> list[tuple[int, int, i
   if cut == WHOLE:
     return [(0, begin, end)]
   if cut == PIECES:
-    return [(k + 1, max(begin, k * longest), min(end, (k + 1) * longest))
-            for k in range(begin // longest, -(-end // longest))]
+    return [
+      (k + 1, max(begin, k * longest), min(end, (k + 1) * longest)) for k in range(begin // longest, -(-end // longest))
+    ]
   return [(0, begin + a, begin + b) for a, b in cropping.split_evenly(0, end - begin, longest)]
 
 

@@ -63,8 +63,9 @@ def extract_text(records: str, name: str, out: str | os.PathLike, table: str = '
     with torch.no_grad():
       return network(**prepare(text, return_tensors='pt', truncation=True)).last_hidden_state[0, 0].numpy()
 
-  return _write(pathlib.Path(out) / 'text.npz', [(key, features(text)) for key, text in texts.items()],
-                f'{table}: no transcripts')
+  return _write(
+    pathlib.Path(out) / 'text.npz', [(key, features(text)) for key, text in texts.items()], f'{table}: no transcripts'
+  )
 
 
 def _modules():
@@ -72,8 +73,9 @@ def _modules():
     import torch
     import transformers
   except ImportError as error:
-    raise DataError(f'features of Hugging Face models need the extra [semantic] ({error}); pip install '
-                    "'.[semantic]'") from None
+    raise DataError(
+      f"features of Hugging Face models need the extra [semantic] ({error}); pip install '.[semantic]'"
+    ) from None
   return torch, transformers
 
 
@@ -82,8 +84,9 @@ def _load(name: str, load: Callable):
     return load(name)
   except (OSError, ValueError, KeyError) as error:
     reason = ' '.join(str(error).split())[:200]
-    raise DataError(f'{name}: transformers cannot load it ({reason}); expected a model of its hub or a folder'
-                    ) from None
+    raise DataError(
+      f'{name}: transformers cannot load it ({reason}); expected a model of its hub or a folder'
+    ) from None
 
 
 def _write(path: pathlib.Path, found: list[tuple[str, np.ndarray]], empty: str) -> tuple[pathlib.Path, int]:

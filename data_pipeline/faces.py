@@ -72,7 +72,7 @@ class LandmarkDetector:
     reach = 0.75 * max(box[2] - box[0], box[3] - box[1])
     left, top = np.maximum(np.floor(box[:2] - reach), 0).astype(int)
     right, bottom = np.ceil(box[2:] + reach).astype(int)
-    chip = frame[top:max(bottom, top + 1), left:max(right, left + 1)]
+    chip = frame[top : max(bottom, top + 1), left : max(right, left + 1)]
     # dlib compares the mean of the three channels; taking it first makes the rest three times cheaper.
     chip = (chip.sum(axis=2, dtype=np.uint16) // 3).astype(np.uint8)
     if chip.size == 0:
@@ -98,13 +98,16 @@ def _load_dlib() -> tuple[Any, Callable, Callable]:
   try:
     import dlib
   except ImportError:
-    raise DataError('face detection needs dlib: pip install "edtalk-jax[faces]", or give landmarks '
-                    '(--landmarks DIR, one float [frames, 68, 2] .npy for each video)') from None
+    raise DataError(
+      'face detection needs dlib: pip install "edtalk-jax[faces]", or give landmarks '
+      '(--landmarks DIR, one float [frames, 68, 2] .npy for each video)'
+    ) from None
   # Importing face_recognition_models fails without the retired pkg_resources; its data file is all that is needed.
   spec = importlib.util.find_spec('face_recognition_models')
   folders = spec.submodule_search_locations if spec else None
   file = pathlib.Path(folders[0]) / 'models' / MODEL_FILE if folders else None
   if file is None or not file.is_file():
-    raise DataError(f'face landmarks need {MODEL_FILE}: pip install "edtalk-jax[faces]", or give landmarks '
-                    '(--landmarks DIR)')
+    raise DataError(
+      f'face landmarks need {MODEL_FILE}: pip install "edtalk-jax[faces]", or give landmarks (--landmarks DIR)'
+    )
   return dlib, dlib.get_frontal_face_detector(), dlib.shape_predictor(str(file))

@@ -9,10 +9,19 @@ RIGID = (36, 39, 42, 45, 27, 30, 31, 33, 35)  # iBUG-68
 
 # Ours: an adult face in millimetres from rounded anthropometric distances (outer eye corners 90 apart, inner 32, nose
 # 48 high and 20 prominent). x to the image's right, y down, z away from the camera.
-FACE = np.array([
-  [-45.0, 0.0, 12.0], [-16.0, 0.0, 4.0], [16.0, 0.0, 4.0], [45.0, 0.0, 12.0],
-  [0.0, -4.0, -8.0], [0.0, 36.0, -28.0], [-13.0, 46.0, -8.0], [0.0, 48.0, -14.0], [13.0, 46.0, -8.0],
-])
+FACE = np.array(
+  [
+    [-45.0, 0.0, 12.0],
+    [-16.0, 0.0, 4.0],
+    [16.0, 0.0, 4.0],
+    [45.0, 0.0, 12.0],
+    [0.0, -4.0, -8.0],
+    [0.0, 36.0, -28.0],
+    [-13.0, 46.0, -8.0],
+    [0.0, 48.0, -14.0],
+    [13.0, 46.0, -8.0],
+  ]
+)
 _CENTRED = FACE - FACE.mean(axis=0)
 _INVERSE = np.linalg.pinv(_CENTRED)
 

@@ -73,8 +73,10 @@ def read_metadata(path: pathlib.Path) -> dict[str, Label]:
     label = _row_label(row, f'--metadata {path}, line {number}')
     home = homes.setdefault(label.identity, label.split)
     if home != label.split:
-      raise DataError(f'--metadata {path}, line {number}: identity {label.identity} is in the splits '
-                      f'{home or "(none)"} and {label.split or "(none)"}; an identity must be in one')
+      raise DataError(
+        f'--metadata {path}, line {number}: identity {label.identity} is in the splits '
+        f'{home or "(none)"} and {label.split or "(none)"}; an identity must be in one'
+      )
     labels[row['id']] = label
   return labels
 
@@ -87,8 +89,12 @@ def _row_label(row: Mapping[str, str], where: str) -> Label:
   if emotion and emotion not in EMOTIONS:
     raise DataError(f'{where}: emotion must be one of {", ".join(EMOTIONS)}, got {emotion!r}')
   level = (row.get('intensity') or '').strip()
-  return Label((row.get('identity') or '').strip() or guess.identity, emotion or guess.emotion,
-               int(level) if level.isdecimal() else guess.level, split)
+  return Label(
+    (row.get('identity') or '').strip() or guess.identity,
+    emotion or guess.emotion,
+    int(level) if level.isdecimal() else guess.level,
+    split,
+  )
 
 
 def assign_splits(labels: Iterable[Label], kept: Mapping[str, str]) -> dict[str, str]:

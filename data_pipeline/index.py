@@ -48,8 +48,11 @@ class Index:
 
 def write(root: pathlib.Path, clips: Mapping[str, Sequence[ClipInfo]]) -> None:
   """Writes the index of the dataset whose shards lie in `root`; it appears only when it is whole."""
-  content = {'shards': _digests(root), 'bytes': _sizes(root),
-             'clips': {split: [dataclasses.asdict(info) for info in infos] for split, infos in clips.items()}}
+  content = {
+    'shards': _digests(root),
+    'bytes': _sizes(root),
+    'clips': {split: [dataclasses.asdict(info) for info in infos] for split, infos in clips.items()},
+  }
   temporary = root / f'.{NAME}.partial'
   temporary.write_text(json.dumps({**content, 'sha256': _digest(content)}, ensure_ascii=False), encoding='utf-8')
   os.replace(temporary, root / NAME)
@@ -75,10 +78,13 @@ def read(root: pathlib.Path) -> Index | None:
     raise DataError(f'{path}: the index is corrupt or incomplete; run edtalk prepare again') from None
   found = _sizes(root)
   if sizes != found or shards.keys() != found.keys():
-    odd = sorted(name for name in {*sizes, *found, *shards}
-                 if sizes.get(name) != found.get(name) or name not in shards)[0]
-    raise DataError(f'{root / odd}: {found.get(odd, "no")} bytes, expected {sizes.get(odd, "none")} by {NAME}; run '
-                    'edtalk prepare again')
+    odd = sorted(
+      name for name in {*sizes, *found, *shards} if sizes.get(name) != found.get(name) or name not in shards
+    )[0]
+    raise DataError(
+      f'{root / odd}: {found.get(odd, "no")} bytes, expected {sizes.get(odd, "none")} by {NAME}; run '
+      'edtalk prepare again'
+    )
   return Index(clips, shards)
 
 

@@ -11,7 +11,8 @@ from data_pipeline import cutting, identities
 from data_pipeline.errors import DataError
 
 VIDEO_ENDINGS = {
-    '.mp4', '.mov', '.mkv', '.avi', '.webm', '.mpg', '.mpeg', '.m4v', '.flv', '.wmv', '.ts', '.3gp', '.gif'}
+  '.mp4', '.mov', '.mkv', '.avi', '.webm', '.mpg', '.mpeg', '.m4v', '.flv', '.wmv', '.ts', '.3gp', '.gif',
+}  # fmt: skip
 _METADATA_NAMES = ('metadata.csv', 'clips.csv')
 
 
@@ -124,8 +125,12 @@ def nearby_metadata(inputs: Sequence[str | os.PathLike]) -> pathlib.Path | None:
   return None
 
 
-def find_labels(videos: Sequence[Video], path: pathlib.Path | None, console: Console,
-                otherwise: Mapping[Video, identities.Label] | None = None) -> dict[Video, identities.Label]:
+def find_labels(
+  videos: Sequence[Video],
+  path: pathlib.Path | None,
+  console: Console,
+  otherwise: Mapping[Video, identities.Label] | None = None,
+) -> dict[Video, identities.Label]:
   """Returns what is known of each video: from the CSV, else from the tree it lies in, else from its name.
 
   Args:
@@ -141,8 +146,11 @@ def find_labels(videos: Sequence[Video], path: pathlib.Path | None, console: Con
   if path is not None:
     known = identities.read_metadata(path)
     listed = sum(_in_csv(video, known) is not None for video in videos)
-    console.print(f'Splits, identities and emotions from {path} ({listed} of {len(videos)} videos listed)',
-                  highlight=False, soft_wrap=True)
+    console.print(
+      f'Splits, identities and emotions from {path} ({listed} of {len(videos)} videos listed)',
+      highlight=False,
+      soft_wrap=True,
+    )
   homes = {label.identity: label.split for label in known.values()}
   labels = {}
   for video in videos:

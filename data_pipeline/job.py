@@ -63,11 +63,21 @@ class Summary:
   manifest: pathlib.Path
 
 
-def prepare_folder(videos: Sequence[str | os.PathLike], out: str | os.PathLike,
-                   config: prepare.PrepareConfig | None = None, *, dataset: str = trees.FOLDER,
-                   metadata: str | os.PathLike | None = None, landmarks: str | os.PathLike | None = None,
-                   split_files: Sequence[str | os.PathLike] = (), people_apart: bool = False, workers: int = 2,
-                   beam: Any = None, max_rejected: float = 0.5, console: Console | None = None) -> Summary:
+def prepare_folder(
+  videos: Sequence[str | os.PathLike],
+  out: str | os.PathLike,
+  config: prepare.PrepareConfig | None = None,
+  *,
+  dataset: str = trees.FOLDER,
+  metadata: str | os.PathLike | None = None,
+  landmarks: str | os.PathLike | None = None,
+  split_files: Sequence[str | os.PathLike] = (),
+  people_apart: bool = False,
+  workers: int = 2,
+  beam: Any = None,
+  max_rejected: float = 0.5,
+  console: Console | None = None,
+) -> Summary:
   """Prepares videos into records; run again with the same arguments, it does only what is missing.
 
   Args:
@@ -112,12 +122,18 @@ def prepare_folder(videos: Sequence[str | os.PathLike], out: str | os.PathLike,
   with _machine_faults_in_one_line(out):
     (out / 'cache').mkdir(parents=True, exist_ok=True)
     report = functools.partial(split_lists.report, people=people, given=given)
-    return _prepare(listing, report, out, config or prepare.PrepareConfig(), datasets.BUILDERS[dataset], run,
-                    max_rejected, console)
+    return _prepare(
+      listing, report, out, config or prepare.PrepareConfig(), datasets.BUILDERS[dataset], run, max_rejected, console
+    )
 
 
-def _list(videos: Sequence[str | os.PathLike], dataset: str, metadata: str | os.PathLike | None,
-          landmarks: str | os.PathLike | None, console: Console) -> inputs.Listing:
+def _list(
+  videos: Sequence[str | os.PathLike],
+  dataset: str,
+  metadata: str | os.PathLike | None,
+  landmarks: str | os.PathLike | None,
+  console: Console,
+) -> inputs.Listing:
   """Returns the jobs, and what is known of each video."""
   if dataset == trees.FOLDER:
     found, known, notes = inputs.find_videos(videos, landmarks), {}, ()
@@ -135,13 +151,21 @@ def _machine_faults_in_one_line(out: pathlib.Path) -> Iterator[None]:
     yield
   except OSError as error:
     where = f' ({error.filename})' if error.filename else ''
-    raise DataError(f'{out}: stopped, {error.strerror or error}{where}; finished videos are kept, the same command '
-                    'goes on from here') from None
+    raise DataError(
+      f'{out}: stopped, {error.strerror or error}{where}; finished videos are kept, the same command goes on from here'
+    ) from None
 
 
-def _prepare(listing: inputs.Listing, report: Callable[..., dict[str, Any]], out: pathlib.Path,
-             config: prepare.PrepareConfig, builder: type[folder_dataset.Folder], run: _Run, max_rejected: float,
-             console: Console) -> Summary:
+def _prepare(
+  listing: inputs.Listing,
+  report: Callable[..., dict[str, Any]],
+  out: pathlib.Path,
+  config: prepare.PrepareConfig,
+  builder: type[folder_dataset.Folder],
+  run: _Run,
+  max_rejected: float,
+  console: Console,
+) -> Summary:
   videos, labels = listing.videos, listing.labels
   _refuse_other_records(out, builder)
   tasks, resumed = _process(videos, out / 'cache', config, run, console)
@@ -154,13 +178,17 @@ def _prepare(listing: inputs.Listing, report: Callable[..., dict[str, Any]], out
   _write_atomically(out / SPLITS_REPORT, json.dumps(report(rows), ensure_ascii=False, indent=1))
   summary = _summary(out, videos, rows, resumed)
   if not summary.frames:
-    raise DataError(f'none of {len(videos)} videos gave a clip; reasons in {summary.manifest}, the first: '
-                    f'{next(iter(summary.reasons), "none")}')
+    raise DataError(
+      f'none of {len(videos)} videos gave a clip; reasons in {summary.manifest}, the first: '
+      f'{next(iter(summary.reasons), "none")}'
+    )
   if _outdated(out, builder, rows):
     _write_records(out, builder, tasks, labels, splits, config, rows, console)
   if summary.rejected > max_rejected * len(videos):
-    raise DataError(f'{summary.rejected} of {len(videos)} videos gave no clip, more than {max_rejected:.0%}; reasons '
-                    f'in {summary.manifest}. The others are in {out}; --max-rejected sets the limit')
+    raise DataError(
+      f'{summary.rejected} of {len(videos)} videos gave no clip, more than {max_rejected:.0%}; reasons '
+      f'in {summary.manifest}. The others are in {out}; --max-rejected sets the limit'
+    )
   return summary
 
 
@@ -171,15 +199,21 @@ def _refuse_other_records(out: pathlib.Path, builder: type[folder_dataset.Folder
       raise DataError(f'--out {out}: holds the data set {other.name} already; choose another folder for {builder.name}')
 
 
-def _process(videos: Sequence[inputs.Video], root: pathlib.Path, config: prepare.PrepareConfig, run: _Run,
-             console: Console) -> tuple[list[worker.Task], int]:
+def _process(
+  videos: Sequence[inputs.Video], root: pathlib.Path, config: prepare.PrepareConfig, run: _Run, console: Console
+) -> tuple[list[worker.Task], int]:
   """Works on what is missing. Returns (all tasks, each with a finished entry, how many were finished before)."""
   digest = functools.cache(digests.of_file)  # many takes may lie in one file
   tasks = [_task(video, root, config, digest) for video in videos]
   missing = [task for task in tasks if task.source_sha256 and not task.entry.done]
   unreadable = sum(not task.source_sha256 for task in tasks)
-  columns = (TextColumn('Preparing'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-             TextColumn('{task.fields[last]}'))
+  columns = (
+    TextColumn('Preparing'),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TimeRemainingColumn(),
+    TextColumn('{task.fields[last]}'),
+  )
   with Progress(*columns, console=console) as progress:
     bar = progress.add_task('', total=len(videos), completed=len(videos) - len(missing), last='')
     for task in run(missing, config):
@@ -187,8 +221,9 @@ def _process(videos: Sequence[inputs.Video], root: pathlib.Path, config: prepare
   return tasks, len(videos) - len(missing) - unreadable
 
 
-def _task(video: inputs.Video, root: pathlib.Path, config: prepare.PrepareConfig,
-          digest: Callable[[pathlib.Path], str]) -> worker.Task:
+def _task(
+  video: inputs.Video, root: pathlib.Path, config: prepare.PrepareConfig, digest: Callable[[pathlib.Path], str]
+) -> worker.Task:
   """Names the entry of a video after all that its result depends on; one that cannot be read is rejected at once."""
   parts = [config.fingerprint(), video.video_id, *video.excerpt.key()]
   reading = video.path
@@ -220,17 +255,24 @@ def _kept_splits(path: pathlib.Path) -> dict[str, str]:
   except ValueError:
     kept = None
   if not isinstance(kept, dict) or not all(split in identities.SPLITS for split in kept.values()):
-    raise DataError(f'{path}: corrupt, expected an object {{identity: {" | ".join(identities.SPLITS)}}}; restore it, '
-                    'or delete it to have people assigned anew')
+    raise DataError(
+      f'{path}: corrupt, expected an object {{identity: {" | ".join(identities.SPLITS)}}}; restore it, '
+      'or delete it to have people assigned anew'
+    )
   return kept
 
 
 def _twins(tasks: Sequence[worker.Task], outcomes: Mapping[inputs.Video, cache.Outcome]) -> dict[str, duplicates.Twin]:
   """Returns the clips that show what an earlier one, of another video, shows."""
-  found = {cutting.clip_id(task.video.video_id, clip['number']): (task, clip['number'], clip) for task in tasks
-           for clip in outcomes[task.video].clips}
-  candidates = [duplicates.Candidate(name, task.video.video_id, int(clip['picture_hash'], 16))
-                for name, (task, _, clip) in found.items()]
+  found = {
+    cutting.clip_id(task.video.video_id, clip['number']): (task, clip['number'], clip)
+    for task in tasks
+    for clip in outcomes[task.video].clips
+  }
+  candidates = [
+    duplicates.Candidate(name, task.video.video_id, int(clip['picture_hash'], 16))
+    for name, (task, _, clip) in found.items()
+  ]
 
   def trace(name: str) -> duplicates.Trace:
     task, number, _ = found[name]
@@ -239,31 +281,48 @@ def _twins(tasks: Sequence[worker.Task], outcomes: Mapping[inputs.Video, cache.O
   return duplicates.find(candidates, trace)
 
 
-def _thumbnails(tasks: Sequence[worker.Task], outcomes: Mapping[inputs.Video, cache.Outcome],
-                twins: Mapping[str, duplicates.Twin]) -> dict[str, str]:
+def _thumbnails(
+  tasks: Sequence[worker.Task], outcomes: Mapping[inputs.Video, cache.Outcome], twins: Mapping[str, duplicates.Twin]
+) -> dict[str, str]:
   """Returns pictures of what is rejected by the names of their files."""
   shown = {}
   for task in tasks:
     video, outcome = task.video, outcomes[task.video]
-    shown |= {thumbnails.name_of(video.video_id, run.begin_frame): run.thumbnail
-              for run in outcome.rejected if run.thumbnail}
+    shown |= {
+      thumbnails.name_of(video.video_id, run.begin_frame): run.thumbnail for run in outcome.rejected if run.thumbnail
+    }
     for clip in outcome.clips:
       number = clip['number']
       if cutting.clip_id(video.video_id, number) in twins:
-        first = task.entry.peek(number, 'jpeg')[:task.entry.peek(number, 'jpeg_ends')[0]]
+        first = task.entry.peek(number, 'jpeg')[: task.entry.peek(number, 'jpeg_ends')[0]]
         shown[thumbnails.name_of(video.video_id, clip['begin_frame'])] = thumbnails.of_jpeg(first.tobytes())
   return shown
 
 
-def _rows(task: worker.Task, outcome: cache.Outcome, label: identities.Label, splits,
-          twins: Mapping[str, duplicates.Twin]) -> Iterator[dict[str, Any]]:
+def _rows(
+  task: worker.Task, outcome: cache.Outcome, label: identities.Label, splits, twins: Mapping[str, duplicates.Twin]
+) -> Iterator[dict[str, Any]]:
   """Yields the manifest's lines for one video."""
   video = task.video
-  common = {'video': video.video_id, 'file': video.path.name, 'source_sha256': task.source_sha256,
-            'identity': label.identity, 'emotion': label.emotion, 'split': splits.get(label.identity)}
+  common = {
+    'video': video.video_id,
+    'file': video.path.name,
+    'source_sha256': task.source_sha256,
+    'identity': label.identity,
+    'emotion': label.emotion,
+    'split': splits.get(label.identity),
+  }
   for run in outcome.rejected:
-    yield {'clip': None, **common, 'begin_frame': run.begin_frame, 'frames': run.count, 'crop_box': None,
-           **run.measures, 'status': 'rejected', 'reason': run.reason}
+    yield {
+      'clip': None,
+      **common,
+      'begin_frame': run.begin_frame,
+      'frames': run.count,
+      'crop_box': None,
+      **run.measures,
+      'status': 'rejected',
+      'reason': run.reason,
+    }
   for clip in outcome.clips:
     name = cutting.clip_id(video.video_id, clip['number'])
     told = {key: value for key, value in clip.items() if key != 'number'}
@@ -282,9 +341,16 @@ def _summary(out: pathlib.Path, videos, rows, resumed: int) -> Summary:
     else:
       reasons[row['reason']] = reasons.get(row['reason'], 0) + 1
   good = {row['video'] for row in rows if row['status'] == 'ok'}
-  return Summary(out, len(videos), len(videos) - len(good), resumed,
-                 {split: clips[split] for split in identities.SPLITS if split in clips}, frames,
-                 dict(sorted(reasons.items(), key=lambda item: -item[1])), out / MANIFEST)
+  return Summary(
+    out,
+    len(videos),
+    len(videos) - len(good),
+    resumed,
+    {split: clips[split] for split in identities.SPLITS if split in clips},
+    frames,
+    dict(sorted(reasons.items(), key=lambda item: -item[1])),
+    out / MANIFEST,
+  )
 
 
 def _digest_file(out: pathlib.Path, builder: type[folder_dataset.Folder]) -> pathlib.Path:
@@ -302,21 +368,33 @@ def _outdated(out: pathlib.Path, builder: type[folder_dataset.Folder], rows) -> 
   return not whole or made_from != digests.of_texts([json.dumps(rows)])
 
 
-def _write_records(out, builder: type[folder_dataset.Folder], tasks: Sequence[worker.Task], labels: _Labels, splits,
-                   config, rows, console: Console) -> None:
+def _write_records(
+  out,
+  builder: type[folder_dataset.Folder],
+  tasks: Sequence[worker.Task],
+  labels: _Labels,
+  splits,
+  config,
+  rows,
+  console: Console,
+) -> None:
   """Builds the data set from the cache, with its index, and notes what it was made from."""
   used = {row['split'] for row in rows if row['status'] == 'ok'}
   with console.status('Writing records'):
     kept = {row['clip'] for row in rows}
-    sources = {split: functools.partial(_records, split, tasks, labels, splits, kept, config)
-               for split in identities.SPLITS if split in used}
+    sources = {
+      split: functools.partial(_records, split, tasks, labels, splits, kept, config)
+      for split in identities.SPLITS
+      if split in used
+    }
     folder = folder_dataset.write(out, sources, builder)
     records.write_index(folder)
     _write_atomically(_digest_file(out, builder), digests.of_texts([json.dumps(rows)]))
 
 
-def _records(split: str, tasks: Sequence[worker.Task], labels: _Labels, splits, kept: set[str],
-             config) -> Iterator[schema.Record]:
+def _records(
+  split: str, tasks: Sequence[worker.Task], labels: _Labels, splits, kept: set[str], config
+) -> Iterator[schema.Record]:
   for task in tasks:
     video, label = task.video, labels[task.video]
     if splits.get(label.identity) != split:
@@ -325,11 +403,20 @@ def _records(split: str, tasks: Sequence[worker.Task], labels: _Labels, splits, 
       name = cutting.clip_id(video.video_id, clip.number)
       if name not in kept:
         continue
-      values = {f.name: getattr(clip, f.name) for f in dataclasses.fields(clip)
-                if f.name not in ('number', *cache.NOT_STORED)}
+      values = {
+        f.name: getattr(clip, f.name) for f in dataclasses.fields(clip) if f.name not in ('number', *cache.NOT_STORED)
+      }
       values['jpeg'], values['jpeg_ends'] = schema.join_jpeg(clip.frames)
-      yield schema.Record(clip_id=name, video_id=video.video_id, identity=label.identity, emotion=label.emotion,
-                          emotion_level=label.level, source_sha256=task.source_sha256, size=config.size, **values)
+      yield schema.Record(
+        clip_id=name,
+        video_id=video.video_id,
+        identity=label.identity,
+        emotion=label.emotion,
+        emotion_level=label.level,
+        source_sha256=task.source_sha256,
+        size=config.size,
+        **values,
+      )
 
 
 def _write_atomically(path: pathlib.Path, text: str) -> None:

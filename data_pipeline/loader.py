@@ -34,10 +34,24 @@ class Batches:
   Records are opened where they are read first, so that an instance can be sent to a worker process.
   """
 
-  def __init__(self, records_dir: str | os.PathLike, *, split: str, sampler: str, image_size: int, batch_size: int,
-               seed: int, start_step: int = 0, process_index: int = 0, process_count: int = 1, mouth_canvas: int = 0,
-               cache_bytes: int = _CACHE_BYTES, skip_corrupt: bool = False, motion: str = '',
-               **options):
+  def __init__(
+    self,
+    records_dir: str | os.PathLike,
+    *,
+    split: str,
+    sampler: str,
+    image_size: int,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    process_index: int = 0,
+    process_count: int = 1,
+    mouth_canvas: int = 0,
+    cache_bytes: int = _CACHE_BYTES,
+    skip_corrupt: bool = False,
+    motion: str = '',
+    **options,
+  ):
     if batch_size < 1 or batch_size % process_count:
       raise ValueError(f'batch_size must be a positive multiple of process_count = {process_count}, got {batch_size}')
     if not 0 <= process_index < process_count:
@@ -80,8 +94,9 @@ class Batches:
     if self._population is None:
       clips, note = Clips(self._records_dir, self._split), None if self.notes is None else self.notes.add
       options = self._options
-      self._population = sampling.Population(clips, self._sampler, self._cache_bytes, note, options.motion,
-                                             options.identity, options.emotions)
+      self._population = sampling.Population(
+        clips, self._sampler, self._cache_bytes, note, options.motion, options.identity, options.emotions
+      )
     return self._population
 
   def __getstate__(self):
@@ -183,9 +198,23 @@ def _lost(message: str, doing: list[str]) -> WorkerLost:
   return WorkerLost(f'a data worker {how}{hint}, {"; another ".join(doing)}; run the same command again to go on')
 
 
-def make_loader(records_dir: str | os.PathLike, *, split: str, sampler: str, image_size: int, batch_size: int,
-                seed: int, start_step: int = 0, process_index: int = 0, process_count: int = 1, workers: int = 2,
-                mouth_canvas: int = 0, skip_corrupt: bool = False, motion: str = '', **options) -> Loader:
+def make_loader(
+  records_dir: str | os.PathLike,
+  *,
+  split: str,
+  sampler: str,
+  image_size: int,
+  batch_size: int,
+  seed: int,
+  start_step: int = 0,
+  process_index: int = 0,
+  process_count: int = 1,
+  workers: int = 2,
+  mouth_canvas: int = 0,
+  skip_corrupt: bool = False,
+  motion: str = '',
+  **options,
+) -> Loader:
   """Returns the endless batches of one process.
 
   Args:
@@ -211,7 +240,19 @@ def make_loader(records_dir: str | os.PathLike, *, split: str, sampler: str, ima
   """
   if workers < 0:
     raise ValueError(f'workers must be at least 0, got {workers}')
-  batches = Batches(records_dir, split=split, sampler=sampler, image_size=image_size, batch_size=batch_size, seed=seed,
-                    start_step=start_step, process_index=process_index, process_count=process_count,
-                    mouth_canvas=mouth_canvas, skip_corrupt=skip_corrupt, motion=motion, **options)
+  batches = Batches(
+    records_dir,
+    split=split,
+    sampler=sampler,
+    image_size=image_size,
+    batch_size=batch_size,
+    seed=seed,
+    start_step=start_step,
+    process_index=process_index,
+    process_count=process_count,
+    mouth_canvas=mouth_canvas,
+    skip_corrupt=skip_corrupt,
+    motion=motion,
+    **options,
+  )
   return Loader(batches, workers)

@@ -25,8 +25,10 @@ _LONGEST_HOLD_SECONDS = 10.0  # a frame shown longer than this is a broken times
 _LARGEST_PICTURE = 100_000_000  # pixels: three times 8K; a header that claims more is damaged, or an attack
 _LONGEST_SILENCE_SECONDS = 600.0  # sound that claims to come after a longer silence has a broken timestamp
 # Playlists and the like, which make FFmpeg open other files that they name: a file speaks for itself only.
-_REFERRING = {'avisynth', 'concat', 'concatf', 'dash', 'hls', 'imf', 'lavfi', 'rtp', 'rtsp', 'sap', 'sdp',
-              'vapoursynth', 'webm_dash_manifest'}
+_REFERRING = {
+  'avisynth', 'concat', 'concatf', 'dash', 'hls', 'imf', 'lavfi', 'rtp', 'rtsp', 'sap', 'sdp', 'vapoursynth',
+  'webm_dash_manifest',
+}  # fmt: skip
 _FORMATS = ','.join(sorted(av.formats_available - _REFERRING))
 
 
@@ -68,8 +70,14 @@ def probe(path: str | os.PathLike) -> VideoInfo:
     height, width = _picture(frame, stream).shape[:2]
     seconds = container.duration / av.time_base if container.duration else 0.0
     stored = (frame.width, frame.height) if round(frame.rotation / 90) % 2 == 0 else (frame.height, frame.width)
-    return VideoInfo(width, height, float(stream.average_rate or 0), seconds, bool(container.streams.audio),
-                     (width / stored[0], height / stored[1]))
+    return VideoInfo(
+      width,
+      height,
+      float(stream.average_rate or 0),
+      seconds,
+      bool(container.streams.audio),
+      (width / stored[0], height / stored[1]),
+    )
 
 
 def tracks(path: str | os.PathLike) -> tuple[bool, bool]:
@@ -100,14 +108,16 @@ def seconds(path: str | os.PathLike) -> float:
   return max((high - low for low, high in spans.values()), default=0.0)
 
 
-def read_frames(path: str | os.PathLike, fps: float | None = FPS, begin: float = 0.0,
-                end: float = math.inf) -> Iterator[np.ndarray]:
+def read_frames(
+  path: str | os.PathLike, fps: float | None = FPS, begin: float = 0.0, end: float = math.inf
+) -> Iterator[np.ndarray]:
   """Yields the pictures of a video at a constant rate as uint8[height, width, 3] RGB, upright, with square pixels."""
   return (image for _, image in read_indexed_frames(path, fps, begin, end))
 
 
-def read_indexed_frames(path: str | os.PathLike, fps: float | None = FPS, begin: float = 0.0,
-                        end: float = math.inf) -> Iterator[tuple[int, np.ndarray]]:
+def read_indexed_frames(
+  path: str | os.PathLike, fps: float | None = FPS, begin: float = 0.0, end: float = math.inf
+) -> Iterator[tuple[int, np.ndarray]]:
   """Yields (number of the stored frame, uint8[height, width, 3]) at a constant rate.
 
   Output frame k is the last stored frame whose time rounds to slot k or before (FFmpeg's `fps` filter), so a stored
@@ -209,7 +219,7 @@ class AudioReader:
     while self._begin + len(self._buffer) < stop and (block := next(self._blocks, None)) is not None:
       self._buffer = np.concatenate([self._buffer, block])
       self._drop(start)
-    return self._buffer[:max(0, stop - self._begin)].copy()
+    return self._buffer[: max(0, stop - self._begin)].copy()
 
   def _drop(self, start: int) -> None:
     count = min(start - self._begin, len(self._buffer))
@@ -285,8 +295,14 @@ def _first_frame_time(path) -> float:
     return frame.time or 0.0 if frame is not None else 0.0
 
 
-def write_video(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: float = FPS,
-                audio: np.ndarray | AudioReader | None = None, audio_rate: int = AUDIO_RATE, crf: int = 16) -> int:
+def write_video(
+  path: str | os.PathLike,
+  frames: Iterable[np.ndarray],
+  fps: float = FPS,
+  audio: np.ndarray | AudioReader | None = None,
+  audio_rate: int = AUDIO_RATE,
+  crf: int = 16,
+) -> int:
   """Encodes frames (and sound) as MP4, H.264 yuv420p and AAC; the file appears only when it is whole.
 
   Args:

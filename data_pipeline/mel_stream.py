@@ -39,8 +39,10 @@ class MelStream:
   def delay(self) -> float:
     """Seconds of sound that must have come after the beginning of a block's first frame before it is computed."""
     frame = 1000 * self.block  # far from the beginning, where fewer samples are needed
-    return max((self._stop(frame + k * self.block) - (frame + k * self.block) * _PER_FRAME) / AUDIO_RATE
-               for k in range(_STEP // HOP))
+    return max(
+      (self._stop(frame + k * self.block) - (frame + k * self.block) * _PER_FRAME) / AUDIO_RATE
+      for k in range(_STEP // HOP)
+    )
 
   def feed(self, samples: np.ndarray) -> Iterator[np.ndarray]:
     """Takes the next samples, float32 in [-1, 1], mono, 16 kHz. Yields windows float32[block, 80, 16]."""
@@ -65,7 +67,7 @@ class MelStream:
 
   def _windows(self, stop: int, count: int) -> np.ndarray:
     start = self._start(self._frame)
-    samples = self._samples[start - self._begin:stop - self._begin]
+    samples = self._samples[start - self._begin : stop - self._begin]
     if len(samples) < N_FFT:  # one frame is all there is: too little to be reflected, so silence follows
       samples = np.pad(samples, (0, _PER_FRAME))
     mel = audio_features.mel_spectrogram(samples)
@@ -75,5 +77,5 @@ class MelStream:
     self._frame += self.block
     keep = self._start(self._frame)
     if keep > self._begin:
-      self._samples, self._begin = self._samples[keep - self._begin:], keep
+      self._samples, self._begin = self._samples[keep - self._begin :], keep
     return mel[columns].transpose(0, 2, 1)

@@ -29,8 +29,13 @@ def folder_of(records: str | os.PathLike, fingerprint: str) -> pathlib.Path:
   return pathlib.Path(records) / FOLDER / fingerprint[:16]
 
 
-def write(folder: pathlib.Path, split: str, clips: Sequence[tuple[str, int]], weights: Mapping[str, np.ndarray],
-          about: Mapping[str, Any]) -> None:
+def write(
+  folder: pathlib.Path,
+  split: str,
+  clips: Sequence[tuple[str, int]],
+  weights: Mapping[str, np.ndarray],
+  about: Mapping[str, Any],
+) -> None:
   """Writes the weights of one split, whole or not at all, in the place of those that may be there.
 
   Of several processes that write the same at once, here or on machines that share the folder, one's stay.
@@ -76,12 +81,14 @@ class Motion:
     self._folder = pathlib.Path(folder) / split
     self._content = _read_index(self._folder)
     self.about: dict[str, Any] = self._content['about']
-    self._arrays = {name.removesuffix('.npy'): self._open(name, size)
-                    for name, (size, _) in self._content['files'].items()}
+    self._arrays = {
+      name.removesuffix('.npy'): self._open(name, size) for name, (size, _) in self._content['files'].items()
+    }
     self.sizes = {bank: array.shape[1] for bank, array in self._arrays.items()}
     ends = np.cumsum([frames for _, frames in self._content['clips']]).tolist()
-    self._rows = {clip: slice(end - frames, end)
-                  for (clip, frames), end in zip(self._content['clips'], ends, strict=True)}
+    self._rows = {
+      clip: slice(end - frames, end) for (clip, frames), end in zip(self._content['clips'], ends, strict=True)
+    }
     for bank, array in self._arrays.items():
       if len(array) != (ends[-1] if ends else 0):
         raise DataError(f'{self._folder / bank}.npy: {len(array)} frames, the index has {ends[-1]}; {AGAIN}')

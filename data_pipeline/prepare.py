@@ -40,9 +40,16 @@ class PrepareConfig:
   limits: Limits = dataclasses.field(default_factory=Limits)  # what a clip must fulfil
 
   def __post_init__(self):
-    for name, low, high in (('size', 16, 4096), ('quality', 1, 100), ('longest', 1, 100_000), ('shortest', 1, 100_000),
-                            ('detect_every', 1, 1000), ('min_face', 1, 4096), ('max_invalid', 0, 1),
-                            ('min_audio', 0, 1)):
+    for name, low, high in (
+      ('size', 16, 4096),
+      ('quality', 1, 100),
+      ('longest', 1, 100_000),
+      ('shortest', 1, 100_000),
+      ('detect_every', 1, 1000),
+      ('min_face', 1, 4096),
+      ('max_invalid', 0, 1),
+      ('min_audio', 0, 1),
+    ):
       value = getattr(self, name)
       if not low <= value <= high:
         raise ValueError(f'{name} must be between {low} and {high}, got {value}')
@@ -108,9 +115,13 @@ class _Segment:
     return self.end - self.begin
 
 
-def prepare_video(path: str | os.PathLike, config: PrepareConfig, detector: tracking.Detector | None = None,
-                  landmarks: np.ndarray | None = None,
-                  excerpt: cutting.Excerpt = cutting.ALL) -> Iterator[PreparedClip | RejectedClip]:
+def prepare_video(
+  path: str | os.PathLike,
+  config: PrepareConfig,
+  detector: tracking.Detector | None = None,
+  landmarks: np.ndarray | None = None,
+  excerpt: cutting.Excerpt = cutting.ALL,
+) -> Iterator[PreparedClip | RejectedClip]:
   """Yields the clips of one video in order, and what of it was rejected.
 
   Args:
@@ -130,8 +141,9 @@ def prepare_video(path: str | os.PathLike, config: PrepareConfig, detector: trac
   except media.MediaError as error:
     raise RejectedVideo(str(error).removeprefix(f'{path}: '), strip.at(0)) from None
   if count < config.shortest:
-    raise RejectedVideo(f'too short: {count} frames at {media.FPS} fps, at least {config.shortest} are needed',
-                        strip.at(count // 2))
+    raise RejectedVideo(
+      f'too short: {count} frames at {media.FPS} fps, at least {config.shortest} are needed', strip.at(count // 2)
+    )
   if not tracks:
     raise RejectedVideo(f'no face found in {count} frames', strip.at(count // 2))
   segments, rejected = _plan(tracks, config, excerpt, width, height)
@@ -197,8 +209,9 @@ class GivenLandmarks:
     return self._landmarks[self.index]
 
 
-def _plan(tracks, config: PrepareConfig, excerpt: cutting.Excerpt, width: int,
-          height: int) -> tuple[list[_Segment], list[RejectedClip]]:
+def _plan(
+  tracks, config: PrepareConfig, excerpt: cutting.Excerpt, width: int, height: int
+) -> tuple[list[_Segment], list[RejectedClip]]:
   """Cuts the chosen tracks into segments and judges each."""
   segments, rejected = [], []
   for track in tracking.choose_tracks(tracks, longest=excerpt.follow == cutting.LONGEST):
@@ -219,8 +232,9 @@ def _plan(tracks, config: PrepareConfig, excerpt: cutting.Excerpt, width: int,
   return _longest_of_each_number(segments, rejected)
 
 
-def _segments(track: tracking.Track, config: PrepareConfig, cut: str, width: int, height: int,
-              notes: tuple[str, ...]) -> Iterator[_Segment]:
+def _segments(
+  track: tracking.Track, config: PrepareConfig, cut: str, width: int, height: int, notes: tuple[str, ...]
+) -> Iterator[_Segment]:
   """Cuts one track, and says which square is cut out of each part."""
   landmarks, valid = _fill(track.landmarks)
   boxes = np.array(track.boxes, np.float32)
@@ -239,15 +253,22 @@ def _segments(track: tracking.Track, config: PrepareConfig, cut: str, width: int
     yield _Segment(number, begin, end, landmarks[part], valid[part], boxes[part], crop, face, notes)
 
 
-def _longest_of_each_number(segments: list[_Segment],
-                            rejected: list[RejectedClip]) -> tuple[list[_Segment], list[RejectedClip]]:
+def _longest_of_each_number(
+  segments: list[_Segment], rejected: list[RejectedClip]
+) -> tuple[list[_Segment], list[RejectedClip]]:
   """Keeps one run of a face for each piece of the video; the others join `rejected`."""
   kept: dict[int, _Segment] = {}
   for segment in sorted(segments, key=lambda s: (s.begin - s.end, s.begin)):
     longest = kept.setdefault(segment.number, segment)
     if longest is not segment:
-      rejected = [*rejected, RejectedClip(segment.begin, segment.end - segment.begin,
-                                          'the face is lost in between: a longer run of the same clip is kept')]
+      rejected = [
+        *rejected,
+        RejectedClip(
+          segment.begin,
+          segment.end - segment.begin,
+          'the face is lost in between: a longer run of the same clip is kept',
+        ),
+      ]
   return sorted(kept.values(), key=lambda s: s.begin), rejected
 
 
@@ -275,8 +296,9 @@ def _fill(landmarks: list[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
   return filled.reshape(-1, 68, 2).astype(np.float32), valid
 
 
-def _cut(path, segments: list[_Segment], config: PrepareConfig,
-         excerpt: cutting.Excerpt) -> Iterator[PreparedClip | RejectedClip]:
+def _cut(
+  path, segments: list[_Segment], config: PrepareConfig, excerpt: cutting.Excerpt
+) -> Iterator[PreparedClip | RejectedClip]:
   """Second pass: cuts the pictures and the sound of each segment. Segments are in order and do not overlap."""
   offsets = _offsets(_open_audio(path, excerpt), segments, config)
   audio = _open_audio(path, excerpt)
@@ -317,14 +339,16 @@ def _offsets(audio: media.AudioReader, segments: Sequence[_Segment], config: Pre
       heard = np.zeros(0, np.int16)
     curve = np.zeros(len(synchrony.LAGS))
     if len(heard) >= _SAMPLES_PER_FRAME:
-      curve = synchrony.correlations(synchrony.mouth_opening(segment.landmarks), synchrony.voice_level(heard),
-                                     begin - segment.begin)
+      curve = synchrony.correlations(
+        synchrony.mouth_opening(segment.landmarks), synchrony.voice_level(heard), begin - segment.begin
+      )
     curves.append(curve)
   return synchrony.resolve(curves, [segment.count for segment in segments], config.limits.trust)
 
 
-def _clip(segment: _Segment, jpegs: list[bytes], audio: media.AudioReader, offset: synchrony.Offset,
-          config: PrepareConfig) -> PreparedClip:
+def _clip(
+  segment: _Segment, jpegs: list[bytes], audio: media.AudioReader, offset: synchrony.Offset, config: PrepareConfig
+) -> PreparedClip:
   waveform, notes = _sound(segment, audio, synchrony.shift(offset, config.limits), config)
   boxes = cropping.to_crop(segment.boxes.reshape(-1, 2, 2), segment.crop, config.size).reshape(-1, 4)
   has_audio = len(waveform) > 0
@@ -332,25 +356,36 @@ def _clip(segment: _Segment, jpegs: list[bytes], audio: media.AudioReader, offse
   if has_audio:
     mel = audio_features.mel_spectrogram(waveform.astype(np.float32) / 32768)
   return PreparedClip(
-      number=segment.number, begin_frame=segment.begin, frames=jpegs,
-      landmarks=cropping.to_crop(segment.landmarks, segment.crop, config.size),
-      landmarks_valid=segment.valid, face_boxes=boxes, crop_box=np.array(segment.crop, np.float32),
-      has_audio=has_audio, waveform=waveform, mel=mel, notes=segment.notes + notes)
+    number=segment.number,
+    begin_frame=segment.begin,
+    frames=jpegs,
+    landmarks=cropping.to_crop(segment.landmarks, segment.crop, config.size),
+    landmarks_valid=segment.valid,
+    face_boxes=boxes,
+    crop_box=np.array(segment.crop, np.float32),
+    has_audio=has_audio,
+    waveform=waveform,
+    mel=mel,
+    notes=segment.notes + notes,
+  )
 
 
-def _judged(clip: PreparedClip, segment: _Segment, chips: np.ndarray, offset: synchrony.Offset,
-            config: PrepareConfig) -> PreparedClip | RejectedClip:
+def _judged(
+  clip: PreparedClip, segment: _Segment, chips: np.ndarray, offset: synchrony.Offset, config: PrepareConfig
+) -> PreparedClip | RejectedClip:
   """Adds the measures to a clip, or says why it is not used."""
-  values = verdict.measure(chips, segment.landmarks, segment.valid, clip.waveform, offset,
-                           synchrony.shift(offset, config.limits))
+  values = verdict.measure(
+    chips, segment.landmarks, segment.valid, clip.waveform, offset, synchrony.shift(offset, config.limits)
+  )
   if reason := verdict.fault(values, config.limits):
     thumbnail = thumbnails.of_jpeg(clip.frames[segment.count // 2])
     return RejectedClip(segment.begin, segment.count, reason, values, thumbnail)
   return dataclasses.replace(clip, measures=values, picture_hash=pictures.picture_hash(chips))
 
 
-def _sound(segment: _Segment, audio: media.AudioReader, shift: int,
-           config: PrepareConfig) -> tuple[np.ndarray, tuple[str, ...]]:
+def _sound(
+  segment: _Segment, audio: media.AudioReader, shift: int, config: PrepareConfig
+) -> tuple[np.ndarray, tuple[str, ...]]:
   """Returns (int16[640 a frame] or empty, notes on why it is empty, padded or moved).
 
   Args:

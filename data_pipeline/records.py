@@ -137,8 +137,10 @@ class Clips:
         raise DataError(f'{shard}: this part of the records is missing; run edtalk prepare again')
     self._index = index.read(self.folder)
     if self._index and len(self._index.clips.get(split, ())) != len(self):
-      raise DataError(f'{self.folder / index.NAME}: {len(self._index.clips.get(split, ()))} clips in the split '
-                      f'{split!r}, the records hold {len(self)}; run edtalk prepare again')
+      raise DataError(
+        f'{self.folder / index.NAME}: {len(self._index.clips.get(split, ()))} clips in the split '
+        f'{split!r}, the records hold {len(self)}; run edtalk prepare again'
+      )
     self._source = self._guard(0, lambda: builder.as_data_source(split=split))
 
   def __len__(self) -> int:
@@ -161,8 +163,10 @@ class Clips:
       if isinstance(error, (OSError, MemoryError)) or (type(error) is RuntimeError and 'Corrupted' not in str(error)):
         raise DataError(f'{shard}: record {number} of split {self.split!r} cannot be read ({reason})') from error
       clip = f'clip {self._index.clips[self.split][number].clip_id}, ' if self._index else ''
-      raise CorruptRecord(f'{shard}: record {number} of split {self.split!r} is corrupt ({clip}{reason})',
-                          'delete this file and run edtalk prepare again') from None
+      raise CorruptRecord(
+        f'{shard}: record {number} of split {self.split!r} is corrupt ({clip}{reason})',
+        'delete this file and run edtalk prepare again',
+      ) from None
 
   def _shard_of(self, number: int) -> pathlib.Path:
     ends = np.cumsum(self._lengths)
@@ -180,8 +184,9 @@ class Clips:
 
 
 def _info(clip: Clip) -> ClipInfo:
-  return ClipInfo(clip.clip_id, clip.identity, clip.emotion, len(clip), int(clip.landmarks_valid.sum()),
-                  clip.record.has_audio)
+  return ClipInfo(
+    clip.clip_id, clip.identity, clip.emotion, len(clip), int(clip.landmarks_valid.sum()), clip.record.has_audio
+  )
 
 
 def find_dataset(folder: str | os.PathLike) -> pathlib.Path:
@@ -195,8 +200,14 @@ def find_dataset(folder: str | os.PathLike) -> pathlib.Path:
     raise DataError(f'{root}: no such folder; edtalk prepare VIDEOS --out {root} makes one')
   if (root / 'dataset_info.json').is_file():
     return root
-  found = sorted({p.parent for pattern in ('*', '*/*') for p in root.glob(f'{pattern}/dataset_info.json')
-                  if not any(part.startswith('.') for part in p.relative_to(root).parts)})
+  found = sorted(
+    {
+      p.parent
+      for pattern in ('*', '*/*')
+      for p in root.glob(f'{pattern}/dataset_info.json')
+      if not any(part.startswith('.') for part in p.relative_to(root).parts)
+    }
+  )
   if len(found) != 1:
     names = ', '.join(str(p.relative_to(root)) for p in found) or 'none'
     raise DataError(f'{root}: expected the records of one data set, found {names}; edtalk prepare VIDEOS --out {root}')
@@ -212,8 +223,9 @@ def _builder(folder: pathlib.Path) -> tfds.core.DatasetBuilder:
   try:
     return tfds.builder_from_directory(folder)
   except Exception as error:  # TFDS raises many kinds for a damaged description
-    raise DataError(f'{folder}: the records cannot be read ({_one_line(error)}); delete this folder and run edtalk '
-                    'prepare again') from None
+    raise DataError(
+      f'{folder}: the records cannot be read ({_one_line(error)}); delete this folder and run edtalk prepare again'
+    ) from None
 
 
 def write_index(folder: str | os.PathLike) -> None:

@@ -107,20 +107,33 @@ class Population:
     DataError: if the split has none, or the sampler needs motion weights that are not there.
   """
 
-  def __init__(self, clips: Clips, sampler: Sampler, cache_bytes: int = 0, note: Callable[[str], None] | None = None,
-               motion: str = '', identity: str = '', emotions: str = 'all'):
+  def __init__(
+    self,
+    clips: Clips,
+    sampler: Sampler,
+    cache_bytes: int = 0,
+    note: Callable[[str], None] | None = None,
+    motion: str = '',
+    identity: str = '',
+    emotions: str = 'all',
+  ):
     self.clips, self._note = clips, note
     self._motion = _open_motion(motion, clips.split, sampler)
     self._cache: dict[int, Clip] = {}
     self._cache_left = cache_bytes
     self.infos: Sequence[ClipInfo] = clips.infos
     candidates = one_person.clips_of(self.infos, identity) if sampler.one_person else range(len(self.infos))
-    self.usable = [k for k in candidates if sampler.usable(self.infos[k])
-                   and (emotions == 'all' or self.infos[k].emotion in _UNMOVED)]
+    self.usable = [
+      k
+      for k in candidates
+      if sampler.usable(self.infos[k]) and (emotions == 'all' or self.infos[k].emotion in _UNMOVED)
+    ]
     if not self.usable:
       left_out = '' if emotions == 'all' else f', of those that data.emotions={emotions} leaves'
-      raise DataError(f'{clips.folder}: no clip of the split {clips.split!r} can be used by the sampler '
-                      f'{sampler.name!r} (of {len(self.infos)}){left_out}')
+      raise DataError(
+        f'{clips.folder}: no clip of the split {clips.split!r} can be used by the sampler '
+        f'{sampler.name!r} (of {len(self.infos)}){left_out}'
+      )
 
   def clip(self, number: int) -> Clip:
     """Returns a clip, from memory or from the records."""
@@ -174,8 +187,9 @@ class Population:
   @functools.cached_property
   def kinds(self) -> dict[bool, list[int]]:
     """Usable clips of identities that are (True) and are not (False) in `neutral`."""
-    return {kind: [k for k in self.usable if (self.infos[k].identity in self.neutral) == kind]
-            for kind in (True, False)}
+    return {
+      kind: [k for k in self.usable if (self.infos[k].identity in self.neutral) == kind] for kind in (True, False)
+    }
 
 
 def _open_motion(folder: str, split: str, sampler: Sampler) -> Motion | None:
@@ -185,13 +199,16 @@ def _open_motion(folder: str, split: str, sampler: Sampler) -> Motion | None:
     raise DataError(f'the sampler {sampler.name!r} needs motion weights: data.motion names the run that reads them')
   motion = Motion(folder, split)
   if missing := [bank for bank in sampler.motion if bank not in motion.sizes]:
-    raise DataError(f'{folder}: no weights of {", ".join(missing)}, only of {", ".join(motion.sizes)}; data.motion '
-                    'must name a run of a later stage')
+    raise DataError(
+      f'{folder}: no weights of {", ".join(missing)}, only of {", ".join(motion.sizes)}; data.motion '
+      'must name a run of a later stage'
+    )
   return motion
 
 
-def make_example(population: Population, sampler: Sampler, seed: int, position: int,
-                 options: Options) -> dict[str, np.ndarray]:
+def make_example(
+  population: Population, sampler: Sampler, seed: int, position: int, options: Options
+) -> dict[str, np.ndarray]:
   """Returns example `position` (0, 1, ... without end) of the order that `seed` gives; see `Sampler.fields`.
 
   With `options.skip_corrupt`, a draw that meets a corrupt record is made again from the numbers that follow for this
@@ -209,8 +226,10 @@ def make_example(population: Population, sampler: Sampler, seed: int, position: 
       if not options.skip_corrupt:
         raise CorruptRecord(error.what, 'prepare the records again, or set data.on_corrupt=skip') from None
       corrupt += [error.what] * (error.what not in corrupt)
-  raise CorruptRecord(f'example {position} and {_SUBSTITUTES} substitutes met corrupt records, the first: {corrupt[0]}',
-                      'prepare the records again')
+  raise CorruptRecord(
+    f'example {position} and {_SUBSTITUTES} substitutes met corrupt records, the first: {corrupt[0]}',
+    'prepare the records again',
+  )
 
 
 def _draw(population: Population, sampler: Sampler, seed: int, position: int, attempt: int) -> Draw:
@@ -281,16 +300,20 @@ def _expression(population: Population, draw: Draw, options: Options) -> dict[st
   return _from_neutral(population, number, draw.rng, options)
 
 
-def _from_neutral(population: Population, number: int, rng: np.random.Generator,
-                  options: Options) -> dict[str, np.ndarray]:
+def _from_neutral(
+  population: Population, number: int, rng: np.random.Generator, options: Options
+) -> dict[str, np.ndarray]:
   clip = population.clip(number)
   group = population.neutral.get(clip.identity)
   source = clip
   if group:
     other = group[rng.integers(len(group))]
     source = clip if other == number else population.clip(other)
-  return _pictures({'source': (source, int(rng.integers(len(source)))),
-                    'target': (clip, int(rng.integers(len(clip))))}, options, ('target',))
+  return _pictures(
+    {'source': (source, int(rng.integers(len(source)))), 'target': (clip, int(rng.integers(len(clip))))},
+    options,
+    ('target',),
+  )
 
 
 def _mouth_pose(population: Population, draw: Draw, options: Options) -> dict[str, np.ndarray]:
@@ -303,14 +326,21 @@ def _mouth_pose(population: Population, draw: Draw, options: Options) -> dict[st
   other = population.usable[draw.rng.integers(len(population.usable))]
   second = first if other == draw.clip else population.clip(other)
   (source_a, target_a), (source_b, target_b) = _pair(first, draw.rng), _pair(second, draw.rng)
-  frames = {'source_a': (first, source_a), 'source_b': (second, source_b),
-            'target_a': (first, target_a), 'target_b': (second, target_b)}
+  frames = {
+    'source_a': (first, source_a),
+    'source_b': (second, source_b),
+    'target_a': (first, target_a),
+    'target_b': (second, target_b),
+  }
   pictures = _pictures(frames, options, targets=('target_a', 'target_b'))
   a, landmarks_a = pictures['target_a'], first.landmarks(options.size)[target_a]
   b, landmarks_b = pictures['target_b'], second.landmarks(options.size)[target_b]
   swap = functools.partial(transforms.swap_mouth, canvas=options.mouth_canvas)
-  return {**pictures, 'target_a_mouth_b': swap(b, landmarks_b, a, landmarks_a),
-          'target_b_mouth_a': swap(a, landmarks_a, b, landmarks_b)}
+  return {
+    **pictures,
+    'target_a_mouth_b': swap(b, landmarks_b, a, landmarks_a),
+    'target_b_mouth_a': swap(a, landmarks_a, b, landmarks_b),
+  }
 
 
 def _pair(clip: Clip, rng: np.random.Generator) -> tuple[int, int]:
@@ -325,17 +355,23 @@ def _personalize(population: Population, draw: Draw, options: Options, held_out:
   source = video.early[draw.rng.integers(len(video.early))]
   targets = video.late if held_out else video.early
   target = targets[draw.rng.integers(len(targets))]
-  return _pictures({name: (population.clip(place.clip), place.frame)
-                    for name, place in (('source', source), ('target', target))}, options)
+  return _pictures(
+    {name: (population.clip(place.clip), place.frame) for name, place in (('source', source), ('target', target))},
+    options,
+  )
 
 
-def _pictures(frames: Mapping[str, tuple[Clip, int]], options: Options,
-              targets: Sequence[str] = ()) -> dict[str, np.ndarray]:
+def _pictures(
+  frames: Mapping[str, tuple[Clip, int]], options: Options, targets: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
   """Decodes frames by field name, and says in `origin` which they are; with landmarks of the targets, if asked for."""
   origin = np.array([f'{name}={clip.clip_id}:{number}' for name, (clip, number) in frames.items()])
   marks = {f'{name}_landmarks': _marks(*frames[name], options.size) for name in targets} if options.landmarks else {}
-  return {**{name: clip.frame(number, options.size) for name, (clip, number) in frames.items()}, **marks,
-          'origin': origin}
+  return {
+    **{name: clip.frame(number, options.size) for name, (clip, number) in frames.items()},
+    **marks,
+    'origin': origin,
+  }
 
 
 def _marks(clip: Clip, number: int, size: int) -> np.ndarray:
@@ -343,20 +379,31 @@ def _marks(clip: Clip, number: int, size: int) -> np.ndarray:
   return found.astype(np.float32) if clip.landmarks_valid[number] else np.full_like(found, np.inf, np.float32)
 
 
-SAMPLERS = {sampler.name: sampler for sampler in (
+SAMPLERS = {
+  sampler.name: sampler
+  for sampler in (
     Sampler('reconstruction', ('source', 'target'), _any_clip, _reconstruction),
-    Sampler('mouth_pose',
-            ('source_a', 'source_b', 'target_a', 'target_b', 'target_a_mouth_b', 'target_b_mouth_a'),
-            _with_landmarks, _mouth_pose),
+    Sampler(
+      'mouth_pose',
+      ('source_a', 'source_b', 'target_a', 'target_b', 'target_a_mouth_b', 'target_b_mouth_a'),
+      _with_landmarks,
+      _mouth_pose,
+    ),
     Sampler('expression', ('source', 'target'), _any_clip, _expression),
     Sampler('pose_sequence', (), sequences.with_sound, sequences.pose_sequence, ('pose',)),
     Sampler('semantic_expression', (), semantics.any_clip, semantics.semantic_expression, ('expression',)),
     Sampler('sync_expert', (), windows.usable, windows.sync_expert),
     Sampler('audio_to_mouth', ('source',), windows.usable, windows.audio_to_mouth),
     Sampler('personalize', ('source', 'target'), _any_clip, _personalize, one_person=True),
-    Sampler('personalize_held_out', ('source', 'target'), _any_clip,
-            functools.partial(_personalize, held_out=True), one_person=True),
-)}
+    Sampler(
+      'personalize_held_out',
+      ('source', 'target'),
+      _any_clip,
+      functools.partial(_personalize, held_out=True),
+      one_person=True,
+    ),
+  )
+}
 
 
 def get(name: str) -> Sampler:

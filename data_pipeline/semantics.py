@@ -41,8 +41,10 @@ class FeatureFile:
       reason = str(error).splitlines()[0] if str(error) else type(error).__name__
       raise DataError(f'{path}: {reason}; expected an .npz with ids str[n] and values float[n, size]') from None
     if values.ndim != 2 or ids.shape != values.shape[:1] or not np.issubdtype(values.dtype, np.floating):
-      raise DataError(f'{path}: ids {ids.dtype}{list(ids.shape)}, values {values.dtype}{list(values.shape)}; '
-                      'expected str[n] and float[n, size]')
+      raise DataError(
+        f'{path}: ids {ids.dtype}{list(ids.shape)}, values {values.dtype}{list(values.shape)}; '
+        'expected str[n] and float[n, size]'
+      )
     if not np.isfinite(values).all():
       raise DataError(f'{path}: {int((~np.isfinite(values)).any(1).sum())} of {len(ids)} vectors are not finite')
     self.size = values.shape[1]
@@ -184,8 +186,10 @@ def _with_neutral(population, draw) -> int:
     return draw.clip
   others = [k for k in population.usable if population.infos[k].identity in known]
   if not others:
-    raise DataError(f'{population.clips.folder}: nobody in the split {population.clips.split!r} has clips labelled '
-                    'neutral and others; semantic.target=from_neutral needs them')  # fmt: skip
+    raise DataError(
+      f'{population.clips.folder}: nobody in the split {population.clips.split!r} has clips labelled '
+      'neutral and others; semantic.target=from_neutral needs them'
+    )
   return others[draw.rng.integers(len(others))]
 
 

@@ -30,8 +30,9 @@ def read(files: Sequence[str | os.PathLike]) -> dict[str, str]:
   homes: dict[str, str] = {}
   for path in map(pathlib.Path, files):
     if path.stem not in SPLITS:
-      raise DataError(f'--split-files {path}: the name of the file must be one of '
-                      f'{", ".join(f"{split}.json" for split in SPLITS)}')
+      raise DataError(
+        f'--split-files {path}: the name of the file must be one of {", ".join(f"{split}.json" for split in SPLITS)}'
+      )
     for name in _names(path):
       if homes.setdefault(name, path.stem) != path.stem:
         raise DataError(f'--split-files {path}: {name} is in {homes[name]}.json too')
@@ -64,8 +65,10 @@ def apply(listing: Listing, homes: Mapping[str, str], *, people_apart: bool = Fa
     if split := by_video.get(video.video_id, homes.get(video.video_id)):
       labels[video] = dataclasses.replace(listing.labels[video], split=split)
   if not labels:
-    raise DataError(f'--split-files: none of {len(listing.videos)} videos is in the lists; they name {len(homes)}, '
-                    f'e.g. {next(iter(homes), "nothing")}')
+    raise DataError(
+      f'--split-files: none of {len(listing.videos)} videos is in the lists; they name {len(homes)}, '
+      f'e.g. {next(iter(homes), "nothing")}'
+    )
   shared = people_in_several(labels.values())
   for video, label in labels.items():
     if label.identity not in shared:
@@ -74,8 +77,11 @@ def apply(listing: Listing, homes: Mapping[str, str], *, people_apart: bool = Fa
       labels[video] = dataclasses.replace(label, split=min(shared[label.identity], key=SPLITS.index))
     else:
       labels[video] = dataclasses.replace(label, identity=video.video_id)
-  return Listing([video for video in listing.videos if video in labels], labels,
-                 (*listing.notes, *_notes(listing, labels, homes, shared, people_apart)))
+  return Listing(
+    [video for video in listing.videos if video in labels],
+    labels,
+    (*listing.notes, *_notes(listing, labels, homes, shared, people_apart)),
+  )
 
 
 def _by_video(homes: Mapping[str, str]) -> dict[str, str]:
@@ -86,8 +92,9 @@ def _by_video(homes: Mapping[str, str]) -> dict[str, str]:
       continue
     video = _PIECE.sub('', name)
     if videos.setdefault(video, split) != split:
-      raise DataError(f'--split-files: pieces of {video} are in the splits {videos[video]} and {split}; a video must '
-                      'be in one')
+      raise DataError(
+        f'--split-files: pieces of {video} are in the splits {videos[video]} and {split}; a video must be in one'
+      )
   return videos
 
 
@@ -101,8 +108,10 @@ def _notes(listing: Listing, labels, homes, shared, people_apart: bool) -> list[
   if shared and people_apart:
     notes.append(f'{len(shared)} people were in several splits: all their videos are in the first of these')
   elif shared:
-    notes.append(f'{len(shared)} people are in several splits, as in the lists: each of their videos counts as a '
-                 'person (--people-apart keeps people in one)')
+    notes.append(
+      f'{len(shared)} people are in several splits, as in the lists: each of their videos counts as a '
+      'person (--people-apart keeps people in one)'
+    )
   return notes
 
 
@@ -114,8 +123,9 @@ def people_in_several(labels: Sequence[Label]) -> dict[str, set[str]]:
   return {identity: splits for identity, splits in homes.items() if len(splits) > 1}
 
 
-def report(rows: Sequence[Mapping[str, Any]], people: Mapping[str, str],
-           given: Mapping[str, str] | None = None) -> dict[str, Any]:
+def report(
+  rows: Sequence[Mapping[str, Any]], people: Mapping[str, str], given: Mapping[str, str] | None = None
+) -> dict[str, Any]:
   """Counts what is in each split.
 
   Args:
@@ -133,10 +143,20 @@ def report(rows: Sequence[Mapping[str, Any]], people: Mapping[str, str],
     own = [row for row in kept if row['split'] == split]
     for row in own:
       homes[people[row['video']]].add(split)
-    counts[split] = {'people': len({people[row['video']] for row in own}), 'videos': len({row['video'] for row in own}),
-                     'clips': len(own), 'hours': round(sum(row['frames'] for row in own) / 25 / 3600, 3)}
+    counts[split] = {
+      'people': len({people[row['video']] for row in own}),
+      'videos': len({row['video'] for row in own}),
+      'clips': len(own),
+      'hours': round(sum(row['frames'] for row in own) / 25 / 3600, 3),
+    }
   listed = {**(given or {}), **_by_video(given or {})}
-  moved = collections.Counter(f'{listed[video]} to {split}' for video, split in {(r['video'], r['split']) for r in kept}
-                              if listed.get(video, split) != split)
-  return {'splits': counts, 'people_in_several_splits': sorted(p for p, splits in homes.items() if len(splits) > 1),
-          'videos_moved': dict(sorted(moved.items()))}
+  moved = collections.Counter(
+    f'{listed[video]} to {split}'
+    for video, split in {(r['video'], r['split']) for r in kept}
+    if listed.get(video, split) != split
+  )
+  return {
+    'splits': counts,
+    'people_in_several_splits': sorted(p for p, splits in homes.items() if len(splits) > 1),
+    'videos_moved': dict(sorted(moved.items())),
+  }

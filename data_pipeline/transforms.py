@@ -13,8 +13,9 @@ _INNER_MOUTH = slice(60, 68)
 _MOUTH = slice(48, 68)
 
 
-def swap_mouth(source: np.ndarray, source_landmarks: np.ndarray, target: np.ndarray, target_landmarks: np.ndarray,
-               canvas: int = 0) -> np.ndarray:
+def swap_mouth(
+  source: np.ndarray, source_landmarks: np.ndarray, target: np.ndarray, target_landmarks: np.ndarray, canvas: int = 0
+) -> np.ndarray:
   """Returns `target` with the mouth of `source` pasted over its own, as an unblended rectangle.
 
   Args:
@@ -31,12 +32,12 @@ def swap_mouth(source: np.ndarray, source_landmarks: np.ndarray, target: np.ndar
   patch = _warp_box(source, matrix, box)
   if canvas:
     limit = round(canvas * side / _OFFICIAL_SIDE)
-    patch[max(0, limit - top):] = 0
-    patch[:, max(0, limit - left):] = 0
+    patch[max(0, limit - top) :] = 0
+    patch[:, max(0, limit - left) :] = 0
   result = target.copy()
   x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right, side), min(bottom, side)
   if x0 < x1 and y0 < y1:
-    result[y0:y1, x0:x1] = patch[y0 - top:y1 - top, x0 - left:x1 - left]
+    result[y0:y1, x0:x1] = patch[y0 - top : y1 - top, x0 - left : x1 - left]
   return result
 
 

@@ -66,13 +66,21 @@ def audio_to_mouth(population, draw, options) -> dict[str, np.ndarray]:
   frames = np.arange(first, first + FRAMES)
   seen = _seen(clip, first, options.size)
   origin = np.concatenate([[f'source={clip.clip_id}:{source}'], seen['origin']])
-  return {**seen, 'source': clip.frame(source, options.size), 'mel': around(clip, frames),
-          'sync_mel': beginning(clip, frames[:1])[0], 'origin': origin}
+  return {
+    **seen,
+    'source': clip.frame(source, options.size),
+    'mel': around(clip, frames),
+    'sync_mel': beginning(clip, frames[:1])[0],
+    'origin': origin,
+  }
 
 
 def _seen(clip: Clip, first: int, size: int) -> dict[str, np.ndarray]:
   """The pictures of a window, uint8[5, size, size, 3], and the face boxes in them, float32[5, 4]."""
   frames = np.arange(first, first + FRAMES)
   origin = np.array([f'frame_{k}={clip.clip_id}:{number}' for k, number in enumerate(frames)])
-  return {'frames': np.stack([clip.frame(int(k), size) for k in frames]), 'boxes': boxes(clip, frames, size),
-          'origin': origin}
+  return {
+    'frames': np.stack([clip.frame(int(k), size) for k in frames]),
+    'boxes': boxes(clip, frames, size),
+    'origin': origin,
+  }

@@ -61,8 +61,9 @@ def prepare_one(task: Task, config: prepare.PrepareConfig) -> None:
     if fault := machine_fault(error):
       raise fault from None
     task.entry.begin()
-    outcome = cache.rejection(_reason(task.video, error), thumbnail=getattr(error, 'thumbnail', ''),
-                              retry=isinstance(error, MemoryError))
+    outcome = cache.rejection(
+      _reason(task.video, error), thumbnail=getattr(error, 'thumbnail', ''), retry=isinstance(error, MemoryError)
+    )
   task.entry.finish(outcome)
 
 

@@ -11,5 +11,7 @@ OptionalFolder = Annotated[str | None, tyro.conf.arg(metavar='DIR', help_behavio
 Text = Annotated[str, tyro.conf.arg(metavar='WORDS', help_behavior_hint='(optional)')]
 Which = Literal['latest', 'best']
 # Each --set takes one or more values, and may be given again.
-Overrides = Annotated[tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]],
-                     tyro.conf.arg(name='set', metavar='NAME=VALUE [...]', help_behavior_hint='(optional)')]
+Overrides = Annotated[
+  tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]],
+  tyro.conf.arg(name='set', metavar='NAME=VALUE [...]', help_behavior_hint='(optional)'),
+]

@@ -71,8 +71,17 @@ def make_synthetic(
 
   try:
     plan = Plan(
-      clips=clips, size=size, seed=seed, people=identities, frames=frames, framing=framing, articulation=articulation,
-      prosody=prosody, expressiveness=expressiveness, sway=sway, swing=swing
+      clips=clips,
+      size=size,
+      seed=seed,
+      people=identities,
+      frames=frames,
+      framing=framing,
+      articulation=articulation,
+      prosody=prosody,
+      expressiveness=expressiveness,
+      sway=sway,
+      swing=swing,
     )
   except ValueError as error:
     raise UserError(f'--{error}') from None
@@ -212,8 +221,20 @@ def evaluate(
   from edtalk_jax.evaluation.evaluate import Settings
 
   settings = Settings(clips=clips, frames=frames, seed=seed, videos=videos)
-  run.run(workdir, data, split=split, which=which, raw=raw, out=out, settings=settings, landmarks=landmarks,
-          leakage=leakage, judges=judges, same_as=same_as, paintings=paintings)
+  run.run(
+    workdir,
+    data,
+    split=split,
+    which=which,
+    raw=raw,
+    out=out,
+    settings=settings,
+    landmarks=landmarks,
+    leakage=leakage,
+    judges=judges,
+    same_as=same_as,
+    paintings=paintings,
+  )
 
 
 def extract_motion(
@@ -290,23 +311,42 @@ def compile_report(
 
 # In the order in which they are used.
 COMMANDS = {
-  'make-synthetic': make_synthetic, 'prepare': prepare, 'data-report': data_report,
-  'compile-report': compile_report, 'train': train,
-  'extract-motion': extract_motion, 'extract-features': extract_features, 'train-all': train_all,
-  'make-motion': make_motion, 'reproduce': reproduce,
-  'eval': evaluate, 'extract-presets': extract_presets, 'animate': animate, 'web': web,
+  'make-synthetic': make_synthetic,
+  'prepare': prepare,
+  'data-report': data_report,
+  'compile-report': compile_report,
+  'train': train,
+  'extract-motion': extract_motion,
+  'extract-features': extract_features,
+  'train-all': train_all,
+  'make-motion': make_motion,
+  'reproduce': reproduce,
+  'eval': evaluate,
+  'extract-presets': extract_presets,
+  'animate': animate,
+  'web': web,
   'download-weights': download_weights,
-  'import-weights': import_weights, 'export-weights': export_weights, 'export-model': export_model,
-}  # fmt: skip
+  'import-weights': import_weights,
+  'export-weights': export_weights,
+  'export-model': export_model,
+}
 
 
 def overview() -> str:
   """Returns the page that `edtalk --help` prints."""
   width = max(map(len, COMMANDS))
   lines = [f'  {name:<{width}}  {function.__doc__.splitlines()[0]}' for name, function in COMMANDS.items()]
-  return '\n'.join([
-    'usage: edtalk COMMAND ...', '', 'From raw video to an animated portrait, in this order:', '', *lines, '',
-    'edtalk COMMAND --help explains a command and gives an example.'])
+  return '\n'.join(
+    [
+      'usage: edtalk COMMAND ...',
+      '',
+      'From raw video to an animated portrait, in this order:',
+      '',
+      *lines,
+      '',
+      'edtalk COMMAND --help explains a command and gives an example.',
+    ]
+  )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

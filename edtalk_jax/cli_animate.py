@@ -88,8 +88,17 @@ def animate(
 
   if not source:
     raise UserError('edtalk animate: give at least one --source')
-  options = animation.Options(fps=fps, extend=extend, smooth=smooth, crop=crop, face=face, paste=paste, longest=longest,
-                              upscale=upscale or '', upscale_signed=upscale_signed)
+  options = animation.Options(
+    fps=fps,
+    extend=extend,
+    smooth=smooth,
+    crop=crop,
+    face=face,
+    paste=paste,
+    longest=longest,
+    upscale=upscale or '',
+    upscale_signed=upscale_signed,
+  )
   loaded = load(model, audio_model, which, raw=raw, batch=batch)
   weights = preset_weights(model, loaded, expression)
   named = {'mouth': mouth, 'pose': pose, 'expression': None if weights else expression}
@@ -98,8 +107,18 @@ def animate(
   made = made_up(audio or mouth or driver, {**drivers, **weights}, runs, source[0], crop=crop, text=text, seed=seed)
   with made as further, _shown() as (say, progress):
     done = animation.animate(
-      loaded, source[0] if len(source) == 1 else source, drivers | further, out, driver=driver, audio=audio,
-      weights=weights, save_motion=save_motion, options=options, say=say, progress=progress)
+      loaded,
+      source[0] if len(source) == 1 else source,
+      drivers | further,
+      out,
+      driver=driver,
+      audio=audio,
+      weights=weights,
+      save_motion=save_motion,
+      options=options,
+      say=say,
+      progress=progress,
+    )
   for one in done:
     sound = 'with sound' if one.sound else 'silent'
     print(f'wrote {one.path}: {one.frames} frames, {one.seconds:.2f} s at {fps:g} frames/s, {sound}')
@@ -248,7 +267,10 @@ def extract_presets(
   found = presets.extract(model_lib.load(model, which, batch_size=batch), Clips(data, split), frames)
   print(f'wrote {presets.write(found, model)}: expression weights at step {found.step}, split {split}')
   for name, preset in found.emotions.items():
-    print(f'  {name}: {found.distance(name):.2f} from neutral, {preset.clips} clips of {preset.people} people that '
-          f'spread by {preset.radius:.2f}')
-  print(f'next: edtalk animate --model {model} --source portrait.png --driver talk.mp4 --expression happy:0.7 '
-        '--out x.mp4')
+    print(
+      f'  {name}: {found.distance(name):.2f} from neutral, {preset.clips} clips of {preset.people} people that '
+      f'spread by {preset.radius:.2f}'
+    )
+  print(
+    f'next: edtalk animate --model {model} --source portrait.png --driver talk.mp4 --expression happy:0.7 --out x.mp4'
+  )

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
   from data_pipeline.job import Summary
   from data_pipeline.prepare import PrepareConfig
 
-Videos = Annotated[tuple[str, ...], tyro.conf.Positional,
-                   tyro.conf.arg(metavar='VIDEO_OR_DIR [...]', help_behavior_hint='(at least one)')]
+Videos = Annotated[
+  tuple[str, ...],
+  tyro.conf.Positional,
+  tyro.conf.arg(metavar='VIDEO_OR_DIR [...]', help_behavior_hint='(at least one)'),
+]
 Limits = Annotated[tuple[str, ...], tyro.conf.arg(metavar='NAME=VALUE [...]', help_behavior_hint='(optional)')]
 SplitFiles = Annotated[tuple[str, ...], tyro.conf.arg(metavar='FILE [...]', help_behavior_hint='(optional)')]
 BeamOptions = Annotated[str | None, tyro.conf.arg(metavar='NAME=VALUE,...', help_behavior_hint='(optional)')]
@@ -67,9 +70,19 @@ def prepare(
   if not videos:
     raise UserError('edtalk prepare: give at least one video, or a folder of videos')
   config = _prepare_config(size, crop, template, limits)
-  done = job.prepare_folder(videos, out, config, dataset=dataset, metadata=metadata, landmarks=landmarks,
-                            split_files=split_files, people_apart=people_apart, workers=workers, beam=beam,
-                            max_rejected=max_rejected)
+  done = job.prepare_folder(
+    videos,
+    out,
+    config,
+    dataset=dataset,
+    metadata=metadata,
+    landmarks=landmarks,
+    split_files=split_files,
+    people_apart=people_apart,
+    workers=workers,
+    beam=beam,
+    max_rejected=max_rejected,
+  )
   _say_prepared(done, out)
 
 
@@ -96,8 +109,10 @@ def _say_prepared(done: 'Summary', out: str) -> None:
   """Prints what a preparation did, and what may follow."""
   from data_pipeline.quality import verdict
 
-  print(f'wrote {out}: {sum(done.clips.values())} clips, {done.frames} frames of '
-        f'{done.videos - done.rejected} of {done.videos} videos')
+  print(
+    f'wrote {out}: {sum(done.clips.values())} clips, {done.frames} frames of '
+    f'{done.videos - done.rejected} of {done.videos} videos'
+  )
   for split, count in done.clips.items():
     print(f'  {split}: {count} clips')
   kinds = collections.Counter()
@@ -138,6 +153,11 @@ def data_report(
   target = out or os.path.join(records, 'report.html')
   with rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True) as bar:
     task = bar.add_task('reading', total=None)
-    found = page.write(records, target, show=show, measure=measure,
-                       done=lambda count, total: bar.update(task, completed=count, total=total))
+    found = page.write(
+      records,
+      target,
+      show=show,
+      measure=measure,
+      done=lambda count, total: bar.update(task, completed=count, total=total),
+    )
   print(f'wrote {target}: {len(found.kept)} clips, {len(found.rejected)} rejections')

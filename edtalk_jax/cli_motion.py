@@ -41,8 +41,11 @@ def extract_features(
     made['text'] = extractors.extract_text(data, text, out, transcripts or '')
   for path, count in made.values():
     print(f'wrote {path}: {count} vectors')
-  print('next: edtalk train --config configs/semantic_expression.py --set '
-        + ' '.join(f'semantic.{name}={path}' for name, (path, _) in made.items()) + ' ...')
+  print(
+    'next: edtalk train --config configs/semantic_expression.py --set '
+    + ' '.join(f'semantic.{name}={path}' for name, (path, _) in made.items())
+    + ' ...'
+  )
 
 
 def make_motion(
@@ -81,5 +84,9 @@ def make_motion(
   motion = making.make(audio, out, pose=pose or '', expression=expression or '', settings=settings)
   frames = len(next(iter(motion.values())))
   print(f'wrote {out}: {" and ".join(motion)} of {frames} frames')
-  print('next: edtalk animate --model ... --source portrait.png --audio '
-        + f'{audio} ' + ' '.join(f'--{bank} {out}' for bank in motion) + ' --out x.mp4')
+  print(
+    'next: edtalk animate --model ... --source portrait.png --audio '
+    + f'{audio} '
+    + ' '.join(f'--{bank} {out}' for bank in motion)
+    + ' --out x.mp4'
+  )

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
   from edtalk_jax.exchange.importing import Imported
 
 RunFolder = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='DIR')]
-WeightsFiles = Annotated[tuple[str, ...], tyro.conf.Positional,
-                         tyro.conf.arg(metavar='FILE [...]', help_behavior_hint='(at least one)')]
+WeightsFiles = Annotated[
+  tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar='FILE [...]', help_behavior_hint='(at least one)')
+]
 OptionalPresets = Annotated[str | None, tyro.conf.arg(metavar='DIR', help_behavior_hint='(optional)')]
 OptionalKind = Annotated[str | None, tyro.conf.arg(metavar='NETWORK', help_behavior_hint='(optional)')]
 OptionalDigest = Annotated[str | None, tyro.conf.arg(metavar='HEX', help_behavior_hint='(optional)')]

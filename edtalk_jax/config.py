@@ -59,12 +59,23 @@ class ModelConfig:
       _check(bank_size > 0, f'size of bank {name}', bank_size, 'positive')
     total = sum(bank_size for _, bank_size in self.banks)
     _check(total <= self.style_dim, 'sum of model.banks', total, f'at most style_dim = {self.style_dim}')
-    _check(not self.expression_module or 'expression' in names, 'model.expression_module', True,
-           "False without a bank named 'expression'")
+    _check(
+      not self.expression_module or 'expression' in names,
+      'model.expression_module',
+      True,
+      "False without a bank named 'expression'",
+    )
     for name in ('flow_init', 'head_init'):
       _check(getattr(self, name) >= 0, f'model.{name}', getattr(self, name), 'at least 0')
-    for name in ('style_dim', 'channel_base', 'channel_max', 'trunk_layers', 'head_layers', 'expression_hidden',
-                 'stddev_group'):
+    for name in (
+      'style_dim',
+      'channel_base',
+      'channel_max',
+      'trunk_layers',
+      'head_layers',
+      'expression_hidden',
+      'stddev_group',
+    ):
       _check(getattr(self, name) >= 1, f'model.{name}', getattr(self, name), 'at least 1')
 
   def channels(self, resolution: int) -> int:
@@ -192,8 +203,12 @@ class FeaturesConfig:
   def __post_init__(self):
     for name in ('emotion', 'identity'):
       value = getattr(self, name)
-      _check(not value or re.fullmatch(r'.+\.py:[A-Za-z_]\w*', value) is not None, f'features.{name}', value,
-             'FILE.py:FUNCTION')
+      _check(
+        not value or re.fullmatch(r'.+\.py:[A-Za-z_]\w*', value) is not None,
+        f'features.{name}',
+        value,
+        'FILE.py:FUNCTION',
+      )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -230,8 +245,12 @@ class OptimizerConfig:
     _check(self.decay_steps >= 0, 'optimizer.decay_steps', self.decay_steps, 'at least 0')
     _check(self.warmup_steps >= 0, 'optimizer.warmup_steps', self.warmup_steps, 'at least 0')
     _check(self.base_batch >= 0, 'optimizer.base_batch', self.base_batch, 'at least 0')
-    _check(self.scale_rule == 'none' or self.base_batch > 0, 'optimizer.base_batch', self.base_batch,
-           f'positive with optimizer.scale_rule={self.scale_rule}')
+    _check(
+      self.scale_rule == 'none' or self.base_batch > 0,
+      'optimizer.base_batch',
+      self.base_batch,
+      f'positive with optimizer.scale_rule={self.scale_rule}',
+    )
     _check(self.ema >= 0, 'optimizer.ema', self.ema, 'at least 0')
     _check(0 <= self.beta1 < 1, 'optimizer.beta1', self.beta1, 'in [0, 1)')
     _check(0 <= self.beta2 < 1, 'optimizer.beta2', self.beta2, 'in [0, 1)')
@@ -280,9 +299,15 @@ class RunConfig:
   """What is trained, how long, from which seed."""
 
   stage: Literal[
-    'reconstruction', 'mouth_pose', 'expression', 'sync_expert', 'audio_to_mouth', 'audio_to_pose',
-    'semantic_expression', 'personalize',
-  ] = 'reconstruction'  # fmt: skip
+    'reconstruction',
+    'mouth_pose',
+    'expression',
+    'sync_expert',
+    'audio_to_mouth',
+    'audio_to_pose',
+    'semantic_expression',
+    'personalize',
+  ] = 'reconstruction'
   # Of the generator side; the discriminator always trains. docs/stages.md says what it means in each stage.
   train: Literal['everything', 'navigation', 'mapping', 'decoder'] = 'everything'
   seed: int = 0
@@ -360,12 +385,24 @@ class Config:
   guard: GuardConfig = GuardConfig()
 
   def __post_init__(self):
-    _check(not self.loss.path_length or self.optimizer.generator_every > 0, 'optimizer.generator_every', 0,
-           'positive with loss.path_length')
+    _check(
+      not self.loss.path_length or self.optimizer.generator_every > 0,
+      'optimizer.generator_every',
+      0,
+      'positive with loss.path_length',
+    )
     smallest = self.model.image_size * min(self.perceptual.scales, default=1.0)
     # Four poolings precede relu5_1; below 16 pixels nothing is left of the image.
-    _check(smallest >= 16, 'perceptual.scales', self.perceptual.scales,
-           f'scales of at least {16 / self.model.image_size:g} at image_size {self.model.image_size}')
+    _check(
+      smallest >= 16,
+      'perceptual.scales',
+      self.perceptual.scales,
+      f'scales of at least {16 / self.model.image_size:g} at image_size {self.model.image_size}',
+    )
     size, spatial = self.model.image_size, self.mesh.spatial
-    _check(size % (8 * spatial) == 0, 'mesh.spatial', spatial,
-           f'a power of two of at most {size // 8} at image_size {size}: every device needs 8 rows')
+    _check(
+      size % (8 * spatial) == 0,
+      'mesh.spatial',
+      spatial,
+      f'a power of two of at most {size // 8} at image_size {size}: every device needs 8 rows',
+    )

@@ -69,7 +69,7 @@ class Listener:
     found = []
     for part in windows:
       padded = np.concatenate([part, np.repeat(part[-1:], self._block - len(part), axis=0)])
-      weights = self._weigh(padded)[:len(part)]
+      weights = self._weigh(padded)[: len(part)]
       if self._held is None:
         self._held = np.stack([weights[0], weights[0]])
         weights = weights[1:]

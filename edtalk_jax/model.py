@@ -37,8 +37,16 @@ class Model:
     batch_size: frames per call of the device; longer inputs are cut, the last part is padded.
   """
 
-  def __init__(self, config: Config, params: Mapping, *, step: int = 0, averaged: bool = False, batch_size: int = 8,
-               devices: Sequence[jax.Device] | None = None):
+  def __init__(
+    self,
+    config: Config,
+    params: Mapping,
+    *,
+    step: int = 0,
+    averaged: bool = False,
+    batch_size: int = 8,
+    devices: Sequence[jax.Device] | None = None,
+  ):
     """Computes the basis (one QR) and keeps the parameters on the devices.
 
     Args:
@@ -117,7 +125,7 @@ class Model:
       for chunk in _chunks(images, self.batch_size)
     ]
     empty = {name: np.zeros((0, size), np.float32) for name, size in self.config.model.banks}
-    return {name: np.concatenate([e, *(part[name] for part in parts)])[:len(images)] for name, e in empty.items()}
+    return {name: np.concatenate([e, *(part[name] for part in parts)])[: len(images)] for name, e in empty.items()}
 
   def motion_from_audio(self, wave: ArrayLike, rate: int) -> Motion:
     """Hears how a mouth moves.
@@ -150,8 +158,10 @@ class Model:
 
   def _must_hear(self) -> None:
     if not self.hears:
-      raise UserError(f'a model of stage {self.config.run.stage} does not hear; sound needs one of stage '
-                      'audio_to_mouth, which animate takes as --audio-model')
+      raise UserError(
+        f'a model of stage {self.config.run.stage} does not hear; sound needs one of stage '
+        'audio_to_mouth, which animate takes as --audio-model'
+      )
 
   def _weigh_sound(self, windows: np.ndarray) -> np.ndarray:
     return np.asarray(inference.hear(self._audio, self._put(windows)))
@@ -164,8 +174,10 @@ class Model:
     """
     other._must_hear()
     if self.spaces.get('mouth') != other.spaces['mouth']:
-      raise UserError('the two models have different mouth spaces; train audio_to_mouth from the run that is animated, '
-                      'or from the one that it began with')
+      raise UserError(
+        'the two models have different mouth spaces; train audio_to_mouth from the run that is animated, '
+        'or from the one that it began with'
+      )
     heard = copy.copy(self)
     heard._audio = jax.device_put(other._audio, self._shared)
     return heard
@@ -207,6 +219,7 @@ class Model:
     weights, count = self._checked(motion)
     if count != len(images):
       raise ValueError(f'motion must hold one weight for each of {len(images)} images, got {count}')
+
     def paint(part):
       part = self._put(part)
       return inference.repaint(self.config.model, self._params, self._basis, part['images'], part['weights'])
@@ -217,7 +230,7 @@ class Model:
     """Returns the frames of `count` rows of each array in a tree, painted `batch_size` at a time."""
     frames = [np.zeros((0, self.image_size, self.image_size, 3), np.uint8)]
     for first in range(0, count, self.batch_size):
-      part = jax.tree.map(lambda a, first=first: _padded(a[first:first + self.batch_size], self.batch_size), rows)
+      part = jax.tree.map(lambda a, first=first: _padded(a[first : first + self.batch_size], self.batch_size), rows)
       frames.append(np.asarray(paint(part)))
     return np.concatenate(frames)[:count]
 
@@ -262,8 +275,14 @@ class Model:
     return images if images.dtype == np.uint8 else images.astype(np.float32)
 
 
-def load(path: str, which: Literal['latest', 'best'] = 'latest', *, raw: bool = False, batch_size: int = 8,
-         devices: Sequence[jax.Device] | None = None) -> Model:
+def load(
+  path: str,
+  which: Literal['latest', 'best'] = 'latest',
+  *,
+  raw: bool = False,
+  batch_size: int = 8,
+  devices: Sequence[jax.Device] | None = None,
+) -> Model:
   """Loads the model of a run's folder.
 
   Args:
@@ -280,14 +299,17 @@ def load(path: str, which: Literal['latest', 'best'] = 'latest', *, raw: bool = 
 
   found = hand_off.read_run(path, which, raw=raw)
   if missing := {'encoder', 'navigation', 'generator'} - set(found.params):
-    raise UserError(f'{path}: a run of stage {found.config.run.stage} has no {sorted(missing)[0]}; animation needs '
-                    'one of stage mouth_pose, expression or audio_to_mouth')
-  return Model(found.config, found.params, step=found.step, averaged=found.averaged, batch_size=batch_size,
-               devices=devices)
+    raise UserError(
+      f'{path}: a run of stage {found.config.run.stage} has no {sorted(missing)[0]}; animation needs '
+      'one of stage mouth_pose, expression or audio_to_mouth'
+    )
+  return Model(
+    found.config, found.params, step=found.step, averaged=found.averaged, batch_size=batch_size, devices=devices
+  )
 
 
 def _chunks(array: np.ndarray, size: int) -> list[np.ndarray]:
-  return [array[first:first + size] for first in range(0, len(array), size)]
+  return [array[first : first + size] for first in range(0, len(array), size)]
 
 
 def _padded(array: np.ndarray, size: int) -> np.ndarray:

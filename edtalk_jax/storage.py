@@ -137,8 +137,12 @@ def parallel(do: Callable[[str], Any], names: Iterable[str]) -> None:
 
 def _is_refusal(error: Exception) -> bool:
   """Whether asking again will not help: gcsfs has no class of its own for that."""
-  return (isinstance(error, PermissionError) or 'Credential' in type(error).__name__
-          or getattr(error, 'code', None) in (400, 401, 403) or str(error).startswith('Forbidden'))
+  return (
+    isinstance(error, PermissionError)
+    or 'Credential' in type(error).__name__
+    or getattr(error, 'code', None) in (400, 401, 403)
+    or str(error).startswith('Forbidden')
+  )
 
 
 def _reason(error: BaseException) -> str:

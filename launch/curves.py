@@ -34,8 +34,9 @@ def main(runs: tyro.conf.Positional[tuple[str, ...]], out: str, most: int = 9) -
   if not found:
     raise UserError(f'{" ".join(runs) or "no folder"}: no run here; give folders that train.py --workdir made')
   for run in found:
-    curves = {name: kinds for name, kinds in pictures.read_curves(run / 'metrics.jsonl').items()
-              if not name.startswith(SKIPPED)}  # fmt: skip
+    curves = {
+      name: kinds for name, kinds in pictures.read_curves(run / 'metrics.jsonl').items() if not name.startswith(SKIPPED)
+    }
     path = pathlib.Path(out) / f'{record.read(run)["stage"]}.png'
     path.parent.mkdir(parents=True, exist_ok=True)
     figure = pictures.figure(dict(list(curves.items())[:most]))

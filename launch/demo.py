@@ -49,16 +49,37 @@ class Demo:
       'reconstruction', 'python', 'train.py', *common, '--workdir', first, '--steps', self.reconstruction_steps
     )
     self._commands.run(
-      'mouth_pose', 'python', 'train.py', *common, '--workdir', second, '--from', first,
-      '--steps', self.mouth_pose_steps, '--set', 'run.stage=mouth_pose',
-    )  # fmt: skip
+      'mouth_pose',
+      'python',
+      'train.py',
+      *common,
+      '--workdir',
+      second,
+      '--from',
+      first,
+      '--steps',
+      self.mouth_pose_steps,
+      '--set',
+      'run.stage=mouth_pose',
+    )
     self._commands.run('eval', 'python', 'eval.py', '--workdir', second, '--data', records)
     portrait, mouth, pose = self._cast(records)
     video = self.out / 'animation.mp4'
     self._commands.run(
-      'animate', 'edtalk', 'animate', '--model', second, '--source', portrait, '--mouth', mouth, '--pose', pose,
-      '--out', video,
-    )  # fmt: skip
+      'animate',
+      'edtalk',
+      'animate',
+      '--model',
+      second,
+      '--source',
+      portrait,
+      '--mouth',
+      mouth,
+      '--pose',
+      pose,
+      '--out',
+      video,
+    )
     print('\nseconds: ' + ', '.join(f'{name} {seconds:.0f}' for name, seconds in self._commands.seconds.items()))
     print(f'look at {second}/report.html, {second}/samples and {video}')
 

@@ -92,18 +92,45 @@ class Evidence:
     except DataError:
       pass
     self._commands.run(
-      f'render {name}', 'edtalk', 'make-synthetic', '--clips', clips, '--identities', max(3, clips // 2),
-      '--frames', 40, '--size', 64, '--framing', self.framing, '--articulation', self.articulation,
-      '--seed', self.seed + offset, '--out', folder,
-    )  # fmt: skip
+      f'render {name}',
+      'edtalk',
+      'make-synthetic',
+      '--clips',
+      clips,
+      '--identities',
+      max(3, clips // 2),
+      '--frames',
+      40,
+      '--size',
+      64,
+      '--framing',
+      self.framing,
+      '--articulation',
+      self.articulation,
+      '--seed',
+      self.seed + offset,
+      '--out',
+      folder,
+    )
     return folder
 
   def _train(self, people: pathlib.Path, name: str, stage: str, steps: int, *more) -> None:
     settings = (f'run.stage={stage}', f'run.seed={self.seed}', f'optimizer.decay_steps={steps}', *SETTINGS)
     self._commands.run(
-      name, 'python', 'train.py', '--config', self.config, '--data', people, '--workdir', self.out / name,
-      '--steps', steps, *(word for setting in settings for word in ('--set', setting)), *more,
-    )  # fmt: skip
+      name,
+      'python',
+      'train.py',
+      '--config',
+      self.config,
+      '--data',
+      people,
+      '--workdir',
+      self.out / name,
+      '--steps',
+      steps,
+      *(word for setting in settings for word in ('--set', setting)),
+      *more,
+    )
 
   def _measured(self, name: str) -> dict[str, Any]:
     return json.loads((self.out / name / 'eval' / 'train' / 'metrics.json').read_text(encoding='utf-8'))
@@ -113,9 +140,10 @@ class Evidence:
     commit = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True, check=False)
     about = {
       'settings': {key: str(value) for key, value in dataclasses.asdict(self).items()},
-      'commit': commit.stdout.strip(), 'machine': platform.processor() or platform.machine(),
+      'commit': commit.stdout.strip(),
+      'machine': platform.processor() or platform.machine(),
       'seconds': {name: round(seconds) for name, seconds in self._commands.seconds.items()},
-    }  # fmt: skip
+    }
     content = {**about, 'runs': measured}
     (self.out / 'results.json').write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
     text = '\n'.join([*spaces_table(measured), '', *pictures_table(measured)]) + '\n'

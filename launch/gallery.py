@@ -58,8 +58,11 @@ def main(model: str, videos: str, out: str, ears: str = '') -> None:
   firsts = list({clip.person: clip for clip in reversed(clips)}.values())[::-1]
   if len(firsts) < 3:
     raise UserError(f'{videos}: shows {len(firsts)} people, expected at least three')
-  sheets = {'mouth_and_pose': mouth_and_pose(loaded, *firsts[:3]), 'new_mouth': new_mouth(loaded, *firsts[:2]),
-            'worst': worst(loaded, clips)}
+  sheets = {
+    'mouth_and_pose': mouth_and_pose(loaded, *firsts[:3]),
+    'new_mouth': new_mouth(loaded, *firsts[:2]),
+    'worst': worst(loaded, clips),
+  }
   if ears:
     sheets['sound'] = sound(loaded.hearing_with(model_lib.load(ears)), *firsts[:2])
   folder = pathlib.Path(out)
@@ -77,8 +80,12 @@ def mouth_and_pose(model: Model, portrait: Clip, mouth: Clip, pose: Clip) -> lis
   count = min(len(mouth.frames), len(pose.frames))
   motion = {'mouth': model.motion(mouth.frames[:count])['mouth'], 'pose': model.motion(pose.frames[:count])['pose']}
   painted = model.generate(model.encode(portrait.frames[0]), motion)
-  return [('portrait', portrait.frames[:1]), ('mouth of', mouth.frames[:count]), ('pose of', pose.frames[:count]),
-          ('painted', painted)]
+  return [
+    ('portrait', portrait.frames[:1]),
+    ('mouth of', mouth.frames[:count]),
+    ('pose of', pose.frames[:count]),
+    ('painted', painted),
+  ]
 
 
 def new_mouth(model: Model, source: Clip, mouth: Clip) -> list[Row]:

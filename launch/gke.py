@@ -65,11 +65,12 @@ class Gke(Job):
       'parallelism': hosts,
       'completions': hosts,
       'podFailurePolicy': {
-        'rules': [{'action': 'FailJob', 'onExitCodes': {'containerName': TASK, 'operator': 'In',
-                                                        'values': list(FINAL)}}],
+        'rules': [
+          {'action': 'FailJob', 'onExitCodes': {'containerName': TASK, 'operator': 'In', 'values': list(FINAL)}}
+        ],
       },
       'template': {'spec': self._pod(hosts, selector, {resource: chips})},
-    }  # fmt: skip
+    }
     return {
       'apiVersion': 'jobset.x-k8s.io/v1alpha2',
       'kind': 'JobSet',
@@ -83,7 +84,7 @@ class Gke(Job):
         },
         'replicatedJobs': [{'name': TASK, 'replicas': jobs, 'template': {'spec': template}}],
       },
-    }  # fmt: skip
+    }
 
   def xpk(self) -> list[str]:
     """Returns the command of xpk that makes the same job. Raises UserError."""
@@ -92,12 +93,27 @@ class Gke(Job):
       raise UserError('--xpk-cluster: for slices of TPUs; give --topology')
     # Without --restart-on-user-code-failure xpk fails the set on any exit code but those of signals.
     return [
-      'xpk', 'workload', 'create', '--workload', self.name, '--cluster', self.xpk_cluster,
-      '--tpu-type', tpu.parse(self.topology).accelerator_type, '--num-slices', str(self.slices),
-      '--docker-image', self.image, '--max-restarts', str(self.max_restarts), '--restart-on-user-code-failure',
-      '--termination-grace-period-seconds', str(self.grace_seconds),
-      '--command', f'cd /edtalk && {shlex.join(self.command())}',
-    ]  # fmt: skip
+      'xpk',
+      'workload',
+      'create',
+      '--workload',
+      self.name,
+      '--cluster',
+      self.xpk_cluster,
+      '--tpu-type',
+      tpu.parse(self.topology).accelerator_type,
+      '--num-slices',
+      str(self.slices),
+      '--docker-image',
+      self.image,
+      '--max-restarts',
+      str(self.max_restarts),
+      '--restart-on-user-code-failure',
+      '--termination-grace-period-seconds',
+      str(self.grace_seconds),
+      '--command',
+      f'cd /edtalk && {shlex.join(self.command())}',
+    ]
 
   def run(self) -> None:
     """Prints, writes or submits the manifest or the command."""
@@ -120,8 +136,11 @@ class Gke(Job):
       return 1, self.nodes, self.gpus_per_node, {'cloud.google.com/gke-accelerator': self.gpu, **spot}, 'nvidia.com/gpu'
     slice_ = tpu.parse(self.topology)
     check_batch(config, self.slices * slice_.chips)
-    selector = {'cloud.google.com/gke-tpu-accelerator': slice_.kind.node_label,
-                'cloud.google.com/gke-tpu-topology': slice_.shape, **spot}  # fmt: skip
+    selector = {
+      'cloud.google.com/gke-tpu-accelerator': slice_.kind.node_label,
+      'cloud.google.com/gke-tpu-topology': slice_.shape,
+      **spot,
+    }
     return self.slices, slice_.hosts, slice_.chips_per_host, selector, 'google.com/tpu'
 
   def _pod(self, hosts: int, selector: dict[str, str], resources: dict[str, int]) -> dict[str, Any]:
@@ -130,20 +149,22 @@ class Gke(Job):
       'terminationGracePeriodSeconds': self.grace_seconds,
       **({'serviceAccountName': self.service_account} if self.service_account else {}),
       'nodeSelector': selector,
-      'containers': [{
-        'name': TASK,
-        'image': self.image,
-        'workingDir': '/edtalk',
-        # No shell around it, which would keep SIGTERM to itself.
-        'command': self.command(),
-        **({'env': self._environment(hosts)} if self.gpu else {}),
-        'ports': [{'containerPort': PORT}],
-        'resources': {'limits': {**resources, 'ephemeral-storage': f'{self.disk_gb}Gi'}},
-        'volumeMounts': [{'name': 'shared-memory', 'mountPath': '/dev/shm'}],
-      }],
+      'containers': [
+        {
+          'name': TASK,
+          'image': self.image,
+          'workingDir': '/edtalk',
+          # No shell around it, which would keep SIGTERM to itself.
+          'command': self.command(),
+          **({'env': self._environment(hosts)} if self.gpu else {}),
+          'ports': [{'containerPort': PORT}],
+          'resources': {'limits': {**resources, 'ephemeral-storage': f'{self.disk_gb}Gi'}},
+          'volumeMounts': [{'name': 'shared-memory', 'mountPath': '/dev/shm'}],
+        }
+      ],
       # Data workers pass batches through it; Kubernetes gives 64 MiB.
       'volumes': [{'name': 'shared-memory', 'emptyDir': {'medium': 'Memory'}}],
-    }  # fmt: skip
+    }
 
   def _environment(self, hosts: int) -> list[dict[str, Any]]:
     """How processes with GPUs find each other. (On TPUs GKE tells them, and JAX reads what it says.)

@@ -77,16 +77,20 @@ def check_batch(config: Config, devices: int) -> None:
   groups = devices // spatial
   if batch % groups:
     what = f'{devices} devices of this job' if spatial == 1 else f'{groups} groups of {spatial} devices of this job'
-    raise UserError(f'data.batch_size={batch}: expected a multiple of the {what}, e.g. --set '
-                    f'data.batch_size={max(1, batch // groups) * groups}')  # fmt: skip
+    raise UserError(
+      f'data.batch_size={batch}: expected a multiple of the {what}, e.g. --set '
+      f'data.batch_size={max(1, batch // groups) * groups}'
+    )
 
 
 def check_remote(job: Job, where: str) -> None:
   """Raises UserError if a folder can only be a local one of each host."""
   for name, path in (('--workdir', job.workdir), ('--data', job.data), ('--from', job.start_from)):
     if path and '://' not in path and not path.startswith('/'):
-      raise UserError(f'{name} {path}: hosts of {where} share no working directory; give gs://..., s3://... or the '
-                      'absolute path of a file system that all of them mount')  # fmt: skip
+      raise UserError(
+        f'{name} {path}: hosts of {where} share no working directory; give gs://..., s3://... or the '
+        'absolute path of a file system that all of them mount'
+      )
 
 
 def deliver(text: str, job: Job, submit: Sequence[str], tool: str) -> None:

@@ -70,8 +70,15 @@ class Local:
       'JAX_NUM_CPU_DEVICES': str(self.devices_per_process),
       'PYTHONUNBUFFERED': '1',
     }
-    return subprocess.Popen([sys.executable, *command], env=environment, process_group=0, text=True, errors='replace',
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    return subprocess.Popen(
+      [sys.executable, *command],
+      env=environment,
+      process_group=0,
+      text=True,
+      errors='replace',
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+    )
 
 
 def _wait(children: Sequence[subprocess.Popen]) -> int:

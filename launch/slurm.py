@@ -83,9 +83,13 @@ class Slurm(Job):
     lines = [f'--{name}' if value is None else f'--{name}={value}' for name, value in options.items() if value != '']
     lines += [f'--{option.lstrip("-")}' for option in self.extra]
     return SCRIPT.format(
-      directives='\n'.join(f'#SBATCH {line}' for line in lines), setup=self.setup, command=shlex.join(self.command()),
-      cpus=cpus, final=' | '.join(map(str, FINAL)), max_restarts=self.max_restarts,
-    )  # fmt: skip
+      directives='\n'.join(f'#SBATCH {line}' for line in lines),
+      setup=self.setup,
+      command=shlex.join(self.command()),
+      cpus=cpus,
+      final=' | '.join(map(str, FINAL)),
+      max_restarts=self.max_restarts,
+    )
 
   def run(self) -> None:
     """Prints, writes or submits the script."""

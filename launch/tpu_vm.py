@@ -110,28 +110,47 @@ class TpuVm(Job):
     check_batch(self.loaded(), self.slices * slice_.chips)
     nodes = ['--node-id', self.name] if self.slices == 1 else ['--node-count', str(self.slices)]
     return [
-      'gcloud', 'compute', 'tpus', 'queued-resources', 'create', self.name, *self._where(), *nodes,
-      '--accelerator-type', slice_.accelerator_type, '--runtime-version', slice_.kind.runtime,
-      '--scopes', 'https://www.googleapis.com/auth/cloud-platform',
+      'gcloud',
+      'compute',
+      'tpus',
+      'queued-resources',
+      'create',
+      self.name,
+      *self._where(),
+      *nodes,
+      '--accelerator-type',
+      slice_.accelerator_type,
+      '--runtime-version',
+      slice_.kind.runtime,
+      '--scopes',
+      'https://www.googleapis.com/auth/cloud-platform',
       *(['--service-account', self.service_account] if self.service_account else []),
       *(['--spot'] if self.spot else []),
-    ]  # fmt: skip
+    ]
 
   def startup(self) -> str:
     """Returns the script that runs on every host."""
     return STARTUP.format(
-      registry=shlex.quote(self.image.split('/')[0]), grace=self.grace_seconds, image=shlex.quote(self.image),
-      command=shlex.join(self.command()), final=' | '.join(map(str, FINAL)), max_restarts=self.max_restarts,
-      name=self.name, zone=shlex.quote(self.zone),
-    )  # fmt: skip
+      registry=shlex.quote(self.image.split('/')[0]),
+      grace=self.grace_seconds,
+      image=shlex.quote(self.image),
+      command=shlex.join(self.command()),
+      final=' | '.join(map(str, FINAL)),
+      max_restarts=self.max_restarts,
+      name=self.name,
+      zone=shlex.quote(self.zone),
+    )
 
   def script(self) -> str:
     """Returns the script that requests the TPUs until training has ended. Raises UserError."""
     check_remote(self, 'a TPU slice')
     return SUPERVISE.format(
-      startup=self.startup(), name=self.name, where=shlex.join(self._where()), create=shlex.join(self.create()),
+      startup=self.startup(),
+      name=self.name,
+      where=shlex.join(self._where()),
+      create=shlex.join(self.create()),
       workdir=self.workdir.replace("'", ''),
-    )  # fmt: skip
+    )
 
   def run(self) -> None:
     """Prints, writes or runs the script."""

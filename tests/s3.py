@@ -26,8 +26,13 @@ def s3():
     'AWS_SECRET_ACCESS_KEY': 'test',
     'AWS_DEFAULT_REGION': 'us-east-1',
   }
-  client = boto3.client('s3', endpoint_url=environment['AWS_ENDPOINT_URL'], region_name='us-east-1',
-                        aws_access_key_id='test', aws_secret_access_key='test')  # fmt: skip
+  client = boto3.client(
+    's3',
+    endpoint_url=environment['AWS_ENDPOINT_URL'],
+    region_name='us-east-1',
+    aws_access_key_id='test',
+    aws_secret_access_key='test',
+  )
   client.create_bucket(Bucket='tests')
   yield environment
   server.stop()

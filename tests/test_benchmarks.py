@@ -90,8 +90,9 @@ def test_animate(monkeypatch, tmp_path, drive):
 def test_the_plan_of_a_preparation_follows_from_what_was_measured(tmp_path, capsys):
   rates = [prepare.Rate('a', '', frames=900, clips=8, seconds=10, stored=18_000_000)]
   # 400 h are 36 million frames; 90 a second of a core are 111 core-hours; 20 kB a frame are 0.72 TB.
-  assert prepare.plan(rates, 400) == ('400 h: 36.0 million frames, 111 core-hours (1.7 h of 64 cores), 0.72 TB of '
-                                      'records and as much of cache')
+  assert prepare.plan(rates, 400) == (
+    '400 h: 36.0 million frames, 111 core-hours (1.7 h of 64 cores), 0.72 TB of records and as much of cache'
+  )
   videos.write(tmp_path / 'a.mp4', 30)
   assert prepare.main([str(tmp_path), '--seconds', '1', '--hours', '1']) == 0
   line, plan = capsys.readouterr().out.splitlines()

@@ -20,9 +20,11 @@ TINY = str(ROOT / 'configs' / 'tiny.py')
 
 
 def test_help_lists_the_commands_and_imports_no_jax():
-  code = ('import sys; sys.argv = ["edtalk", "--help"]\n'
-          'from edtalk_jax import cli; cli.main()\n'
-          'assert not {"jax", "flax", "matplotlib", "av", "tensorflow_datasets"} & set(sys.modules)')
+  code = (
+    'import sys; sys.argv = ["edtalk", "--help"]\n'
+    'from edtalk_jax import cli; cli.main()\n'
+    'assert not {"jax", "flax", "matplotlib", "av", "tensorflow_datasets"} & set(sys.modules)'
+  )
   done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT, timeout=60)
   assert done.returncode == 0, done.stderr
   for name in cli.COMMANDS:
@@ -62,9 +64,30 @@ def test_train_takes_overrides_in_any_grouping(monkeypatch):
     seen.update(config=config, rest=(workdir, data, start_from), observe=observe)
 
   monkeypatch.setattr(training_run, 'train', train)
-  cli.dispatch(['train', '--config', TINY, '--workdir', 'w', '--data', 'd', '--from', 'f', '--steps', '7',
-                '--set', 'optimizer.beta2=0.9', 'run.seed=3', '--set', 'log.every=5',
-                '--profile', '5:6', '--dump-hlo', 'h'])
+  cli.dispatch(
+    [
+      'train',
+      '--config',
+      TINY,
+      '--workdir',
+      'w',
+      '--data',
+      'd',
+      '--from',
+      'f',
+      '--steps',
+      '7',
+      '--set',
+      'optimizer.beta2=0.9',
+      'run.seed=3',
+      '--set',
+      'log.every=5',
+      '--profile',
+      '5:6',
+      '--dump-hlo',
+      'h',
+    ]
+  )
   config = seen['config']
   assert (config.optimizer.beta2, config.run.seed, config.log.every, config.run.steps) == (0.9, 3, 5, 7)
   assert seen['rest'] == ('w', 'd', 'f') and seen['observe'] == Observe(profile=(5, 6), hlo='h')
@@ -72,8 +95,7 @@ def test_train_takes_overrides_in_any_grouping(monkeypatch):
 
 def test_train_names_a_wrong_option():
   with pytest.raises(UserError, match=r'--set optimizer\.beta=0\.9: unknown option'):
-    cli.dispatch(['train', '--config', TINY, '--workdir', 'w', '--data', 'd',
-                  '--set', 'optimizer.beta=0.9'])
+    cli.dispatch(['train', '--config', TINY, '--workdir', 'w', '--data', 'd', '--set', 'optimizer.beta=0.9'])
 
 
 def test_eval_passes_everything_on(monkeypatch):
@@ -93,8 +115,24 @@ def test_animate_passes_drivers_and_says_what_it_wrote(monkeypatch, capsys):
 
   monkeypatch.setattr(model, 'load', lambda path, which, **options: (path, which))
   monkeypatch.setattr(animation, 'animate', animate)
-  cli.dispatch(['animate', '--model', 'm', '--source', 's.png', '--mouth', 'a.mp4', '--pose', 'b.mp4', '--out', 'x.mp4',
-                '--extend', 'loop', '--no-crop'])
+  cli.dispatch(
+    [
+      'animate',
+      '--model',
+      'm',
+      '--source',
+      's.png',
+      '--mouth',
+      'a.mp4',
+      '--pose',
+      'b.mp4',
+      '--out',
+      'x.mp4',
+      '--extend',
+      'loop',
+      '--no-crop',
+    ]
+  )
   assert seen['drivers'] == {'mouth': 'a.mp4', 'pose': 'b.mp4'}
   assert (seen['source'], seen['driver']) == ('s.png', None)
   assert seen['options'] == animation.Options(extend='loop', crop=False)
@@ -133,8 +171,24 @@ def test_animate_makes_up_motion_for_a_sound(monkeypatch, tmp_path):
   monkeypatch.setattr(animation, 'animate', animate)
   monkeypatch.setattr(making, 'make', make)
   base = ['animate', '--model', 'm', '--source', str(tmp_path / 's.mp4'), '--out', 'x.mp4']
-  cli.dispatch([*base, '--audio', 'a.wav', '--mouth', 'm.mp4', '--pose-model', 'p', '--expression-model', 'e',
-                '--text', 'what a day', '--seed', '3', '--no-crop'])
+  cli.dispatch(
+    [
+      *base,
+      '--audio',
+      'a.wav',
+      '--mouth',
+      'm.mp4',
+      '--pose-model',
+      'p',
+      '--expression-model',
+      'e',
+      '--text',
+      'what a day',
+      '--seed',
+      '3',
+      '--no-crop',
+    ]
+  )
   assert (seen['sound'], seen['runs']) == ('a.wav', {'pose': 'p', 'expression': 'e'})
   assert seen['settings'] == making.Settings(source='', crop=False, text='what a day', seed=3)
   assert seen['drivers'] == {'mouth': 'm.mp4', 'pose': seen['out'], 'expression': seen['out']}

@@ -8,8 +8,11 @@ from edtalk_jax import settings as settings_lib
 from edtalk_jax.config import Config, ModelConfig, UserError
 
 # Of single runs; tests/chain has the chains.
-CONFIGS = sorted(path for path in pathlib.Path(__file__).parents[1].glob('configs/*.py')
-                 if path.stem != '__init__' and 'chain' not in path.stem)
+CONFIGS = sorted(
+  path
+  for path in pathlib.Path(__file__).parents[1].glob('configs/*.py')
+  if path.stem != '__init__' and 'chain' not in path.stem
+)
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)

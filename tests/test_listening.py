@@ -12,7 +12,7 @@ def _listener(rate=16_000, block=4):
 
 def _heard(wave, size, **options):
   listener = _listener(**options)
-  parts = [listener.feed(wave[first:first + size]) for first in range(0, len(wave), size)]
+  parts = [listener.feed(wave[first : first + size]) for first in range(0, len(wave), size)]
   return np.concatenate([part for part in (*parts, listener.finish()) if part is not None])
 
 
@@ -37,7 +37,7 @@ def test_every_frame_comes_once_and_is_smoothed_between_its_neighbours(frames):
   def weigh(windows):
     nonlocal count
     count += len(windows)
-    return np.stack([weights[count - len(windows):count]] * 2, axis=1)
+    return np.stack([weights[count - len(windows) : count]] * 2, axis=1)
 
   listener = Listener(weigh, 16_000, block=4)
   parts = [listener.feed(_wave(frames * 640)), listener.finish()]
@@ -55,11 +55,14 @@ def test_no_frame_is_later_than_the_latency():
   assert listener.latency < 0.36  # four frames, 132 ms, one frame for smoothing, and what the grid rounds up
 
 
-@pytest.mark.parametrize('samples, message', [
-  (np.zeros((2, 100)), r'samples must be float\[n\], mono'),
-  (np.zeros(100, np.int16), r'samples must be float\[n\], mono, got int16'),
-  (np.array([np.nan]), 'finite'),
-])
+@pytest.mark.parametrize(
+  'samples, message',
+  [
+    (np.zeros((2, 100)), r'samples must be float\[n\], mono'),
+    (np.zeros(100, np.int16), r'samples must be float\[n\], mono, got int16'),
+    (np.array([np.nan]), 'finite'),
+  ],
+)
 def test_wrong_sound_is_named(samples, message):
   with pytest.raises(ValueError, match=message):
     _listener().feed(samples)

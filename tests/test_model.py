@@ -18,8 +18,15 @@ from edtalk_jax.training import hand_off
 
 SIZE = 16
 CONFIG = Config(
-  model=ModelConfig(image_size=SIZE, style_dim=32, channel_base=256, channel_max=16, trunk_layers=1, head_layers=2,
-                    banks=(('mouth', 4), ('pose', 3))),
+  model=ModelConfig(
+    image_size=SIZE,
+    style_dim=32,
+    channel_base=256,
+    channel_max=16,
+    trunk_layers=1,
+    head_layers=2,
+    banks=(('mouth', 4), ('pose', 3)),
+  ),
   perceptual=PerceptualConfig(scales=(1.0,)),
 )
 
@@ -77,8 +84,9 @@ def test_a_bank_left_out_keeps_the_portraits_own_motion(model):
   source = model.encode(_images(1)[0])
   mouth = model.motion(_images(3, seed=1))['mouth']
   pose = np.repeat(source.motion['pose'], 3, axis=0)
-  np.testing.assert_array_equal(model.generate(source, {'mouth': mouth}),
-                                model.generate(source, {'mouth': mouth, 'pose': pose}))
+  np.testing.assert_array_equal(
+    model.generate(source, {'mouth': mouth}), model.generate(source, {'mouth': mouth, 'pose': pose})
+  )
 
 
 def test_empty_motion_gives_no_frames(model):
@@ -87,11 +95,14 @@ def test_empty_motion_gives_no_frames(model):
   assert model.generate(model.encode(_images(1)[0]), motion).shape == (0, SIZE, SIZE, 3)
 
 
-@pytest.mark.parametrize('motion, message', [
-  ({'eye': np.zeros((1, 4))}, 'eye; the model has mouth, pose'),
-  ({'mouth': np.zeros((1, 5))}, r'mouth must be \[frames, 4\]'),
-  ({'mouth': np.zeros((1, 4)), 'pose': np.zeros((2, 3))}, 'one length'),
-])
+@pytest.mark.parametrize(
+  'motion, message',
+  [
+    ({'eye': np.zeros((1, 4))}, 'eye; the model has mouth, pose'),
+    ({'mouth': np.zeros((1, 5))}, r'mouth must be \[frames, 4\]'),
+    ({'mouth': np.zeros((1, 4)), 'pose': np.zeros((2, 3))}, 'one length'),
+  ],
+)
 def test_wrong_motion_is_named(model, motion, message):
   with pytest.raises(ValueError, match=message):
     model.generate(model.encode(_images(1)[0]), motion)
@@ -107,7 +118,7 @@ def test_repainting_is_generating_with_each_image_as_its_own_portrait(model):
   images, mouth = _images(3), model.motion(_images(3, seed=1))['mouth']
   found = model.repaint(images, {'mouth': mouth})
   for k, image in enumerate(images):
-    alone = model.generate(model.encode(image), {'mouth': mouth[k:k + 1]})[0]
+    alone = model.generate(model.encode(image), {'mouth': mouth[k : k + 1]})[0]
     np.testing.assert_allclose(found[k].astype(int), alone.astype(int), atol=1)  # float32 in another batch position
   with pytest.raises(ValueError, match='one weight for each of 3 images, got 2'):
     model.repaint(images, {'mouth': mouth[:2]})
@@ -129,8 +140,8 @@ def test_a_batch_on_the_grid_is_bit_equal_alone(model):
   source, motion = model.encode(_images(1)[0]), model.motion(_images(6, seed=1))
   whole = model.generate(source, motion)
   for first in (0, 2, 4):
-    part = {bank: weights[first:first + 2] for bank, weights in motion.items()}
-    np.testing.assert_array_equal(model.generate(source, part), whole[first:first + 2])
+    part = {bank: weights[first : first + 2] for bank, weights in motion.items()}
+    np.testing.assert_array_equal(model.generate(source, part), whole[first : first + 2])
 
 
 def test_spaces_name_their_bank_and_those_before_it(params, model):
@@ -151,7 +162,7 @@ def test_sound_is_heard_in_pieces_as_in_one(hearing):
   whole = hearing.motion_from_audio(wave, 16_000)['mouth']
   assert whole.shape == (25, 4) and np.ptp(whole, axis=0).min() > 0
   listener = hearing.listener(16_000)
-  parts = [listener.feed(wave[first:first + 999]) for first in range(0, len(wave), 999)]
+  parts = [listener.feed(wave[first : first + 999]) for first in range(0, len(wave), 999)]
   pieces = np.concatenate([part for part in (*parts, listener.finish()) if part is not None])
   np.testing.assert_array_equal(pieces, whole)
   assert hearing.motion_from_audio(wave[:500], 16_000)['mouth'].shape == (0, 4)

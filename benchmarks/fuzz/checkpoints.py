@@ -42,8 +42,15 @@ def make_state(step: int) -> TrainState:
 def make_run(workdir: pathlib.Path) -> None:
   """Writes a run as train.py does, without training."""
   config = Config(run=RunConfig(steps=100))
-  content = record.describe(config, {'stage': config.run.stage, 'start_from': None, 'perceptual_features': 'none',
-                                     'data': {'path': 'records', 'fingerprint': 'none'}})
+  content = record.describe(
+    config,
+    {
+      'stage': config.run.stage,
+      'start_from': None,
+      'perceptual_features': 'none',
+      'data': {'path': 'records', 'fingerprint': 'none'},
+    },
+  )
   record.write(workdir, content)
   with metrics.MetricLog(workdir, 0, enabled=True) as log:
     for step in range(1, STEPS[-1] + 1):

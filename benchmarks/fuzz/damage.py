@@ -20,12 +20,12 @@ def _overwrite(path: pathlib.Path, rng: random.Random) -> None:
   content = path.read_bytes()
   length = rng.randrange(1, 512)
   place = rng.randrange(max(1, len(content) - length))
-  path.write_bytes((content[:place] + rng.randbytes(length) + content[place + length:])[:len(content)])
+  path.write_bytes((content[:place] + rng.randbytes(length) + content[place + length :])[: len(content)])
 
 
 def _cut(path: pathlib.Path, rng: random.Random) -> None:
   content = path.read_bytes()
-  path.write_bytes(content[:rng.randrange(len(content))] if content else b'')
+  path.write_bytes(content[: rng.randrange(len(content))] if content else b'')
 
 
 def _another(path: pathlib.Path, rng: random.Random) -> None:

@@ -70,8 +70,9 @@ def _read(pristine: pathlib.Path, folder: pathlib.Path, skip: bool) -> str:
 
 
 def _batches(folder: str, skip: bool) -> loader.Batches:
-  return loader.Batches(folder, split=SPLIT, sampler='reconstruction', image_size=SIZE, batch_size=8, seed=1,
-                        skip_corrupt=skip)  # fmt: skip
+  return loader.Batches(
+    folder, split=SPLIT, sampler='reconstruction', image_size=SIZE, batch_size=8, seed=1, skip_corrupt=skip
+  )
 
 
 @functools.cache

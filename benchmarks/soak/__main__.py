@@ -38,12 +38,14 @@ def report(soak: Soak, wall: float, productive: float, steps: int) -> str:
   for phase, lost in sorted(by_phase.items(), key=lambda item: (item[0] == 'all', item[0])):
     rows.append(f'| {phase} | {len(lost)} | {statistics.mean(lost):.1f} | {max(lost)} |')
   restart = soak.restarts
-  return '\n'.join([
-    *rows,
-    f'{steps} steps in {wall:.0f} s; from start to first step {statistics.median(restart):.1f} s (median), '
-    f'{max(restart):.1f} s (most); goodput {100 * productive / wall:.1f} % '
-    f'({productive:.0f} s of steps in the run that was never killed)',
-  ])  # fmt: skip
+  return '\n'.join(
+    [
+      *rows,
+      f'{steps} steps in {wall:.0f} s; from start to first step {statistics.median(restart):.1f} s (median), '
+      f'{max(restart):.1f} s (most); goodput {100 * productive / wall:.1f} % '
+      f'({productive:.0f} s of steps in the run that was never killed)',
+    ]
+  )
 
 
 def soak(
@@ -79,8 +81,14 @@ def main() -> None:
     parser.error('give --kills or --minutes')
   with tempfile.TemporaryDirectory() as temporary:
     try:
-      found = soak(pathlib.Path(arguments.out or temporary).resolve(), arguments.kills, arguments.minutes,
-                   arguments.processes, arguments.seed, TOY if arguments.toy else TRAIN)  # fmt: skip
+      found = soak(
+        pathlib.Path(arguments.out or temporary).resolve(),
+        arguments.kills,
+        arguments.minutes,
+        arguments.processes,
+        arguments.seed,
+        TOY if arguments.toy else TRAIN,
+      )
     except Failed as failure:
       found = [str(failure)]
   print('\n'.join(found) if found else 'bit-equal to the run that was never killed: arrays, metric lines, samples')

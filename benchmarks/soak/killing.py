@@ -83,9 +83,11 @@ class Soak:
 
   def _start(self, workdir: pathlib.Path, steps: int) -> Life:
     train = [*self._command, '--workdir', str(workdir), '--data', str(self._records), '--steps', str(steps)]
-    launch = ['-u'] if self._processes == 1 else [
-      '-u', '-m', 'launch.local', '--processes', str(self._processes), '--devices-per-process', '1', '--'
-    ]  # fmt: skip
+    launch = (
+      ['-u']
+      if self._processes == 1
+      else ['-u', '-m', 'launch.local', '--processes', str(self._processes), '--devices-per-process', '1', '--']
+    )
     return Life([sys.executable, *launch, *train], self._environment)
 
   def _phase(self, life: Life) -> str:

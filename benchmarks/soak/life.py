@@ -29,9 +29,14 @@ class Life:
     self.first_step_after: float | None = None
     self.resumed_at, self.last_step = 0, 0
     self._process = subprocess.Popen(
-      command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+      command,
+      cwd=ROOT,
+      env=environment,
+      text=True,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
       start_new_session=True,
-    )  # fmt: skip
+    )
     self._queue: queue.Queue[str] = queue.Queue()
     self._reader = threading.Thread(target=self._read, daemon=True)
     self._reader.start()

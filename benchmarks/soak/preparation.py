@@ -36,14 +36,22 @@ def workers_of(process: int) -> list[int]:
 
 def differences(one: pathlib.Path, other: pathlib.Path) -> list[str]:
   """Files that are not the same bytes in both folders."""
-  contents = [{str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob('*'))
-               if path.is_file() and path.relative_to(root).parts[0] not in _IGNORED} for root in (one, other)]
-  return [name for name in sorted(contents[0].keys() | contents[1].keys())
-          if contents[0].get(name) != contents[1].get(name)]  # fmt: skip
+  contents = [
+    {
+      str(path.relative_to(root)): path.read_bytes()
+      for path in sorted(root.rglob('*'))
+      if path.is_file() and path.relative_to(root).parts[0] not in _IGNORED
+    }
+    for root in (one, other)
+  ]
+  return [
+    name for name in sorted(contents[0].keys() | contents[1].keys()) if contents[0].get(name) != contents[1].get(name)
+  ]
 
 
-def soak(command: Sequence[str], out: pathlib.Path, kills: int, total: int, rng: random.Random,
-         pause: float = 2.0) -> list[str]:
+def soak(
+  command: Sequence[str], out: pathlib.Path, kills: int, total: int, rng: random.Random, pause: float = 2.0
+) -> list[str]:
   """Runs a preparation and kills it, or one of its workers, at random moments, until one life reaches the end.
 
   Args:
@@ -92,8 +100,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
   options = parser.parse_args(arguments)
   with tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(options.out or temporary).resolve()
-    command = [sys.executable, '-m', 'edtalk_jax.cli', 'prepare', os.path.abspath(options.videos), '--dataset',
-               options.dataset, '--workers', str(options.workers)]
+    command = [
+      sys.executable,
+      '-m',
+      'edtalk_jax.cli',
+      'prepare',
+      os.path.abspath(options.videos),
+      '--dataset',
+      options.dataset,
+      '--workers',
+      str(options.workers),
+    ]
     undisturbed, killed = folder / 'undisturbed', folder / 'killed'
     subprocess.run([*command, '--out', str(undisturbed)], cwd=ROOT, check=True)
     total = finished(undisturbed)

@@ -41,8 +41,14 @@ class Distributed(Folder, skip_registration=True):
 
     if download_config is None or download_config.manual_dir is None:
       raise DataError(f'{self.name}: manual_dir must name the folder of the data set, see docs/datasets.md')
-    job.prepare_folder([os.fspath(download_config.manual_dir)], self.data_dir_root, dataset=self.DATASET,
-                       split_files=self.split_files, workers=self.workers, beam=download_config.beam_options)
+    job.prepare_folder(
+      [os.fspath(download_config.manual_dir)],
+      self.data_dir_root,
+      dataset=self.DATASET,
+      split_files=self.split_files,
+      workers=self.workers,
+      beam=download_config.beam_options,
+    )
     self.info.read_from_directory(self.data_dir)
 
 

@@ -68,8 +68,12 @@ class Folder(tfds.core.GeneratorBasedBuilder):
   def _write_split(self, split: str, examples) -> tfds.core.SplitInfo:
     serializer = example_serializer.ExampleSerializer(self.info.features.get_serialized_info())
     template = naming.ShardedFileTemplate(
-        dataset_name=self.name, data_dir=self.data_path, split=split, filetype_suffix='array_record',
-        template='{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}')
+      dataset_name=self.name,
+      data_dir=self.data_path,
+      split=split,
+      filetype_suffix='array_record',
+      template='{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}',
+    )
     lengths, total, size, writer = [], 0, _SHARD_BYTES, None
     for _, example in examples:
       # Otherwise the order of the fields differs from process to process, and equal records would differ in bytes.
@@ -93,8 +97,9 @@ def _on_disk(call: Callable, *arguments):
   try:
     return call(*arguments)
   except RuntimeError as error:
-    raise DataError(f'the records cannot be written ({str(error).splitlines()[0]}); the same command goes on from '
-                    'what is finished') from None
+    raise DataError(
+      f'the records cannot be written ({str(error).splitlines()[0]}); the same command goes on from what is finished'
+    ) from None
 
 
 def write(folder: pathlib.Path, sources: Mapping[str, Source], builder_type: type[Folder] = Folder) -> pathlib.Path:

@@ -88,8 +88,12 @@ class Record:
 
   def __post_init__(self):
     count = len(self.jpeg_ends)
-    for name, shape in (('landmarks', (count, 68, 2)), ('landmarks_valid', (count,)), ('face_boxes', (count, 4)),
-                        ('crop_box', (3,))):
+    for name, shape in (
+      ('landmarks', (count, 68, 2)),
+      ('landmarks_valid', (count,)),
+      ('face_boxes', (count, 4)),
+      ('crop_box', (3,)),
+    ):
       if getattr(self, name).shape != shape:
         raise ValueError(f'{name} of clip {self.clip_id} must have shape {shape}, got {getattr(self, name).shape}')
 
@@ -97,7 +101,7 @@ class Record:
     """Returns the JPEG file of frame `index` (from 0, or from the end if negative)."""
     index = range(len(self.jpeg_ends))[index]
     begin = self.jpeg_ends[index - 1] if index else 0
-    return self.jpeg[begin:self.jpeg_ends[index]].tobytes()
+    return self.jpeg[begin : self.jpeg_ends[index]].tobytes()
 
   def mask_png(self, index: int) -> bytes:
     """Returns the PNG file of the labels of frame `index`. Raises ValueError where there is no `truth`."""
@@ -105,7 +109,7 @@ class Record:
       raise ValueError(f'clip {self.clip_id} has no masks: only rendered clips have')
     index = range(len(self.truth.mask_ends))[index]
     begin = self.truth.mask_ends[index - 1] if index else 0
-    return self.truth.masks[begin:self.truth.mask_ends[index]].tobytes()
+    return self.truth.masks[begin : self.truth.mask_ends[index]].tobytes()
 
 
 def join_jpeg(frames: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
@@ -119,18 +123,20 @@ def features(truth: bool = False) -> tfds.features.FeaturesDict:
   Args:
     truth: with the fields of `Truth`.
   """
+
   def array(shape, dtype):
     return tfds.features.Tensor(shape=shape, dtype=dtype, encoding=tfds.features.Encoding.BYTES)
 
   text = tfds.features.Text()
   known = {
-      'factor_names': text,
-      'factors': array((None, None), np.float32),
-      'identity_factors': array((None,), np.float32),
-      'masks': array((None,), np.uint8),
-      'mask_ends': array((None,), np.int64),
+    'factor_names': text,
+    'factors': array((None, None), np.float32),
+    'identity_factors': array((None,), np.float32),
+    'masks': array((None,), np.uint8),
+    'mask_ends': array((None,), np.int64),
   }
-  return tfds.features.FeaturesDict({
+  return tfds.features.FeaturesDict(
+    {
       'clip_id': text,
       'video_id': text,
       'identity': text,
@@ -151,7 +157,8 @@ def features(truth: bool = False) -> tfds.features.FeaturesDict:
       'mel': array((None, 80), np.float32),
       'av_offset': np.int64,
       **(known if truth else {}),
-  })
+    }
+  )
 
 
 def to_example(record: Record) -> dict:

@@ -32,12 +32,19 @@ class Synthetic(folder.Folder):
   name = NAME
 
   def _info(self) -> folder.Info:
-    return folder.Info(builder=self, features=schema.features(truth=True),
-                       description='Talking heads rendered from known factors.')
+    return folder.Info(
+      builder=self, features=schema.features(truth=True), description='Talking heads rendered from known factors.'
+    )
 
 
-def make(plan: clip.Plan, out: str | os.PathLike, *, mp4: bool = False, workers: int = 2,
-         done: Callable[[int], None] = lambda count: None) -> dict[str, int]:
+def make(
+  plan: clip.Plan,
+  out: str | os.PathLike,
+  *,
+  mp4: bool = False,
+  workers: int = 2,
+  done: Callable[[int], None] = lambda count: None,
+) -> dict[str, int]:
   """Writes a data set that `records.Clips` reads; the same plan gives the same bytes for every number of workers.
 
   Args:
@@ -121,8 +128,9 @@ def _counted(items: Iterator[schema.Record], done: Callable[[int], None]) -> Ite
     yield item
 
 
-def _transcribed(items: Iterator[schema.Record], plan: clip.Plan, numbers: Sequence[int],
-                 texts: list[tuple[str, str]]) -> Iterator[schema.Record]:
+def _transcribed(
+  items: Iterator[schema.Record], plan: clip.Plan, numbers: Sequence[int], texts: list[tuple[str, str]]
+) -> Iterator[schema.Record]:
   """Appends the id and the words of each clip to `texts`."""
   for number, item in zip(numbers, items, strict=True):
     texts.append((item.video_id, clip.transcript(plan, number)))

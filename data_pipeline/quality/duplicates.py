@@ -88,8 +88,10 @@ class Twin:
   def reason(self) -> str:
     """A line for the manifest."""
     sound = f' and the same sound ({self.match.sound:.2f})' if self.match.sound >= SAME_SOUND else ''
-    return (f'duplicate: of {self.clip}, {self.match.frames} frames with the same motion (correlation '
-            f'{self.match.motion:.2f}){sound}')
+    return (
+      f'duplicate: of {self.clip}, {self.match.frames} frames with the same motion (correlation '
+      f'{self.match.motion:.2f}){sound}'
+    )
 
 
 def motion(landmarks: np.ndarray) -> np.ndarray:
@@ -111,7 +113,7 @@ def compare(one: Trace, other: Trace) -> Match:
   shortest = max(SHORTEST, int(_SHARE * min(len(one.motion), len(other.motion))))
   for shift in range(shortest - len(other.motion), len(one.motion) - shortest + 1):
     begin, end = max(0, shift), min(len(one.motion), shift + len(other.motion))
-    a, b = one.motion[begin:end], other.motion[begin - shift:end - shift]
+    a, b = one.motion[begin:end], other.motion[begin - shift : end - shift]
     together = _correlation(a, b)
     if together > best.motion:
       best, lag = Match(together, min(map(_correlation, a.T, b.T)), frames=end - begin), shift
@@ -127,8 +129,10 @@ def _same_sound(one: Trace, other: Trace, lag: int) -> float:
   for shift in lag + synchrony.LAGS if len(one.mel) and len(other.mel) else ():
     begin, end = max(0, shift), min(len(one.motion), shift + len(other.motion))
     if end - begin >= SHORTEST:
-      a, b = (trace.mel[np.int64(_COLUMNS * np.arange(begin - first, end - first))]
-              for trace, first in ((one, 0), (other, shift)))  # fmt: skip
+      a, b = (
+        trace.mel[np.int64(_COLUMNS * np.arange(begin - first, end - first))]
+        for trace, first in ((one, 0), (other, shift))
+      )
       best = max(best, _correlation(a - a.mean(axis=0), b - b.mean(axis=0)))
   return best
 

@@ -34,14 +34,34 @@ class Limits:
   distrust_sound: float = 0.4
 
   def __post_init__(self):
-    for name in ('min_face', 'min_sharpness', 'max_jitter', 'max_yaw', 'max_pitch', 'max_roll', 'max_cut', 'trust',
-                 'distrust_sound'):
+    for name in (
+      'min_face',
+      'min_sharpness',
+      'max_jitter',
+      'max_yaw',
+      'max_pitch',
+      'max_roll',
+      'max_cut',
+      'trust',
+      'distrust_sound',
+    ):
       if not getattr(self, name) >= 0:
         raise ValueError(f'{name} must be at least 0, got {getattr(self, name)}')
     if not 0 <= self.max_shift <= 15:
       raise ValueError(f'max_shift must be between 0 and 15 frames, got {self.max_shift}')
 
 
-ACCEPT_ALL = Limits(min_face=0, min_sharpness=0, max_jitter=float('inf'), max_yaw=180, max_pitch=180, max_roll=180,
-                    max_cut=float('inf'), min_loudness=float('-inf'), duplicates=False, max_shift=0, trust=float('inf'),
-                    distrust_sound=float('inf'))
+ACCEPT_ALL = Limits(
+  min_face=0,
+  min_sharpness=0,
+  max_jitter=float('inf'),
+  max_yaw=180,
+  max_pitch=180,
+  max_roll=180,
+  max_cut=float('inf'),
+  min_loudness=float('-inf'),
+  duplicates=False,
+  max_shift=0,
+  trust=float('inf'),
+  distrust_sound=float('inf'),
+)

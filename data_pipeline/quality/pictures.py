@@ -12,7 +12,7 @@ _HASH = 8  # rows and columns of a picture's hash
 def chip(frame: np.ndarray, box: tuple[int, int, int]) -> np.ndarray:
   """Returns the square (left, top, side) of uint8[height, width, 3] as a grey chip, uint8[128, 128]."""
   left, top, side = box
-  cut = Image.fromarray(frame[top:top + side, left:left + side]).convert('L')
+  cut = Image.fromarray(frame[top : top + side, left : left + side]).convert('L')
   return np.asarray(cut.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
@@ -27,7 +27,7 @@ def sharpness(chips: np.ndarray) -> float:
   """
   faces = chips[::EVERY, *_FACE].astype(np.float32)
   middle = faces[:, 1:-1, 1:-1]
-  laplacian = (faces[:, :-2, 1:-1] + faces[:, 2:, 1:-1] + faces[:, 1:-1, :-2] + faces[:, 1:-1, 2:] - 4 * middle)
+  laplacian = faces[:, :-2, 1:-1] + faces[:, 2:, 1:-1] + faces[:, 1:-1, :-2] + faces[:, 1:-1, 2:] - 4 * middle
   return float(np.median(laplacian.var(axis=(1, 2))))
 
 

@@ -71,8 +71,13 @@ class Survey:
   measured_here: int
 
 
-def take(folder: str | os.PathLike, *, show: int = 96, measure: int = 200,
-         done: Callable[[int, int], None] = lambda count, total: None) -> Survey:
+def take(
+  folder: str | os.PathLike,
+  *,
+  show: int = 96,
+  measure: int = 200,
+  done: Callable[[int, int], None] = lambda count, total: None,
+) -> Survey:
   """Surveys a data set.
 
   Args:
@@ -101,8 +106,10 @@ def take(folder: str | os.PathLike, *, show: int = 96, measure: int = 200,
     if k in missing:
       known[info.clip_id] = measure_clip(clip)
     done(count, len(wanted))
-  kept = [Kept(info.clip_id, split, info.identity, info.emotion, info.frames, info.has_audio,
-               known.get(info.clip_id, {})) for split, _, info in infos]
+  kept = [
+    Kept(info.clip_id, split, info.identity, info.emotion, info.frames, info.has_audio, known.get(info.clip_id, {}))
+    for split, _, info in infos
+  ]
   rejected = [_rejected(row, pathlib.Path(folder)) for row in rows if row['status'] == 'rejected']
   return Survey(tuple(kept), tuple(rejected), shown, len(missing))
 
@@ -116,8 +123,9 @@ def read_manifest(folder: pathlib.Path) -> list[dict]:
     rows = [json.loads(line) for line in path.read_text(encoding='utf-8').splitlines()]
     return [row for row in rows if row['status'] in ('ok', 'rejected')]
   except (OSError, ValueError, KeyError, TypeError):
-    raise DataError(f'{path}: corrupt, expected a JSON object with a status in each line; run edtalk prepare again'
-                    ) from None
+    raise DataError(
+      f'{path}: corrupt, expected a JSON object with a status in each line; run edtalk prepare again'
+    ) from None
 
 
 def measure_clip(clip: records.Clip) -> verdict.Measures:

@@ -88,7 +88,7 @@ def correlations(opening: np.ndarray, level: np.ndarray, first: int = 0) -> np.n
     if end - begin < max(2, len(mouth) / 2):
       continue
     seen = mouth[begin:end] - mouth[begin:end].mean()
-    heard = voice[begin + lag - first:end + lag - first]
+    heard = voice[begin + lag - first : end + lag - first]
     heard = heard - heard.mean()
     norm = np.sqrt((seen @ seen) * (heard @ heard))
     curve[k] = seen @ heard / norm if norm > 1e-9 else 0.0
@@ -109,7 +109,7 @@ def offset(curve: np.ndarray, frames: int) -> Offset:
     return Offset()
   fraction = 0.0
   if 0 < peak < len(curve) - 1:
-    before, top, after = curve[peak - 1:peak + 2]
+    before, top, after = curve[peak - 1 : peak + 2]
     bend = before - 2 * top + after
     fraction = 0.5 * (before - after) / bend if bend < 0 else 0.0
   return Offset(float(LAGS[peak] + fraction), confidence)

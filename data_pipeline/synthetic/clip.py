@@ -51,8 +51,14 @@ class Plan:
     for name, least in (('clips', 1), ('size', 32), ('people', 1), ('frames', 5)):
       if getattr(self, name) < least:
         raise ValueError(f'{name} must be at least {least}, got {getattr(self, name)}')
-    ranges = {'framing': (0.5, 1.5), 'articulation': (0.0, 3.0), 'prosody': (0.0, 1.0), 'expressiveness': (0.0, 3.0),
-              'sway': (0.0, 1.0), 'swing': (0.0, 1.0)}
+    ranges = {
+      'framing': (0.5, 1.5),
+      'articulation': (0.0, 3.0),
+      'prosody': (0.0, 1.0),
+      'expressiveness': (0.0, 3.0),
+      'sway': (0.0, 1.0),
+      'swing': (0.0, 1.0),
+    }
     for name, (least, most) in ranges.items():
       if not least <= getattr(self, name) <= most:
         raise ValueError(f'{name} must be between {least} and {most}, got {getattr(self, name)}')
@@ -64,8 +70,10 @@ class Plan:
   def splits(self) -> dict[str, list[int]]:
     """Returns split -> numbers of its clips; a person is in one split only."""
     homes = identities.assign_splits([identities.Label(person_name(k)) for k in range(self.people)], {})
-    groups = {split: [k for k in range(self.clips) if homes[person_name(k % self.people)] == split]
-              for split in identities.SPLITS}
+    groups = {
+      split: [k for k in range(self.clips) if homes[person_name(k % self.people)] == split]
+      for split in identities.SPLITS
+    }
     return {split: numbers for split, numbers in groups.items() if numbers}
 
 
@@ -118,8 +126,9 @@ def take(plan: Plan, number: int) -> Take:
   how = manner.voice(emotion, plan.prosody * strength) if plan.prosody else None
   said = speech.speak(stream, plan.frames, *person.voice, how)
   course = motion.course(exact.Stream(plan.seed, 'course', who, turn), plan.frames)
-  track = motion.track(stream, said, emotion, strength * (1 - plan.swing * (1 - course)), plan.sway,
-                       plan.expressiveness)
+  track = motion.track(
+    stream, said, emotion, strength * (1 - plan.swing * (1 - course)), plan.sway, plan.expressiveness
+  )
   track[:, factors.COLUMN['zoom']] *= plan.framing
   opening = track[:, factors.COLUMN['opening']]
   opening[:] = np.minimum(plan.articulation * opening, 1)
@@ -152,13 +161,29 @@ def record(shot: Take, frames: list[render.Frame], size: int) -> schema.Record:
   masks, mask_ends = schema.join_jpeg([_png(frame.mask) for frame in frames])
   mel = mel_spectrogram(shot.speech.waveform.astype(np.float32) / 32768)
   return schema.Record(
-      clip_id=f'{shot.name}#1', video_id=shot.name, identity=shot.person.name, emotion=shot.emotion,
-      emotion_level=shot.level, size=size, jpeg=jpeg, jpeg_ends=ends, landmarks=landmarks,
-      landmarks_valid=np.ones(len(frames), np.uint8), face_boxes=face_boxes(landmarks),
-      crop_box=np.array([0, 0, size], np.float32), has_audio=True, waveform=shot.speech.waveform,
-      mel=(np.rint(mel.astype(np.float64) / _MEL_STEP) * _MEL_STEP).astype(np.float32),
-      truth=schema.Truth(factor_names=factors.NAMES, factors=shot.track, identity_factors=shot.person.vector(),
-                         masks=masks, mask_ends=mask_ends))
+    clip_id=f'{shot.name}#1',
+    video_id=shot.name,
+    identity=shot.person.name,
+    emotion=shot.emotion,
+    emotion_level=shot.level,
+    size=size,
+    jpeg=jpeg,
+    jpeg_ends=ends,
+    landmarks=landmarks,
+    landmarks_valid=np.ones(len(frames), np.uint8),
+    face_boxes=face_boxes(landmarks),
+    crop_box=np.array([0, 0, size], np.float32),
+    has_audio=True,
+    waveform=shot.speech.waveform,
+    mel=(np.rint(mel.astype(np.float64) / _MEL_STEP) * _MEL_STEP).astype(np.float32),
+    truth=schema.Truth(
+      factor_names=factors.NAMES,
+      factors=shot.track,
+      identity_factors=shot.person.vector(),
+      masks=masks,
+      mask_ends=mask_ends,
+    ),
+  )
 
 
 def face_boxes(landmarks: np.ndarray) -> np.ndarray:

@@ -5,8 +5,19 @@ import numpy as np
 EMOTIONS = ('angry', 'contempt', 'disgusted', 'fear', 'happy', 'neutral', 'sad', 'surprised')
 POSE = ('yaw', 'pitch', 'roll', 'shift_x', 'shift_y', 'zoom')
 MOUTH = ('opening', 'width', 'rounding')
-EXPRESSION = ('inner_brow', 'outer_brow', 'furrow', 'lid_raise', 'squint', 'cheek', 'smile', 'frown', 'sneer',
-              'smirk', 'press')
+EXPRESSION = (
+  'inner_brow',
+  'outer_brow',
+  'furrow',
+  'lid_raise',
+  'squint',
+  'cheek',
+  'smile',
+  'frown',
+  'sneer',
+  'smirk',
+  'press',
+)
 EYES = ('gaze_x', 'gaze_y', 'blink')
 NAMES = (*POSE, *MOUTH, *EXPRESSION, *EYES, *(f'emotion_{name}' for name in EMOTIONS))
 """Columns of the factor tracks.
@@ -23,14 +34,14 @@ COLUMNS_OF_EXPRESSION = slice(COLUMN[EXPRESSION[0]], COLUMN[EXPRESSION[-1]] + 1)
 
 # After the prototypes of Ekman & Friesen's Facial Action Coding System.
 _ACTIONS = {
-    'angry': {'furrow': 1.0, 'lid_raise': 0.35, 'squint': 0.45, 'press': 0.6, 'sneer': 0.3, 'frown': 0.25},
-    'contempt': {'smirk': 1.0, 'squint': 0.3, 'press': 0.2},
-    'disgusted': {'sneer': 1.0, 'furrow': 0.5, 'squint': 0.6, 'cheek': 0.5, 'frown': 0.35},
-    'fear': {'inner_brow': 1.0, 'outer_brow': 0.4, 'furrow': 0.3, 'lid_raise': 1.0, 'frown': 0.3},
-    'happy': {'smile': 1.0, 'cheek': 0.9, 'squint': 0.45},
-    'neutral': {},
-    'sad': {'inner_brow': 0.85, 'furrow': 0.35, 'frown': 0.9, 'squint': 0.25},
-    'surprised': {'inner_brow': 1.0, 'outer_brow': 1.0, 'lid_raise': 0.9},
+  'angry': {'furrow': 1.0, 'lid_raise': 0.35, 'squint': 0.45, 'press': 0.6, 'sneer': 0.3, 'frown': 0.25},
+  'contempt': {'smirk': 1.0, 'squint': 0.3, 'press': 0.2},
+  'disgusted': {'sneer': 1.0, 'furrow': 0.5, 'squint': 0.6, 'cheek': 0.5, 'frown': 0.35},
+  'fear': {'inner_brow': 1.0, 'outer_brow': 0.4, 'furrow': 0.3, 'lid_raise': 1.0, 'frown': 0.3},
+  'happy': {'smile': 1.0, 'cheek': 0.9, 'squint': 0.45},
+  'neutral': {},
+  'sad': {'inner_brow': 0.85, 'furrow': 0.35, 'frown': 0.9, 'squint': 0.25},
+  'surprised': {'inner_brow': 1.0, 'outer_brow': 1.0, 'lid_raise': 0.9},
 }
 
 

@@ -18,10 +18,14 @@ EYE_Y, MOUTH_Y, JAW_Y = 0.0, 6.8, 11.4
 EYE_X, MOUTH_X = 3.12, 2.55  # centre of an eye, half width of the mouth, at rest in the average face
 EYE_HALF = 1.4  # half width of an open eye
 BROW_Y, BROW_ARCH = -1.85, 0.55  # ends of the brows, and how far their highest point lies above
-_ABOVE = (-11.6, -11.4, -11.0, -10.3, -9.4, -8.3, -7.1, -6.0, -5.0, -4.2, -3.6, -3.2, -2.85, -2.5, -2.15, -1.8, -1.5,
-          -1.2, -0.9, -0.6, -0.3)
-_MIDDLE = (0.25, 0.5, 0.8, 1.1, 1.5, 1.9, 2.3, 2.7, 3.05, 3.35, 3.65, 3.95, 4.2, 4.4, 4.55, 4.7, 4.95, 5.25, 5.5, 5.72,
-           5.92, 6.12, 6.32, 6.56)
+_ABOVE = (
+  -11.6, -11.4, -11.0, -10.3, -9.4, -8.3, -7.1, -6.0, -5.0, -4.2, -3.6, -3.2, -2.85, -2.5, -2.15, -1.8, -1.5, -1.2,
+  -0.9, -0.6, -0.3,
+)  # fmt: skip
+_MIDDLE = (
+  0.25, 0.5, 0.8, 1.1, 1.5, 1.9, 2.3, 2.7, 3.05, 3.35, 3.65, 3.95, 4.2, 4.4, 4.55, 4.7, 4.95, 5.25, 5.5, 5.72, 5.92,
+  6.12, 6.32, 6.56,
+)  # fmt: skip
 _BELOW = (7.0, 7.2, 7.4, 7.62, 7.85, 8.15, 8.5, 9.0, 9.5, 10.0, 10.5, 11.0, JAW_Y)
 _UNDER = (0.2, 0.5, 0.85)  # rows from the jaw's edge towards the neck, as shares of the way
 HEIGHTS = np.array([*_ABOVE, EYE_Y, EYE_Y, *_MIDDLE, MOUTH_Y, MOUTH_Y, *_BELOW, *(JAW_Y + q for q in _UNDER)])
@@ -70,7 +74,8 @@ def skull(height, angle) -> np.ndarray:
   height, angle = np.broadcast_arrays(np.asarray(height, np.float64), np.asarray(angle, np.float64))
   s, c = exact.sin(angle), exact.cos(angle)
   width, depth, back, rise, roundness = (
-      interpolate(height, _KNOTS, values) for values in (_WIDTH, _DEPTH, _BACK, _RISE, _ROUND))
+    interpolate(height, _KNOTS, values) for values in (_WIDTH, _DEPTH, _BACK, _RISE, _ROUND)
+  )
   turn = 1 - np.maximum(c, 0.0)
   y = height - rise * (roundness * turn + (1 - roundness) * turn * turn)
   return np.stack([width * s, y, np.where(c > 0, depth, back) * c], -1)
@@ -84,7 +89,7 @@ def build(person: Identity) -> Head:
     surface[row] = surface[JAW] + share * (neck - surface[JAW])
     surface[row, :, 1] += 0.9 * share * (1 - share)
   flat = surface[..., :2].copy()
-  flat[JAW + 1:, :, 1] = np.maximum(flat[JAW + 1:, :, 1], flat[JAW, :, 1] + np.array(_UNDER)[:, None])
+  flat[JAW + 1 :, :, 1] = np.maximum(flat[JAW + 1 :, :, 1], flat[JAW, :, 1] + np.array(_UNDER)[:, None])
   x, y = flat[..., 0], flat[..., 1]
   front = smoothstep((exact.cos(ANGLES) + 0.1) / 0.5)[None]
   rest = surface.copy()
@@ -126,8 +131,11 @@ def _nose(x, y, person: Identity) -> np.ndarray:
   s = person.shape
   y = y / (1 + 0.035 * s['nose_length'])
   bridge, tip = 1 + 0.2 * s['nose_bridge'], 1 + 0.1 * s['nose_height']
-  ridge = interpolate(y, (-1.6, -0.6, 0.6, 2.2, 3.3, 3.9, 4.35, 4.65, 4.95),
-                      (0.0, 0.35 * bridge, 0.85 * bridge, 1.55 * tip, 2.15 * tip, 2.35 * tip, 2.0 * tip, 0.7, 0.0))
+  ridge = interpolate(
+    y,
+    (-1.6, -0.6, 0.6, 2.2, 3.3, 3.9, 4.35, 4.65, 4.95),
+    (0.0, 0.35 * bridge, 0.85 * bridge, 1.55 * tip, 2.15 * tip, 2.35 * tip, 2.0 * tip, 0.7, 0.0),
+  )
   half = interpolate(y, (-1.6, 0.5, 2.4, 3.4, 4.1, 4.7), (1.3, 1.25, 1.35, 1.6, 1.7, 1.4))
   half = half * (1 + 0.07 * s['nose_width'])
   across = np.maximum(0.0, 1 - (x / half) * (x / half))
@@ -171,13 +179,21 @@ def _moves(x, y) -> dict[str, np.ndarray]:
   moves['round'] = np.stack([-0.34 * x * lips, zero, 1.0 * edge], -1)
   corner = _both(x, y, 2.7, 6.7, 2.4, 1.9)
   cheek = _both(x, y, 4.2, 3.4, 2.8, 2.6)
-  moves['smile'] = np.stack([side * (0.55 * corner + 0.1 * cheek), -0.75 * corner - 0.45 * cheek,
-                             -0.3 * corner + 0.4 * cheek], -1)
+  moves['smile'] = np.stack(
+    [side * (0.55 * corner + 0.1 * cheek), -0.75 * corner - 0.45 * cheek, -0.3 * corner + 0.4 * cheek], -1
+  )
   moves['frown'] = np.stack([side * 0.1 * corner, 0.65 * corner - 0.15 * bump(x, y, (0, 8.4), (2.0, 1.6)), zero], -1)
-  moves['press'] = np.stack([zero, 0.25 * bump(x, y, (0, 6.2), (3, 0.8)) - 0.3 * bump(x, y, (0, 7.6), (3, 0.9)),
-                             -0.25 * edge], -1)
-  moves['sneer'] = np.stack([zero, -0.45 * _both(x, y, 1.5, 6.0, 1.9, 1.5) - 0.3 * _both(x, y, 1.2, 4.0, 1.2, 1.4),
-                             0.12 * _both(x, y, 1.6, 4.4, 1.4, 1.2)], -1)
+  moves['press'] = np.stack(
+    [zero, 0.25 * bump(x, y, (0, 6.2), (3, 0.8)) - 0.3 * bump(x, y, (0, 7.6), (3, 0.9)), -0.25 * edge], -1
+  )
+  moves['sneer'] = np.stack(
+    [
+      zero,
+      -0.45 * _both(x, y, 1.5, 6.0, 1.9, 1.5) - 0.3 * _both(x, y, 1.2, 4.0, 1.2, 1.4),
+      0.12 * _both(x, y, 1.6, 4.4, 1.4, 1.2),
+    ],
+    -1,
+  )
   moves['smirk'] = np.where((x > 0)[..., None], moves['smile'] * 0.8, 0.0)
   moves['inner_brow'] = np.stack([zero, -0.7 * _both(x, y, 1.5, -2.5, 2.3, 2.0), zero], -1)
   moves['outer_brow'] = np.stack([zero, -0.65 * _both(x, y, 4.0, -2.6, 2.6, 2.0), zero], -1)

@@ -7,16 +7,19 @@ import numpy as np
 from data_pipeline.synthetic import exact, geometry
 
 # sRGB in 0..255, from light to dark; a person's colour lies between neighbours.
-_SKIN = np.array([(241, 206, 184), (230, 186, 157), (210, 160, 125), (176, 124, 90), (133, 88, 60), (98, 64, 45)],
-                 float)
-_HAIR = np.array([(22, 18, 17), (44, 29, 21), (78, 52, 33), (122, 86, 52), (182, 146, 94), (128, 60, 32),
-                  (150, 148, 146)], float)
+_SKIN = np.array(
+  [(241, 206, 184), (230, 186, 157), (210, 160, 125), (176, 124, 90), (133, 88, 60), (98, 64, 45)], float
+)
+_HAIR = np.array(
+  [(22, 18, 17), (44, 29, 21), (78, 52, 33), (122, 86, 52), (182, 146, 94), (128, 60, 32), (150, 148, 146)], float
+)
 _IRIS = np.array([(62, 38, 22), (98, 66, 36), (104, 104, 56), (74, 116, 92), (82, 122, 158), (104, 118, 128)], float)
 HAIR_STYLES = ('bald', 'buzz', 'short', 'swept', 'fringe', 'bob', 'long', 'afro')
-SHAPES = ('face_width', 'face_length', 'jaw_width', 'chin_size', 'cheekbones', 'cheek_fullness', 'forehead',
-          'brow_ridge', 'eye_distance', 'eye_size', 'eye_tilt', 'eye_depth', 'nose_length', 'nose_width',
-          'nose_height', 'nose_bridge', 'mouth_width', 'lip_fullness', 'brow_height', 'brow_thickness', 'brow_arch',
-          'ear_size', 'age')
+SHAPES = (
+  'face_width', 'face_length', 'jaw_width', 'chin_size', 'cheekbones', 'cheek_fullness', 'forehead', 'brow_ridge',
+  'eye_distance', 'eye_size', 'eye_tilt', 'eye_depth', 'nose_length', 'nose_width', 'nose_height', 'nose_bridge',
+  'mouth_width', 'lip_fullness', 'brow_height', 'brow_thickness', 'brow_arch', 'ear_size', 'age',
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,16 +79,32 @@ def draw(seed: int, number: int) -> Identity:
   low_voice = stream.uniform() < 0.5
   style = HAIR_STYLES[stream.integer(len(HAIR_STYLES))]
   beard = stream.uniform(0.15, 1) if low_voice and stream.uniform() < 0.5 else 0.0
-  voice = (stream.uniform(95, 140), stream.uniform(1.0, 1.1)) if low_voice else (
-      stream.uniform(175, 245), stream.uniform(0.82, 0.92))
+  voice = (
+    (stream.uniform(95, 140), stream.uniform(1.0, 1.1))
+    if low_voice
+    else (stream.uniform(175, 245), stream.uniform(0.82, 0.92))
+  )
   light = np.array([stream.uniform(-0.8, 0.8), stream.uniform(-0.9, -0.2), 1.0])
   ambient = stream.uniform(0.38, 0.62)
   return Identity(
-      name=f'head{number:04d}', shape=shape, skin=skin, hair=hair, iris=iris, lips=lips,
-      cloth=_linear(stream.uniform(15, 215, 3)), style=style, beard=beard,
-      freckles=max(0.0, stream.uniform(-1.5, 1)), voice=voice, light=geometry.unit(light), ambient=ambient,
-      lamp=1.12 - ambient, backdrop=_backdrop(stream), spots=stream.uniform(0.05, 0.95, 9).reshape(3, 3),
-      seed=stream.integer(1 << 30))
+    name=f'head{number:04d}',
+    shape=shape,
+    skin=skin,
+    hair=hair,
+    iris=iris,
+    lips=lips,
+    cloth=_linear(stream.uniform(15, 215, 3)),
+    style=style,
+    beard=beard,
+    freckles=max(0.0, stream.uniform(-1.5, 1)),
+    voice=voice,
+    light=geometry.unit(light),
+    ambient=ambient,
+    lamp=1.12 - ambient,
+    backdrop=_backdrop(stream),
+    spots=stream.uniform(0.05, 0.95, 9).reshape(3, 3),
+    seed=stream.integer(1 << 30),
+  )
 
 
 def _backdrop(stream: exact.Stream) -> np.ndarray:

@@ -24,10 +24,28 @@ from data_pipeline.synthetic.identity import Identity
 _REACH = 40.0  # degrees by which a point of the outline may wander towards the nose when the head turns
 _CHOICES = 21
 # Left half of the outline, ear to chin: height of the row, degrees around the head.
-_OUTLINE = ((-0.9, 80.0), (1.4, 80.0), (3.8, 80.0), (6.9, 80.0), (10.1, 79.0), (JAW_Y, 60.0), (JAW_Y, 41.0),
-            (JAW_Y, 20.0), (JAW_Y, 0.0))
-_NOSE = ((0.0, -0.05), (0.0, 1.25), (0.0, 2.55), (0.0, 3.75), (-1.25, 4.5), (-0.65, 4.75), (0.0, 4.88), (0.65, 4.75),
-         (1.25, 4.5))
+_OUTLINE = (
+  (-0.9, 80.0),
+  (1.4, 80.0),
+  (3.8, 80.0),
+  (6.9, 80.0),
+  (10.1, 79.0),
+  (JAW_Y, 60.0),
+  (JAW_Y, 41.0),
+  (JAW_Y, 20.0),
+  (JAW_Y, 0.0),
+)
+_NOSE = (
+  (0.0, -0.05),
+  (0.0, 1.25),
+  (0.0, 2.55),
+  (0.0, 3.75),
+  (-1.25, 4.5),
+  (-0.65, 4.75),
+  (0.0, 4.88),
+  (0.65, 4.75),
+  (1.25, 4.5),
+)
 _OUTER, _INNER = EYE_X + EYE_HALF - 0.25, EYE_X - EYE_HALF + 0.15  # corners of an eye
 
 

@@ -28,28 +28,35 @@ class Voice:
 
 
 VOICES = {
-    'angry': Voice(1.15, 1.6, 1.9, 1.0),
-    'contempt': Voice(0.9, 0.8, 0.9, 1.06),
-    'disgusted': Voice(0.85, 0.7, 1.1, 1.1),
-    'fear': Voice(1.35, 0.6, 0.75, 1.0),
-    'happy': Voice(1.25, 1.6, 1.3, 0.91),
-    'neutral': Voice(),
-    'sad': Voice(0.82, 0.4, 0.5, 1.04),
-    'surprised': Voice(1.45, 2.2, 1.3, 0.97),
+  'angry': Voice(1.15, 1.6, 1.9, 1.0),
+  'contempt': Voice(0.9, 0.8, 0.9, 1.06),
+  'disgusted': Voice(0.85, 0.7, 1.1, 1.1),
+  'fear': Voice(1.35, 0.6, 0.75, 1.0),
+  'happy': Voice(1.25, 1.6, 1.3, 0.91),
+  'neutral': Voice(),
+  'sad': Voice(0.82, 0.4, 0.5, 1.04),
+  'surprised': Voice(1.45, 2.2, 1.3, 0.97),
 }
 
-_ANYONE = ('i was at the station this morning', 'they moved the meeting to thursday', 'he put the keys on the table',
-           'we took the train to the city', 'she is reading by the window', 'the shop closes at six',
-           'you can leave it over there', 'it is the third door on the left')
+_ANYONE = (
+  'i was at the station this morning',
+  'they moved the meeting to thursday',
+  'he put the keys on the table',
+  'we took the train to the city',
+  'she is reading by the window',
+  'the shop closes at six',
+  'you can leave it over there',
+  'it is the third door on the left',
+)
 _WORDS = {
-    'angry': ('how dare you say that', 'stop it right now', 'i am so furious with them', 'that is outrageous'),
-    'contempt': ('he thinks he is clever', 'how very pathetic', 'what else would you expect of him', 'as if they knew'),
-    'disgusted': ('that smells revolting', 'this is gross', 'take that filthy thing away', 'it makes me sick'),
-    'fear': ('i am scared of the dark', 'did you hear that noise', 'please do not leave me', 'something is there'),
-    'happy': ('what a wonderful day', 'i love it so much', 'we won and it was great', 'i am so glad you came'),
-    'neutral': ('the report has ten pages', 'it is usually on the second shelf', 'that is how it works'),
-    'sad': ('i miss her every day', 'nothing will be the same again', 'i lost my old dog', 'it hurts and i am alone'),
-    'surprised': ('oh wow i had no idea', 'really you did that', 'i cannot believe it', 'what are you doing here'),
+  'angry': ('how dare you say that', 'stop it right now', 'i am so furious with them', 'that is outrageous'),
+  'contempt': ('he thinks he is clever', 'how very pathetic', 'what else would you expect of him', 'as if they knew'),
+  'disgusted': ('that smells revolting', 'this is gross', 'take that filthy thing away', 'it makes me sick'),
+  'fear': ('i am scared of the dark', 'did you hear that noise', 'please do not leave me', 'something is there'),
+  'happy': ('what a wonderful day', 'i love it so much', 'we won and it was great', 'i am so glad you came'),
+  'neutral': ('the report has ten pages', 'it is usually on the second shelf', 'that is how it works'),
+  'sad': ('i miss her every day', 'nothing will be the same again', 'i lost my old dog', 'it hurts and i am alone'),
+  'surprised': ('oh wow i had no idea', 'really you did that', 'i cannot believe it', 'what are you doing here'),
 }
 _TELLING = 0.6  # share of clips in which words tell the emotion
 

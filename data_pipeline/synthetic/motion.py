@@ -21,8 +21,12 @@ def course(stream: exact.Stream, count: int) -> np.ndarray:
 
 
 def track(
-  stream: exact.Stream, speech: Speech, emotion: str, strength: float | np.ndarray, sway: float = 1.0,
-  expressiveness: float = 1.0
+  stream: exact.Stream,
+  speech: Speech,
+  emotion: str,
+  strength: float | np.ndarray,
+  sway: float = 1.0,
+  expressiveness: float = 1.0,
 ) -> np.ndarray:
   """Returns float32[frames, len(factors.NAMES)].
 
@@ -44,12 +48,12 @@ def track(
       drift = drift + _NOD * (speech.stress - 0.15)
     values[:, factors.COLUMN[name]] = centre + sway * np.clip(drift, -_LIMIT[name], _LIMIT[name])
   feelings = _feelings(stream, count, emotion, strength)
-  values[:, factors.COLUMN['emotion_angry']:] = feelings
+  values[:, factors.COLUMN['emotion_angry'] :] = feelings
   own = feelings * (np.array(factors.EMOTIONS) == emotion)
   more = (expressiveness - 1) * factors.expression(own)
   values[:, factors.COLUMNS_OF_EXPRESSION] = _expression(stream, feelings, speech, more)
   first = factors.COLUMN['opening']
-  values[:, first:first + 3] = speech.mouth
+  values[:, first : first + 3] = speech.mouth
   values[:, factors.COLUMN['gaze_x']], values[:, factors.COLUMN['gaze_y']] = _gaze(stream, values)
   values[:, factors.COLUMN['blink']] = _blinks(stream, count)
   return values.astype(np.float32)
@@ -84,8 +88,11 @@ def _expression(stream, feelings: np.ndarray, speech: Speech, more: np.ndarray) 
   lively = stream.uniform(0.0, 0.35)
   for name in ('inner_brow', 'outer_brow'):
     k = factors.EXPRESSION.index(name)
-    actions[:, k] = np.clip(actions[:, k] + lively * (speech.stress - 0.15) + np.abs(
-        _wander(stream, len(actions), 0.06)), 0.0, np.maximum(1.0, actions[:, k]))
+    actions[:, k] = np.clip(
+      actions[:, k] + lively * (speech.stress - 0.15) + np.abs(_wander(stream, len(actions), 0.06)),
+      0.0,
+      np.maximum(1.0, actions[:, k]),
+    )
   # Lips that speak cannot be pressed together.
   press = factors.EXPRESSION.index('press')
   actions[:, press] *= 1 - np.clip(3 * speech.mouth[:, 0], 0.0, 1.0)
@@ -111,6 +118,6 @@ def _blinks(stream, count: int) -> np.ndarray:
   shut = np.zeros(count + len(_BLINK))
   begin = int(stream.uniform(0.2, 4.0) * FPS)
   while begin < count:
-    shut[begin:begin + len(_BLINK)] = _BLINK
+    shut[begin : begin + len(_BLINK)] = _BLINK
     begin += int(stream.uniform(1.5, 5.0) * FPS)
   return shut[:count]

@@ -50,7 +50,7 @@ class Part:
 def build(person: Identity, head: Head) -> list[Part]:
   """Returns all parts of a person but the face itself."""
   # What is seen through an opening where nothing else lies: its own outline, filled.
-  parts = [_rigid(name, head.rest[row:row + 2], label, nearer=LINING) for name, (row, label) in LININGS.items()]
+  parts = [_rigid(name, head.rest[row : row + 2], label, nearer=LINING) for name, (row, label) in LININGS.items()]
   parts += [_eyeball(eye, name) for eye, name in zip(head.eyes, EYE_NAMES, strict=True)]
   parts += _mouth(head)
   parts += [_ear(person, head, side) for side in (-1, 1)]
@@ -75,9 +75,11 @@ def _mouth(head: Head) -> list[Part]:
   tongue_x, back = _mesh((-2.1, 2.1, 13), (1.0, 0.0, 7))
   lift = lip[1] - 0.1 + 0.1 * tongue_x * tongue_x + 0.4 * (1 - back) * (1 - back)
   tongue = np.stack([tongue_x, lift - 1.1 * back, lip[2] - 1.45 - 2.2 * back - 0.3 * tongue_x * tongue_x], -1)
-  return [_rigid('tongue', tongue, MOUTH, nearer=INSIDE + 0.9, jaw=1.0, shine=0.05, shade=1.0 - 0.45 * back),
-          _rigid('lower_teeth', lower, MOUTH, nearer=INSIDE + 1.3, jaw=1.0, shine=0.05, shade=0.85 * dark),
-          _rigid('upper_teeth', upper, MOUTH, nearer=INSIDE + 1.7, shine=0.08, shade=dark)]
+  return [
+    _rigid('tongue', tongue, MOUTH, nearer=INSIDE + 0.9, jaw=1.0, shine=0.05, shade=1.0 - 0.45 * back),
+    _rigid('lower_teeth', lower, MOUTH, nearer=INSIDE + 1.3, jaw=1.0, shine=0.05, shade=0.85 * dark),
+    _rigid('upper_teeth', upper, MOUTH, nearer=INSIDE + 1.7, shine=0.08, shade=dark),
+  ]
 
 
 def _ear(person: Identity, head: Head, side: int) -> Part:
@@ -87,7 +89,8 @@ def _ear(person: Identity, head: Head, side: int) -> Part:
   out = radius * size * exact.sin(angle) * 1.75 * lobe
   y = -radius * size * exact.cos(angle) * 3.1 + 1.3
   rim = 0.45 * exact.bump(radius, 0 * radius, (0.86, 0.0), (0.3, 1.0)) - 0.35 * exact.bump(
-      radius, 0 * radius, (0.35, 0.0), (0.45, 1.0))
+    radius, 0 * radius, (0.35, 0.0), (0.45, 1.0)
+  )
   # The disc leans out and back from the side of the head.
   lean = 0.05 if person.style in ('bob', 'long') else 0.42  # long hair lies over the ears
   x = head.scale[0] * (7.15 + lean * (out + 1.2) + 2 * lean * rim)
@@ -113,21 +116,23 @@ def _body(head: Head) -> list[Part]:
   top = 14.2 + 1.6 * np.maximum(c, 0.0)
   cloth_y = (top + 3.4 * t + 9.0 * t * t) * head.scale[1]
   cloth = np.stack([width * s, cloth_y, (6.3 + 3.5 * t) * c - 2.6], -1)
-  return [Part('neck', neck, follows, SKIN, nearer=BEHIND, shade=shade),
-          Part('cloth', cloth, np.zeros(len(cloth)), CLOTHES, nearer=BEHIND)]
+  return [
+    Part('neck', neck, follows, SKIN, nearer=BEHIND, shade=shade),
+    Part('cloth', cloth, np.zeros(len(cloth)), CLOTHES, nearer=BEHIND),
+  ]
 
 
 # Lower edge of the hair at the angles below (degrees from the front), thickness in cm, how far hair beyond the jaw
 # stands from the neck.
 _EDGE_ANGLES = (0.0, 25.0, 45.0, 58.0, 68.0, 78.0, 88.0, 100.0, 115.0, 150.0)
 _EDGES = {
-    'buzz': (-6.5, -6.6, -6.0, -4.3, -2.2, 0.2, -2.4, -2.6, 0.0, 4.5),
-    'short': (-6.3, -6.4, -5.9, -4.2, -2.0, 1.2, -2.4, -2.6, 1.0, 5.5),
-    'swept': (-6.9, -6.6, -5.6, -4.0, -1.8, 0.8, -2.4, -2.6, 1.0, 5.5),
-    'fringe': (-3.9, -4.0, -3.8, -2.8, -1.0, 1.5, -1.0, -1.0, 2.5, 6.5),
-    'bob': (-6.6, -6.2, -5.2, -3.6, -0.5, 6.5, 9.5, 10.0, 10.0, 10.0),
-    'long': (-6.8, -6.4, -5.4, -3.8, -0.8, 8.0, 17.0, 18.0, 18.0, 18.0),
-    'afro': (-5.9, -6.0, -5.4, -4.0, -2.0, 0.6, -1.5, -1.0, 2.0, 6.0),
+  'buzz': (-6.5, -6.6, -6.0, -4.3, -2.2, 0.2, -2.4, -2.6, 0.0, 4.5),
+  'short': (-6.3, -6.4, -5.9, -4.2, -2.0, 1.2, -2.4, -2.6, 1.0, 5.5),
+  'swept': (-6.9, -6.6, -5.6, -4.0, -1.8, 0.8, -2.4, -2.6, 1.0, 5.5),
+  'fringe': (-3.9, -4.0, -3.8, -2.8, -1.0, 1.5, -1.0, -1.0, 2.5, 6.5),
+  'bob': (-6.6, -6.2, -5.2, -3.6, -0.5, 6.5, 9.5, 10.0, 10.0, 10.0),
+  'long': (-6.8, -6.4, -5.4, -3.8, -0.8, 8.0, 17.0, 18.0, 18.0, 18.0),
+  'afro': (-5.9, -6.0, -5.4, -4.0, -2.0, 0.6, -1.5, -1.0, 2.0, 6.0),
 }
 _THICKNESS = {'buzz': 0.25, 'short': 0.9, 'swept': 1.5, 'fringe': 1.1, 'bob': 1.2, 'long': 1.1, 'afro': 3.6}
 
@@ -158,7 +163,7 @@ def _hair(person: Identity, head: Head) -> list[Part]:
   points = points * np.stack([grow, np.where(y < 0, grow, 1.0), grow], -1)
   points[..., 0] *= head.scale[0]
   points[..., 1] = np.where(y < 0, points[..., 1] * head.scale[1] - 0.2 * volume, points[..., 1] * head.scale[1])
-  shade = (0.75 + 0.25 * smoothstep((1 - t) / 0.1))
+  shade = 0.75 + 0.25 * smoothstep((1 - t) / 0.1)
   front = _rigid('hair', points, HAIR, nearer=0.3, shine=0.16, shade=shade)
   inside = dataclasses.replace(front, nearer=BEHIND, flip=True, shine=0.0, shade=0.45)
   return [front, inside]

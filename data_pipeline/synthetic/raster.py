@@ -46,8 +46,12 @@ def _halves(x: np.ndarray, y: np.ndarray, side: int):
   top, middle, bottom = (np.clip(np.ceil(v), 0, side).astype(np.int32) for v in (y0, y1, y2))
   long_edge = _edge(x0, y0, x2, y2)
   upper, lower = _edge(x0, y0, x1, y1), _edge(x1, y1, x2, y2)
-  return (_both(top, middle), _both(middle, bottom), [_both(v, v) for v in long_edge],
-          [_both(a, b) for a, b in zip(upper, lower, strict=True)])
+  return (
+    _both(top, middle),
+    _both(middle, bottom),
+    [_both(v, v) for v in long_edge],
+    [_both(a, b) for a, b in zip(upper, lower, strict=True)],
+  )
 
 
 def _ordered(xa, xb, ya, yb):

@@ -69,7 +69,7 @@ class Renderer:
     self._move_face(points[:size], value)
     self._move_jaw(points, value)
     for name, (row, _) in parts.LININGS.items():
-      points[scene.where[name]] = points[row * grid[1]:(row + 2) * grid[1]]
+      points[scene.where[name]] = points[row * grid[1] : (row + 2) * grid[1]]
     normals = scene.normals.copy()
     normals[:size] = geometry.grid_normals(points[:size].reshape(*grid, 3), SEAMS).reshape(-1, 3)
     turn = geometry.rotation(value['yaw'], value['pitch'], value['roll'])
@@ -89,9 +89,13 @@ class Renderer:
     """Adds the shapes of mouth and expression to the face."""
     upper, lower = self._lids(value)
     amounts = {
-        'upper_lid': upper, 'lower_lid': lower,
-        'jaw': value['opening'], 'wide': value['width'], 'round': value['rounding'],
-        **{name: value[name] for name in factors.EXPRESSION if name in self._moves}}
+      'upper_lid': upper,
+      'lower_lid': lower,
+      'jaw': value['opening'],
+      'wide': value['width'],
+      'round': value['rounding'],
+      **{name: value[name] for name in factors.EXPRESSION if name in self._moves},
+    }
     for name, amount in amounts.items():
       if amount:
         points += amount * self._moves[name]
@@ -119,7 +123,8 @@ class Renderer:
     for side, centre in zip(parts.EYE_NAMES, self._head.eyes, strict=True):
       y = self._scene.points[self._scene.where[side], 1] - centre[1]
       light[self._scene.where[side]] = (0.4 + 0.6 * exact.smoothstep((y - upper) / 0.5)) * (
-          0.75 + 0.25 * exact.smoothstep((lower - y) / 0.3))
+        0.75 + 0.25 * exact.smoothstep((lower - y) / 0.3)
+      )
     return light
 
   def _project(self, points: np.ndarray, value: dict[str, float]) -> np.ndarray:
@@ -162,8 +167,8 @@ class Renderer:
     owner = (np.cumsum(shown, dtype=np.int32) - 1)[owner]
     column, row = (seen % fine).astype(np.float32), (seen // fine).astype(np.float32)
     u, v, light, shine = (
-        p[0][owner] + column * p[1][owner] + row * p[2][owner]
-        for p in raster.planes(x, y, values, triangles[:, shown]))
+      p[0][owner] + column * p[1][owner] + row * p[2][owner] for p in raster.planes(x, y, values, triangles[:, shown])
+    )
     texel = scene.texel(chosen[shown][owner], u, v)
     colour = scene.colours[texel]
     colour *= light[:, None]
@@ -185,5 +190,5 @@ def _shrink(picture: np.ndarray) -> np.ndarray:
   """Averages the samples of each pixel and applies gamma 2, which is exact; float32 linear RGB -> uint8."""
   total = picture[::_SAMPLES, ::_SAMPLES].copy()
   for k in range(1, _SAMPLES * _SAMPLES):
-    total += picture[k // _SAMPLES::_SAMPLES, k % _SAMPLES::_SAMPLES]
+    total += picture[k // _SAMPLES :: _SAMPLES, k % _SAMPLES :: _SAMPLES]
   return (np.sqrt(total) * np.float32(255 / _SAMPLES) + np.float32(0.5)).astype(np.uint8)

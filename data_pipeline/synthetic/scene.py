@@ -30,12 +30,14 @@ class Scene:
     starts = np.cumsum([0, *(item.points.shape[0] * item.points.shape[1] for item in items)])
     self.where = {item.name: slice(a, b) for item, a, b in zip(items, starts[:-1], starts[1:], strict=True)}
     self.points = np.concatenate([item.points.reshape(-1, 3) for item in items])
-    self.normals = np.concatenate([(-1.0 if item.flip else 1.0) * geometry.grid_normals(item.points).reshape(-1, 3)
-                                   for item in items])
+    self.normals = np.concatenate(
+      [(-1.0 if item.flip else 1.0) * geometry.grid_normals(item.points).reshape(-1, 3) for item in items]
+    )
     shapes = [item.points.shape[:2] for item in items]
     self.follows = _spread([item.follows[:, None] for item in items], shapes)
     self.jaw, self.shade, self.shine = (
-        _spread([getattr(item, name) for item in items], shapes) for name in ('jaw', 'shade', 'shine'))
+      _spread([getattr(item, name) for item in items], shapes) for name in ('jaw', 'shade', 'shine')
+    )
     self._atlas(items, pictures)
     cells = [_triangles(shape, start, item) for shape, start, item in zip(shapes, starts[:-1], items, strict=True)]
     self.triangles = np.ascontiguousarray(np.concatenate(cells).T)

@@ -32,8 +32,18 @@ def paint(person: Identity, head: Head, others: list[parts.Part], detail: int) -
     detail: texels for each cell of the face's grid; about the pixels of a cell in the rendered picture.
   """
   pictures = {'face': _face(person, head, detail)}
-  painters = {'eye': _eye, 'eye_lining': _eye_lining, 'mouth_lining': _mouth_lining, 'tongue': _tongue,
-              'upper_teeth': _teeth, 'lower_teeth': _teeth, 'ear': _ear, 'neck': _ear, 'cloth': _cloth, 'hair': _hair}
+  painters = {
+    'eye': _eye,
+    'eye_lining': _eye_lining,
+    'mouth_lining': _mouth_lining,
+    'tongue': _tongue,
+    'upper_teeth': _teeth,
+    'lower_teeth': _teeth,
+    'ear': _ear,
+    'neck': _ear,
+    'cloth': _cloth,
+    'hair': _hair,
+  }
   for part in others:
     if part.name not in pictures:
       colour = painters[part.name.rstrip('01')](person, detail)
@@ -167,16 +177,21 @@ def _eye(person: Identity, detail: int) -> np.ndarray:
   axis = ((np.arange(side) + 0.5) / side * 2 - 1) * EYE_REACH
   x, y = axis[None] + 0 * axis[:, None], axis[:, None] + 0 * axis[None]
   radius = np.sqrt(x * x + y * y)
-  colour = np.broadcast_to(np.array([0.60, 0.55, 0.52]), (side, side, 3)) * (
-      1 - 0.2 * smoothstep((radius - 0.9) / 1.2))[..., None]
+  colour = (
+    np.broadcast_to(np.array([0.60, 0.55, 0.52]), (side, side, 3))
+    * (1 - 0.2 * smoothstep((radius - 0.9) / 1.2))[..., None]
+  )
   soft = 1.3 * EYE_REACH / side + 0.03
   streaks = 1 + 0.22 * exact.sin(31.0 * x / (radius + 0.2)) * exact.sin(27.0 * y / (radius + 0.2))
   ring = 1.25 - 0.95 * smoothstep((radius - 0.44) / 0.17)
   iris = person.iris * (streaks * ring * 1.25)[..., None]
   colour = _over(colour, iris, smoothstep((IRIS_RADIUS - radius) / soft + 0.5))
   colour = _over(colour, np.array([0.004, 0.004, 0.004]), smoothstep((0.25 - radius) / soft + 0.5))
-  return _over(colour, np.array([1.3, 1.3, 1.3]), smoothstep(
-      2.2 * bump(x, y, (0.22 * float(np.sign(person.light[0]) or 1), -0.24), (0.17, 0.17))))
+  return _over(
+    colour,
+    np.array([1.3, 1.3, 1.3]),
+    smoothstep(2.2 * bump(x, y, (0.22 * float(np.sign(person.light[0]) or 1), -0.24), (0.17, 0.17))),
+  )
 
 
 def _eye_lining(person: Identity, detail: int) -> np.ndarray:
@@ -219,7 +234,8 @@ def _hair(person: Identity, detail: int) -> np.ndarray:
   rows, columns = 17 * detail, 48 * detail
   fine, wide = (1.2, 14.0) if person.style != 'afro' else (1.5, 2.0)
   strands = 0.6 * noise(person.seed + 6, rows, columns, (wide * detail / 4, fine)) + 0.4 * noise(
-      person.seed + 7, rows, columns, (wide * detail, 0.6 * detail))
+    person.seed + 7, rows, columns, (wide * detail, 0.6 * detail)
+  )
   return person.hair * np.clip(1 + 0.75 * strands, 0.15, 2)[..., None]
 
 

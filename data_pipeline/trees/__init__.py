@@ -20,7 +20,11 @@ def _mead_and_hdtf(files: Sequence[pathlib.Path]) -> Listing:
 
 
 _TREES: dict[str, Callable[[Sequence[pathlib.Path]], Listing]] = {
-    'mead': mead.find, 'hdtf': hdtf.find, 'mead+hdtf': _mead_and_hdtf, 'voxceleb': voxceleb.find}
+  'mead': mead.find,
+  'hdtf': hdtf.find,
+  'mead+hdtf': _mead_and_hdtf,
+  'voxceleb': voxceleb.find,
+}
 NAMES = (FOLDER, *_TREES)
 
 
@@ -39,6 +43,7 @@ def find(dataset: str, inputs: Sequence[str | os.PathLike]) -> Listing:
   listing = _TREES[dataset](walk(inputs))
   if not listing.videos:
     notes = ''.join(f'; {note}' for note in listing.notes)
-    raise DataError(f'--dataset {dataset}: nothing of it in {", ".join(map(str, inputs))}{notes}; docs/datasets.md '
-                    'shows the layout')
+    raise DataError(
+      f'--dataset {dataset}: nothing of it in {", ".join(map(str, inputs))}{notes}; docs/datasets.md shows the layout'
+    )
   return listing

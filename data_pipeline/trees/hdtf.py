@@ -92,8 +92,10 @@ def by_lists(takes: Sequence[Take], videos: Sequence[pathlib.Path]) -> Listing:
   found, missing = [], 0
   for take in takes:
     prefixes = [f'{take.kind}_'] + ([''] if len(kinds[take.video]) == 1 else [])
-    cut = _first(stems, [name for p in prefixes for name in (f'{p}{take.video}_{take.number:03d}',
-                                                            f'{p}{take.video}_{take.number}')])
+    cut = _first(
+      stems,
+      [name for p in prefixes for name in (f'{p}{take.video}_{take.number:03d}', f'{p}{take.video}_{take.number}')],
+    )
     whole = _first(stems, [f'{p}{take.video}' for p in prefixes])
     if cut is not None:
       excerpt = Excerpt(cut=PIECES, follow=LONGEST)
@@ -114,8 +116,9 @@ def _by_name(videos: Sequence[pathlib.Path]) -> Listing:
       excerpt = Excerpt(cut=WHOLE if match['piece'] else PIECES, follow=LONGEST)
       found.append((Video(path, path.stem, excerpt=excerpt), from_name(path.stem)))
   others = len(videos) - len(found)
-  return in_order(found, (f'{others} videos have no name of HDTF (RD_Radio1_000) and there are no lists of takes',)
-                  if others else ())
+  return in_order(
+    found, (f'{others} videos have no name of HDTF (RD_Radio1_000) and there are no lists of takes',) if others else ()
+  )
 
 
 def _first(stems: Mapping[str, Sequence[pathlib.Path]], names: Sequence[str]) -> pathlib.Path | None:

@@ -18,8 +18,14 @@ _OTHER_VIEW = re.compile(r'/(?:down|top|left_\d\d|right_\d\d)/[a-z]+/level_\d/\d
 _SOUND = re.compile(rf'(?:^|.*/)(?P<actor>[MW]\d{{3}})(?!\d)[^/]*/(?:[^/]+/)*?audio/{_PLACE}')
 _SOUND_ENDINGS = {'.m4a', '.wav', '.mp3', '.aac'}
 # Words of copies that others have made, for the words of EDTalk's lists.
-_WORDS = {'anger': 'angry', 'disgust': 'disgusted', 'fearful': 'fear', 'happiness': 'happy', 'sadness': 'sad',
-          'surprise': 'surprised'}
+_WORDS = {
+  'anger': 'angry',
+  'disgust': 'disgusted',
+  'fearful': 'fear',
+  'happiness': 'happy',
+  'sadness': 'sad',
+  'surprise': 'surprised',
+}
 
 
 def find(files: Sequence[pathlib.Path]) -> Listing:

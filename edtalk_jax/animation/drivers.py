@@ -41,8 +41,10 @@ def assign(model: Model, drivers: Mapping[str, str], driver: str | None, given: 
   if unknown := [bank for bank in (*drivers, *given) if bank not in model.banks]:
     options = ', '.join(f'--{bank}' for bank in unknown)
     if model.banks == ('motion',):
-      raise UserError(f'{options}: this model (stage {model.config.run.stage}) has one undivided motion space; '
-                      'give --driver FILE, or a model of stage mouth_pose')
+      raise UserError(
+        f'{options}: this model (stage {model.config.run.stage}) has one undivided motion space; '
+        'give --driver FILE, or a model of stage mouth_pose'
+      )
     raise UserError(f'{options}: the model has no such motion space, only {", ".join(model.banks)}')
   paths = {bank: drivers.get(bank, driver) for bank in model.banks}
   paths = {bank: path for bank, path in paths.items() if path not in (None, STILL) and bank not in given}

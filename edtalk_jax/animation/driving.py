@@ -100,8 +100,14 @@ def animate(
   return done
 
 
-def read_motion(model: Model, assigned: Mapping[str, str], named: Collection[str],
-                detector: tracking.Detector | None, options: Options, say: Say) -> Motion:
+def read_motion(
+  model: Model,
+  assigned: Mapping[str, str],
+  named: Collection[str],
+  detector: tracking.Detector | None,
+  options: Options,
+  say: Say,
+) -> Motion:
   """Returns bank name -> float32[frames, size], each as long as its driver; one pass, however many banks it drives."""
   motion = {}
   for path in sorted(set(assigned.values())):
@@ -115,8 +121,10 @@ def _aligned(motion: Motion, source_lengths: Sequence[int], options: Options) ->
   """Brings all banks to one length, and smooths them."""
   lengths = {bank: len(values) for bank, values in motion.items()}
   count = timeline.common_length(lengths, options.extend, source_lengths)
-  motion = {bank: values if len(values) == count else values[timeline.extended(len(values), count, options.extend)]
-            for bank, values in motion.items()}
+  motion = {
+    bank: values if len(values) == count else values[timeline.extended(len(values), count, options.extend)]
+    for bank, values in motion.items()
+  }
   return timeline.smoothed(motion, options.smooth)
 
 

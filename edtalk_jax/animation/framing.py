@@ -39,8 +39,10 @@ def find_faces() -> faces.LandmarkDetector:
   try:
     return faces.LandmarkDetector()
   except DataError:
-    raise UserError('finding faces needs the extra [faces]: pip install "edtalk-jax[faces]"; '
-                    'or give pictures that are cropped already and --no-crop') from None
+    raise UserError(
+      'finding faces needs the extra [faces]: pip install "edtalk-jax[faces]"; '
+      'or give pictures that are cropped already and --no-crop'
+    ) from None
 
 
 def is_picture(path: str | os.PathLike) -> bool:
@@ -48,8 +50,13 @@ def is_picture(path: str | os.PathLike) -> bool:
   return pictures.read(path) is not None
 
 
-def portrait(path: str | os.PathLike, size: int, detector: tracking.Detector | None, face: str = LARGEST,
-             longest: int | None = None) -> Framed:
+def portrait(
+  path: str | os.PathLike,
+  size: int,
+  detector: tracking.Detector | None,
+  face: str = LARGEST,
+  longest: int | None = None,
+) -> Framed:
   """Reads a portrait and frames its face.
 
   Args:
@@ -82,8 +89,10 @@ def _choose(boxes: np.ndarray, face: str, path) -> np.ndarray:
     return boxes[np.argmax(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))]
   if face == ONLY:
     if len(boxes) > 1:
-      raise DataError(f'{path}: shows {len(boxes)} faces; choose one by --face 1 to {len(boxes)}, from left to right, '
-                      'or --face largest')
+      raise DataError(
+        f'{path}: shows {len(boxes)} faces; choose one by --face 1 to {len(boxes)}, from left to right, '
+        'or --face largest'
+      )
     return boxes[0]
   if int(face) > len(boxes):
     raise DataError(f'{path}: --face {face}, but {len(boxes)} faces were found')
@@ -126,8 +135,9 @@ class Followed:
     return _framed(picture, self.square(index), size)
 
 
-def follow(path: str | os.PathLike, detector: tracking.Detector | None, fps: float = media.FPS,
-           longest: int | None = None) -> Followed:
+def follow(
+  path: str | os.PathLike, detector: tracking.Detector | None, fps: float = media.FPS, longest: int | None = None
+) -> Followed:
   """Reads a video once to find its main face: of several the largest and longest seen.
 
   Args:
@@ -152,8 +162,9 @@ def follow(path: str | os.PathLike, detector: tracking.Detector | None, fps: flo
   return Followed(os.fspath(path), fps, longest, count, tuple(track.begin for track in chosen), tuple(squares))
 
 
-def driver_frames(path: str | os.PathLike, size: int, detector: tracking.Detector | None,
-                  fps: float = media.FPS) -> Iterator[np.ndarray]:
+def driver_frames(
+  path: str | os.PathLike, size: int, detector: tracking.Detector | None, fps: float = media.FPS
+) -> Iterator[np.ndarray]:
   """Yields the frames of a driver, uint8[size, size, 3]: the face of a video that `follow` finds, or of an image.
 
   Without a detector a video is read only once, and the largest centred square is taken.
@@ -181,8 +192,10 @@ def _pictures(path, fps: float, longest: int | None) -> Iterator[np.ndarray]:
     shape = shape or frame.shape
     pictures.check_size(path, frame.shape[1], frame.shape[0])
     if frame.shape != shape:
-      raise DataError(f'{path}: its pictures change their size, from {shape[1]}x{shape[0]} pixels to '
-                      f'{frame.shape[1]}x{frame.shape[0]}')
+      raise DataError(
+        f'{path}: its pictures change their size, from {shape[1]}x{shape[0]} pixels to '
+        f'{frame.shape[1]}x{frame.shape[0]}'
+      )
     yield pictures.limited(frame, longest)
 
 

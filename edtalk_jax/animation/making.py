@@ -131,8 +131,10 @@ def predict(semantic: Restored, sound: np.ndarray, text: str) -> np.ndarray:
   """
   settings = semantic.config.semantic
   if settings.audio or settings.text.endswith('.npz'):
-    raise UserError('the run of semantic_expression learned from precomputed features; only runs on built-in features '
-                    'can be given a sound')  # fmt: skip
+    raise UserError(
+      'the run of semantic_expression learned from precomputed features; only runs on built-in features '
+      'can be given a sound'
+    )
   module = semantic_expression.network(semantic.config)
   known = np.array([[1, bool(text.strip())]], np.float32)
   bind = {'params': semantic.params['semantic']}

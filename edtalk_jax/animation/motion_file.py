@@ -21,8 +21,20 @@ from edtalk_jax.model import Model, Motion
 SUFFIX = '.npz'
 _LARGEST = 2**28  # bytes of a file when unpacked: twenty hours of motion
 # What zipfile and NumPy raise on damaged bytes.
-_DAMAGE = (ValueError, OSError, EOFError, KeyError, TypeError, SyntaxError, NotImplementedError, MemoryError,
-           OverflowError, struct.error, zlib.error, zipfile.BadZipFile)
+_DAMAGE = (
+  ValueError,
+  OSError,
+  EOFError,
+  KeyError,
+  TypeError,
+  SyntaxError,
+  NotImplementedError,
+  MemoryError,
+  OverflowError,
+  struct.error,
+  zlib.error,
+  zipfile.BadZipFile,
+)
 
 
 def is_one(path: str | os.PathLike) -> bool:

@@ -49,8 +49,9 @@ class Options:
     _check(self.extend in get_args(timeline.Extend), 'extend', self.extend, ', '.join(get_args(timeline.Extend)))
     _check(0 <= self.smooth <= 100, 'smooth', self.smooth, '0 to 100 frames')
     numbered = self.face.isdecimal() and int(self.face) > 0
-    _check(numbered or self.face in (framing.LARGEST, framing.ONLY), 'face', self.face,
-           'largest, only, or a number from 1')
+    _check(
+      numbered or self.face in (framing.LARGEST, framing.ONLY), 'face', self.face, 'largest, only, or a number from 1'
+    )
     _check(64 <= self.longest <= 8192, 'longest', self.longest, '64 to 8192 pixels')
 
 

@@ -47,6 +47,6 @@ def paste(picture: np.ndarray, square: Square, painted: np.ndarray) -> np.ndarra
   if len(painted) != side:
     painted = np.asarray(Image.fromarray(painted).resize((side, side), Image.Resampling.BICUBIC))
   result = picture.copy()
-  place = result[top:top + side, left:left + side]
+  place = result[top : top + side, left : left + side]
   place[:] = np.round(place + mask * (painted.astype(np.float32) - place)).astype(np.uint8)
   return result

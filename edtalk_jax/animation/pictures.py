@@ -67,7 +67,7 @@ def limited(picture: np.ndarray, longest: int | None) -> np.ndarray:
     size = (max(2, round(width * scale)), max(2, round(height * scale)))
     picture = np.asarray(PIL.Image.fromarray(picture).resize(size, PIL.Image.Resampling.LANCZOS, reducing_gap=2.0))
     height, width = picture.shape[:2]
-  return np.ascontiguousarray(picture[:height - height % 2, :width - width % 2])
+  return np.ascontiguousarray(picture[: height - height % 2, : width - width % 2])
 
 
 def _rgb(image: PIL.Image.Image) -> PIL.Image.Image:

@@ -48,7 +48,7 @@ def sample(
   # The first frame is given.
   for low, begin, end, length, heard in _chunks(itertools.chain([begun[1:]], pieces), chunk, module.reach):
     piece = _piece(params, heard[None], first[None], seed, low, length, temperature, module)
-    made.append(np.asarray(piece)[begin - low:end - low])
+    made.append(np.asarray(piece)[begin - low : end - low])
   return np.asarray(_composed(params, np.concatenate(made), first, module))
 
 
@@ -67,7 +67,7 @@ def _chunks(pieces: Iterator[np.ndarray], chunk: int, reach: int) -> Iterator[tu
     known = low + len(held)
     if known <= begin:
       return
-    held, low = held[max(0, begin - reach) - low:], max(0, begin - reach)
+    held, low = held[max(0, begin - reach) - low :], max(0, begin - reach)
     length = min(known, begin + chunk + reach) - low
     width = known if ended and known <= chunk else chunk + 2 * reach
     heard = np.zeros((width, held.shape[1]), np.float32)

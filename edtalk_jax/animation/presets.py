@@ -119,8 +119,10 @@ def extract(model: Model, clips: Clips, frames: int = 10) -> Presets:
   for clip, weights in _clip_weights(model, clips, frames):
     found.setdefault(clip.emotion, {}).setdefault(clip.identity, []).append(weights)
   if NEUTRAL not in found:
-    raise UserError(f'{clips.folder}: no clip of the split {clips.split!r} is labelled {NEUTRAL}, from which strengths '
-                    f'count (emotions there: {", ".join(sorted(found)) or "none"})')
+    raise UserError(
+      f'{clips.folder}: no clip of the split {clips.split!r} is labelled {NEUTRAL}, from which strengths '
+      f'count (emotions there: {", ".join(sorted(found)) or "none"})'
+    )
   emotions = {name: _preset(people) for name, people in sorted(found.items())}
   return Presets(step=model.step, data=clips.fingerprint, split=clips.split, emotions=emotions)
 

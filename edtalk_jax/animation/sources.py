@@ -15,8 +15,9 @@ from edtalk_jax.model import Model, Motion, Source
 Finish = Callable[[np.ndarray], np.ndarray]  # done to a painted face, uint8[height, width, 3], before it is shown
 
 
-def read(model: Model, path: str, detector: tracking.Detector | None, options: Options,
-         finish: Finish = lambda face: face) -> 'Portrait | Video':
+def read(
+  model: Model, path: str, detector: tracking.Detector | None, options: Options, finish: Finish = lambda face: face
+) -> 'Portrait | Video':
   """Opens a source: finds its face and, of a portrait, encodes it.
 
   Raises:
@@ -36,8 +37,7 @@ class Portrait:
 
   frames = 0
 
-  def __init__(self, model: Model, path: str, detector: tracking.Detector | None, options: Options,
-               finish: Finish):
+  def __init__(self, model: Model, path: str, detector: tracking.Detector | None, options: Options, finish: Finish):
     """Reads and encodes the picture."""
     self.path, self._model, self._options, self._finish = os.fspath(path), model, options, finish
     self._framed = framing.portrait(path, model.image_size, detector, options.face, options.limit)
@@ -57,8 +57,7 @@ class Video:
     frames: how many there are.
   """
 
-  def __init__(self, model: Model, path: str, detector: tracking.Detector | None, options: Options,
-               finish: Finish):
+  def __init__(self, model: Model, path: str, detector: tracking.Detector | None, options: Options, finish: Finish):
     """Follows the face through the video."""
     self.path, self._model, self._options, self._finish = os.fspath(path), model, options, finish
     self._followed = framing.follow(path, detector, options.fps, options.limit)
@@ -68,7 +67,7 @@ class Video:
     """Yields the frames uint8[height, width, 3] of motion weights; each frame is the portrait of its own."""
     first, size = 0, self._model.batch_size
     for batch in batches(self._played(len(next(iter(motion.values())))), size):
-      part = {bank: values[first:first + len(batch)] for bank, values in motion.items()}
+      part = {bank: values[first : first + len(batch)] for bank, values in motion.items()}
       first += len(batch)
       faces = self._model.repaint(np.stack([framed.crop for framed in batch]), part)
       for framed, face in zip(batch, faces, strict=True):
@@ -96,7 +95,7 @@ def paint(model: Model, portrait: Source, motion: Motion) -> Iterator[np.ndarray
   """Yields the frames uint8[size, size, 3] of motion weights, painted `model.batch_size` at a time."""
   count = len(next(iter(motion.values())))
   for first in range(0, count, model.batch_size):
-    part = {bank: values[first:first + model.batch_size] for bank, values in motion.items()}
+    part = {bank: values[first : first + model.batch_size] for bank, values in motion.items()}
     yield from model.generate(portrait, part)
 
 

@@ -18,8 +18,9 @@ class Stream:
       `batch_size=1` has the least, 0.2 s.
   """
 
-  def __init__(self, model: Model, portrait: Source, rate: int, motion: Motion | None = None,
-               extend: timeline.Extend = 'pingpong'):
+  def __init__(
+    self, model: Model, portrait: Source, rate: int, motion: Motion | None = None, extend: timeline.Extend = 'pingpong'
+  ):
     """Begins at the first sample.
 
     Args:

@@ -81,5 +81,7 @@ def smoothed(motion: Motion, sigma: float) -> Motion:
   """
   if not sigma:
     return motion
-  return {bank: scipy.ndimage.gaussian_filter1d(np.asarray(values, np.float32), sigma, axis=0, mode='nearest')
-          for bank, values in motion.items()}
+  return {
+    bank: scipy.ndimage.gaussian_filter1d(np.asarray(values, np.float32), sigma, axis=0, mode='nearest')
+    for bank, values in motion.items()
+  }

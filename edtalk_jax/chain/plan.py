@@ -44,8 +44,9 @@ def needs(config: Config) -> Needs:
   whole = NEEDS[config.run.stage]
   if config.loss.sync:
     return whole
-  return dataclasses.replace(whole, options={option: stage for option, stage in whole.options.items()
-                                             if option != 'audio.sync_expert'})  # fmt: skip
+  return dataclasses.replace(
+    whole, options={option: stage for option, stage in whole.options.items() if option != 'audio.sync_expert'}
+  )
 
 
 @dataclasses.dataclass(frozen=True)

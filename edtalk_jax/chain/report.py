@@ -87,14 +87,17 @@ def render(title: str, found: list[Row], data: str, split: str | None) -> str:
     done = f'{page.text(row.state)}<small>{row.step or 0:,} of {row.steps:,} steps</small>'
     body.append(('', [link, done, page.number(row.minutes), ''.join(map(_cell, row.figures)) or '–']))
   minutes = sum(row.minutes for row in found if not math.isnan(row.minutes))
-  return page.document(f'EDTalk: {title}', [
-    f'<h1>EDTalk: {page.text(title)}</h1>',
-    f'<div class="soft">records <b>{page.text(data)}</b> · measured on split <b>{page.text(split or "none")}</b> · '
-    f'<b>{page.number(minutes)}</b> device minutes of training in all</div>',
-    page.table(['stage', 'training', 'device minutes', 'key figures'], body),
-    '<p class="note">Beside each figure its 95 % interval, from resampling people. The name of a stage leads to its '
-    'own report, which defines every number. Figures are shown for the newest checkpoint only.</p>',
-  ])  # fmt: skip
+  return page.document(
+    f'EDTalk: {title}',
+    [
+      f'<h1>EDTalk: {page.text(title)}</h1>',
+      f'<div class="soft">records <b>{page.text(data)}</b> · measured on split <b>{page.text(split or "none")}</b> · '
+      f'<b>{page.number(minutes)}</b> device minutes of training in all</div>',
+      page.table(['stage', 'training', 'device minutes', 'key figures'], body),
+      '<p class="note">Beside each figure its 95 % interval, from resampling people. The name of a stage leads to its '
+      'own report, which defines every number. Figures are shown for the newest checkpoint only.</p>',
+    ],
+  )
 
 
 def _cell(figure: Figure) -> str:

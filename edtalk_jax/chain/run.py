@@ -65,8 +65,9 @@ def run(
     UserError, DataError, RunStopped, Preempted: as `training.run.train` does, in the middle of the chain.
   """
   if storage.is_remote(out):
-    raise UserError(f'--out {out}: a chain works in a folder; train stages into object storage one by one, with '
-                    '`edtalk train`')  # fmt: skip
+    raise UserError(
+      f'--out {out}: a chain works in a folder; train stages into object storage one by one, with `edtalk train`'
+    )
   folder, say = pathlib.Path(storage.local(out)), say if jax.process_index() == 0 else lambda line: None
   chosen = chain.chosen(only, until)
   if not chosen:
@@ -109,8 +110,9 @@ def _check_needs(config: Config, folder: pathlib.Path, planned: Sequence[str]) -
   wanted = [*filter(None, [found.start]), *(s for option, s in found.options.items() if not _value(config, option))]
   for stage in wanted:
     if stage not in planned and not Shelf(folder / stage).steps():
-      raise UserError(f'stage {config.run.stage} needs a run of {stage}, and {folder / stage} is none; '
-                      f'run stage {stage} as well')  # fmt: skip
+      raise UserError(
+        f'stage {config.run.stage} needs a run of {stage}, and {folder / stage} is none; run stage {stage} as well'
+      )
 
 
 def _check_start(folder: pathlib.Path, stage: str) -> None:
@@ -120,8 +122,9 @@ def _check_start(folder: pathlib.Path, stage: str) -> None:
     return
   began = record.read(folder / stage).get('start_fingerprint')
   if began and began != hand_off.open_run(str(folder / start)).fingerprint:
-    raise UserError(f'{folder / stage} began with other parameters than {folder / start} has now; delete it to train '
-                    'it again')  # fmt: skip
+    raise UserError(
+      f'{folder / stage} began with other parameters than {folder / start} has now; delete it to train it again'
+    )
 
 
 def _measured(config: Config, workdir: str, data: str, measure: Measure, say: Say) -> None:

@@ -44,21 +44,35 @@ def run(request: Request) -> dict:
   clips = records.Clips(request.data, request.split)
   numbers = stage_report.chosen(clips.infos, request.clips, request.seed, windows.usable)
   if len({clips.infos[number].identity for number in numbers}) < 2:
-    raise UserError(f'{request.data}: split {request.split} needs clips with sound of two people or more, of '
-                    f'{windows.LEAST_FRAMES} frames each')
-  tracks = [_track(model, clips[number], painted=place < PAINTED, shown=place < SHOWN)
-            for place, number in enumerate(numbers)]
+    raise UserError(
+      f'{request.data}: split {request.split} needs clips with sound of two people or more, of '
+      f'{windows.LEAST_FRAMES} frames each'
+    )
+  tracks = [
+    _track(model, clips[number], painted=place < PAINTED, shown=place < SHOWN) for place, number in enumerate(numbers)
+  ]
   read = openings(tracks)
   rows = [
     _row('jaw heard', 'correlation of the jaw read from the sound with the true one', tracks, read['heard']),
-    _row('control', 'the same with the sound moved by half the clip: what speech in general explains', tracks,
-         [np.roll(values, len(values) // 2) for values in read['heard']]),
+    _row(
+      'control',
+      'the same with the sound moved by half the clip: what speech in general explains',
+      tracks,
+      [np.roll(values, len(values) // 2) for values in read['heard']],
+    ),
     _row('jaw seen', 'the same read from the frames: the most that this mouth space has to give', tracks, read['seen']),
-    _row('jaw painted', f'read back from generated frames ({min(PAINTED, len(tracks))} clips)', tracks,
-         read['painted']),
+    _row(
+      'jaw painted', f'read back from generated frames ({min(PAINTED, len(tracks))} clips)', tracks, read['painted']
+    ),
   ]
   return stage_report.finish(
-    request, clips, stage='audio_to_mouth', step=model.step, rows=rows, introduction=INTRODUCTION, numbers={},
+    request,
+    clips,
+    stage='audio_to_mouth',
+    step=model.step,
+    rows=rows,
+    introduction=INTRODUCTION,
+    numbers={},
     sections=[_tracks_section(tracks, read), *_films(tracks)],
   )
 
@@ -71,8 +85,9 @@ def _track(model: model_lib.Model, clip: records.Clip, painted: bool, shown: boo
   if painted:
     made = model.generate(model.encode(frames[0]), {**motion, 'mouth': heard})
     read = model.motion(made)['mouth']
-  return Track(clip.clip_id, clip.identity, true_opening(clip), motion['mouth'], heard, read,
-               (frames, made) if shown else None)
+  return Track(
+    clip.clip_id, clip.identity, true_opening(clip), motion['mouth'], heard, read, (frames, made) if shown else None
+  )
 
 
 def true_opening(clip: records.Clip) -> np.ndarray:
@@ -90,8 +105,10 @@ def openings(tracks: list[Track]) -> dict[str, list[np.ndarray]]:
   """
   people = sorted({track.identity for track in tracks})
   half = {identity: number % 2 for number, identity in enumerate(people)}
-  maps = [fit([t.seen for t in tracks if half[t.identity] != k], [t.opening for t in tracks if half[t.identity] != k])
-          for k in range(2)]
+  maps = [
+    fit([t.seen for t in tracks if half[t.identity] != k], [t.opening for t in tracks if half[t.identity] != k])
+    for k in range(2)
+  ]
   found = {'seen': [], 'heard': [], 'painted': []}
   for track in tracks:
     for name, values in found.items():
@@ -142,13 +159,17 @@ def _tracks_section(tracks: list[Track], read: dict[str, list[np.ndarray]]) -> s
 
 
 def _films(tracks: list[Track]) -> list[str]:
-  parts = ['<h2>Painted by sound</h2><p>The first frame of the clip is the portrait; head pose and expression follow '
-           'the clip, the mouth its sound.</p>']
+  parts = [
+    '<h2>Painted by sound</h2><p>The first frame of the clip is the portrait; head pose and expression follow '
+    'the clip, the mouth its sound.</p>'
+  ]
   for track in tracks:
     if track.film is None:
       continue
     chosen = pictures.evenly(len(track.opening), COLUMNS)
-    rows = [(label, '', pictures.strip(frames[chosen]))
-            for label, frames in zip(('true', 'by sound'), track.film, strict=True)]
+    rows = [
+      (label, '', pictures.strip(frames[chosen]))
+      for label, frames in zip(('true', 'by sound'), track.film, strict=True)
+    ]
     parts.append(page.sheet(f'<b>{page.text(track.clip_id)}</b>', rows, [f'frame {k}' for k in chosen]))
   return parts

@@ -87,17 +87,27 @@ def _measure(module: PoseFlow, params, identity: str, weights, mel, other, seed:
   x = standard(weights)
   own = _density(module, params, _padded(weights), _padded(sound), count)
   made = {
-    warm: standard(np.stack([
-      pose_sampling.sample(module, params, sound, first, seed * SAMPLES + k, temperature=warm)
-      for k in range(SAMPLES)]))
+    warm: standard(
+      np.stack(
+        [
+          pose_sampling.sample(module, params, sound, first, seed * SAMPLES + k, temperature=warm)
+          for k in range(SAMPLES)
+        ]
+      )
+    )
     for warm in WARM
-  }  # fmt: skip
+  }
   return Held(
-    identity, np.asarray(x), np.asarray(flow.innovations(x[None], params['predictor'])[0]), sound, loudness(mel),
+    identity,
+    np.asarray(x),
+    np.asarray(flow.innovations(x[None], params['predictor'])[0]),
+    sound,
+    loudness(mel),
     {k: np.asarray(v) for k, v in made.items()},
-    nll=float(own[0]), nll_other=float(_density(module, params, _padded(weights), _padded(wrong), count)[0]),
+    nll=float(own[0]),
+    nll_other=float(_density(module, params, _padded(weights), _padded(wrong), count)[0]),
     inverse_error=float(own[1]),
-  )  # fmt: skip
+  )
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -171,37 +181,81 @@ def _report(request: Request, clips: records.Clips, step: int, found: list[Held]
   wide = np.mean([one.x.std(0).mean() for one in found])
   rows = [
     Row('likelihood (nats)', 'of the true motion, given its sound', mean(lambda one: one.nll)),
-    Row('likelihood, other sound', 'given the sound of another clip: the more above, the more the sound tells',
-        mean(lambda one: one.nll_other)),
-    Row('likelihood, prediction', 'under linear prediction alone, with normal errors',
-        mean(lambda one: normal_nats(one.left, spread))),
-    Row('speed of samples', f'mean frame-to-frame distance at temperature {warm:g}, over that of the data',
-        mean(lambda one: speeds(one.samples[warm]).mean() / fast)),
-    Row('speed of usual samples', f'the same at temperature {cool:g}, the default',
-        mean(lambda one: speeds(one.samples[cool]).mean() / fast)),
-    Row('range of samples', f'standard deviation within a clip at temperature {warm:g}, over that of the data',
-        mean(lambda one: one.samples[warm].std(1).mean() / wide)),
-    Row('diversity', f'standard deviation over samples of one clip at temperature {cool:g}; the data has 1',
-        mean(lambda one: one.samples[cool].std(0).mean())),
-    Row('beat, data', 'correlation of loudness with the motion that follows it best', mean(
-      lambda one: beat(one.x, one.loudness, direction))),
-    Row('beat, samples', f'of the same motion of samples at temperature {cool:g}',
-        mean(lambda one: np.mean([beat(x, one.loudness, direction) for x in one.samples[cool]]))),
-    Row('beat, wrong sound', 'of samples with the sound of another clip: 0 is expected', by_identity(
-      [np.array([np.mean([_cut_beat(x, other.loudness, direction) for x in one.samples[cool]])])
-       for one, other in zip(found, others, strict=True)], people)),
+    Row(
+      'likelihood, other sound',
+      'given the sound of another clip: the more above, the more the sound tells',
+      mean(lambda one: one.nll_other),
+    ),
+    Row(
+      'likelihood, prediction',
+      'under linear prediction alone, with normal errors',
+      mean(lambda one: normal_nats(one.left, spread)),
+    ),
+    Row(
+      'speed of samples',
+      f'mean frame-to-frame distance at temperature {warm:g}, over that of the data',
+      mean(lambda one: speeds(one.samples[warm]).mean() / fast),
+    ),
+    Row(
+      'speed of usual samples',
+      f'the same at temperature {cool:g}, the default',
+      mean(lambda one: speeds(one.samples[cool]).mean() / fast),
+    ),
+    Row(
+      'range of samples',
+      f'standard deviation within a clip at temperature {warm:g}, over that of the data',
+      mean(lambda one: one.samples[warm].std(1).mean() / wide),
+    ),
+    Row(
+      'diversity',
+      f'standard deviation over samples of one clip at temperature {cool:g}; the data has 1',
+      mean(lambda one: one.samples[cool].std(0).mean()),
+    ),
+    Row(
+      'beat, data',
+      'correlation of loudness with the motion that follows it best',
+      mean(lambda one: beat(one.x, one.loudness, direction)),
+    ),
+    Row(
+      'beat, samples',
+      f'of the same motion of samples at temperature {cool:g}',
+      mean(lambda one: np.mean([beat(x, one.loudness, direction) for x in one.samples[cool]])),
+    ),
+    Row(
+      'beat, wrong sound',
+      'of samples with the sound of another clip: 0 is expected',
+      by_identity(
+        [
+          np.array([np.mean([_cut_beat(x, other.loudness, direction) for x in one.samples[cool]])])
+          for one, other in zip(found, others, strict=True)
+        ],
+        people,
+      ),
+    ),
   ]
-  quantiles = {name: np.quantile(np.concatenate([speeds(x).ravel() for x in of]), [0.1, 0.5, 0.9]).tolist()
-               for name, of in {'data': [one.x for one in found],
-                                **{f'samples {t:g}': [one.samples[t] for one in found] for t in WARM}}.items()}
+  quantiles = {
+    name: np.quantile(np.concatenate([speeds(x).ravel() for x in of]), [0.1, 0.5, 0.9]).tolist()
+    for name, of in {
+      'data': [one.x for one in found],
+      **{f'samples {t:g}': [one.samples[t] for one in found] for t in WARM},
+    }.items()
+  }
   error = max(one.inverse_error for one in found)
-  sections = ['<h2>One clip</h2><p>Standardised weights of the first clip: the data (black) and three samples.</p>'
-              + stage_report.svg(_figure(found[0])),
-              '<h2>Speed</h2><p>Distribution of frame-to-frame distances.</p>' + stage_report.svg(_speeds(found))]
+  sections = [
+    '<h2>One clip</h2><p>Standardised weights of the first clip: the data (black) and three samples.</p>'
+    + stage_report.svg(_figure(found[0])),
+    '<h2>Speed</h2><p>Distribution of frame-to-frame distances.</p>' + stage_report.svg(_speeds(found)),
+  ]
   return stage_report.finish(
-    request, clips, stage='audio_to_pose', step=step, rows=rows, introduction=INTRODUCTION, sections=sections,
+    request,
+    clips,
+    stage='audio_to_pose',
+    step=step,
+    rows=rows,
+    introduction=INTRODUCTION,
+    sections=sections,
     numbers={'speed_quantiles': quantiles, 'largest_inverse_error': error},
-  )  # fmt: skip
+  )
 
 
 def _cut_beat(x: np.ndarray, sound: np.ndarray, direction: np.ndarray) -> float:
@@ -225,8 +279,10 @@ def _speeds(found: list[Held]) -> Figure:
   figure = Figure(figsize=(7, 2.6), layout='constrained')
   axes = figure.add_subplot()
   kinds: list[tuple[str, str, Callable]] = [('data', 'black', lambda one: one.x)]
-  kinds += [(f'samples at {t:g}', colour, lambda one, t=t: one.samples[t])
-            for t, colour in zip(WARM, ('#1f5fa8', '#c0504d'), strict=True)]
+  kinds += [
+    (f'samples at {t:g}', colour, lambda one, t=t: one.samples[t])
+    for t, colour in zip(WARM, ('#1f5fa8', '#c0504d'), strict=True)
+  ]
   top = np.quantile(np.concatenate([speeds(one.x) for one in found]), 0.99) * 1.5
   for label, colour, of in kinds:
     values = np.concatenate([speeds(of(one)).ravel() for one in found])

@@ -42,8 +42,9 @@ def rendered_background(frames) -> np.ndarray:
 
   Pixels at the head's edge are left out: JPEG mixes their colours with the head's.
   """
-  empty = np.stack([scipy.ndimage.binary_erosion(frame.mask == parts.BACKGROUND, iterations=EDGE, border_value=1)
-                    for frame in frames])
+  empty = np.stack(
+    [scipy.ndimage.binary_erosion(frame.mask == parts.BACKGROUND, iterations=EDGE, border_value=1) for frame in frames]
+  )
   return empty[1:] & empty[:1]
 
 

@@ -21,9 +21,12 @@ _COLUMNS, _BINS = 3, 30
 _SPLITS = ('train', 'val', 'test')
 # Column of the manifest, heading, axis.
 _HISTOGRAMS = (
-  ('face', 'Face size', 'source pixels, brows to chin'), ('sharpness', 'Sharpness', 'variance of the Laplacian'),
-  ('yaw', 'Yaw', 'degrees, median of the clip'), ('pitch', 'Pitch', 'degrees, median of the clip'),
-  ('jitter', 'Landmark jitter', '% of the distance of the eyes'), ('cut', 'Most sudden change', 'grey levels'),
+  ('face', 'Face size', 'source pixels, brows to chin'),
+  ('sharpness', 'Sharpness', 'variance of the Laplacian'),
+  ('yaw', 'Yaw', 'degrees, median of the clip'),
+  ('pitch', 'Pitch', 'degrees, median of the clip'),
+  ('jitter', 'Landmark jitter', '% of the distance of the eyes'),
+  ('cut', 'Most sudden change', 'grey levels'),
   ('loudness', 'Loudness', 'dB below full scale'),
   ('av_offset', 'Sound late by, as found', 'frames of 40 ms, where trusted'),
   ('av_confidence', 'Confidence in the offset of the sound', 'correlation above any rival'),
@@ -41,8 +44,14 @@ _STYLE = """<style>
 </style>"""
 
 
-def write(folder: str, out: str, *, show: int = 96, measure: int = 200,
-          done: Callable[[int, int], None] = lambda count, total: None) -> Survey:
+def write(
+  folder: str,
+  out: str,
+  *,
+  show: int = 96,
+  measure: int = 200,
+  done: Callable[[int, int], None] = lambda count, total: None,
+) -> Survey:
   """Surveys the records in `folder` and writes the page to `out`; see `survey.take`. Returns what it shows."""
   found = survey.take(folder, show=show, measure=measure, done=done)
   report.write(pathlib.Path(out), render(found, title=f'Data set {pathlib.Path(folder).resolve().name}'))
@@ -52,11 +61,24 @@ def write(folder: str, out: str, *, show: int = 96, measure: int = 200,
 def render(found: Survey, *, title: str) -> str:
   """Returns the page."""
   sections = [
-    _STYLE, f'<h1>{page.text(title)}</h1>',
-    '<nav>' + ''.join(f'<a href="#{name}">{label}</a>' for name, label in (
-      ('splits', 'Splits and emotions'), ('measures', 'Measures'), ('contact', 'Contact sheet'),
-      ('rejected', 'Rejected'))) + '</nav>',
-    _headline(found), _splits(found.kept), _measures(found), _contact(found), _rejects(found.rejected),
+    _STYLE,
+    f'<h1>{page.text(title)}</h1>',
+    '<nav>'
+    + ''.join(
+      f'<a href="#{name}">{label}</a>'
+      for name, label in (
+        ('splits', 'Splits and emotions'),
+        ('measures', 'Measures'),
+        ('contact', 'Contact sheet'),
+        ('rejected', 'Rejected'),
+      )
+    )
+    + '</nav>',
+    _headline(found),
+    _splits(found.kept),
+    _measures(found),
+    _contact(found),
+    _rejects(found.rejected),
   ]
   return page.document(title, sections)
 
@@ -65,11 +87,15 @@ def _headline(found: Survey) -> str:
   kept = found.kept
   heard = sum(clip.has_audio for clip in kept)
   runs = len(kept) + len(found.rejected)
-  return page.cards([
-    (f'{len(kept):,}', 'clips'), (_hours(kept), 'of video'), (f'{len({c.identity for c in kept}):,}', 'people'),
-    (f'{heard / len(kept):.0%}' if kept else '–', f'with sound ({heard:,} clips)'),
-    (f'{len(found.rejected) / runs:.1%}' if runs else '–', f'rejected ({len(found.rejected):,} of {runs:,})'),
-  ])
+  return page.cards(
+    [
+      (f'{len(kept):,}', 'clips'),
+      (_hours(kept), 'of video'),
+      (f'{len({c.identity for c in kept}):,}', 'people'),
+      (f'{heard / len(kept):.0%}' if kept else '–', f'with sound ({heard:,} clips)'),
+      (f'{len(found.rejected) / runs:.1%}' if runs else '–', f'rejected ({len(found.rejected):,} of {runs:,})'),
+    ]
+  )
 
 
 def _hours(clips: Sequence[Kept]) -> str:
@@ -82,18 +108,42 @@ def _splits(kept: Sequence[Kept]) -> str:
   for clip in kept:
     groups[clip.split].append(clip)
   order = sorted(groups, key=lambda split: (_SPLITS.index(split) if split in _SPLITS else len(_SPLITS), split))
-  rows = [('', [page.text(split), f'{len(groups[split]):,}', _hours(groups[split]),
-                f'{len({clip.identity for clip in groups[split]}):,}',
-                f'{sum(clip.has_audio for clip in groups[split]):,}']) for split in order]
+  rows = [
+    (
+      '',
+      [
+        page.text(split),
+        f'{len(groups[split]):,}',
+        _hours(groups[split]),
+        f'{len({clip.identity for clip in groups[split]}):,}',
+        f'{sum(clip.has_audio for clip in groups[split]):,}',
+      ],
+    )
+    for split in order
+  ]
   people = collections.Counter(clip.identity for clip in kept)
   most = ', '.join(f'{page.text(name)} ({count})' for name, count in people.most_common(5))
   emotions = collections.Counter(clip.emotion or 'unknown' for clip in kept)
-  table = page.table(['Emotion', *order], [('', [page.text(emotion), *(
-    f'{sum((clip.emotion or "unknown") == emotion for clip in groups[split]):,}' for split in order)])
-    for emotion, _ in emotions.most_common()])
+  table = page.table(
+    ['Emotion', *order],
+    [
+      (
+        '',
+        [
+          page.text(emotion),
+          *(f'{sum((clip.emotion or "unknown") == emotion for clip in groups[split]):,}' for split in order),
+        ],
+      )
+      for emotion, _ in emotions.most_common()
+    ],
+  )
   head = ['Split', 'Clips', 'Time', 'People', 'With sound']
-  return ('<h2 id="splits">Splits and emotions</h2>' + page.table(head, rows)
-          + f'<p class="note">Most clips are of {most}. {page.text(_apart(groups))}</p>' + table)
+  return (
+    '<h2 id="splits">Splits and emotions</h2>'
+    + page.table(head, rows)
+    + f'<p class="note">Most clips are of {most}. {page.text(_apart(groups))}</p>'
+    + table
+  )
 
 
 def _apart(groups: Mapping[str, Sequence[Kept]]) -> str:
@@ -110,10 +160,12 @@ def _measures(found: Survey) -> str:
   known = [clip for clip in found.kept if clip.measures]
   note = f'Of {len(known):,} of {len(found.kept):,} clips'
   if found.measured_here:
-    note += (f'; {found.measured_here:,} were measured for this page from the records, since the manifest has no '
-             'figures, with the face in pixels of the stored frames')
+    note += (
+      f'; {found.measured_here:,} were measured for this page from the records, since the manifest has no '
+      'figures, with the face in pixels of the stored frames'
+    )
   note += '. Red: clips that were rejected after they had been measured. docs/quality.md defines each measure.'
-  return (f'<h2 id="measures">Measures</h2><p>{note}</p>' + _histograms(found))
+  return f'<h2 id="measures">Measures</h2><p>{note}</p>' + _histograms(found)
 
 
 def _histograms(found: Survey) -> str:
@@ -124,8 +176,16 @@ def _histograms(found: Survey) -> str:
     panels.append((heading, axis, [v for v in kept if v is not None], [v for v in rejected if v is not None]))
   panels = [panel for panel in panels if panel[2] or panel[3]]
   rows = -(-len(panels) // _COLUMNS)
-  with matplotlib.rc_context({'svg.fonttype': 'none', 'font.family': 'sans-serif', 'font.size': 9,
-                              'axes.spines.top': False, 'axes.spines.right': False, 'svg.hashsalt': 'edtalk'}):
+  with matplotlib.rc_context(
+    {
+      'svg.fonttype': 'none',
+      'font.family': 'sans-serif',
+      'font.size': 9,
+      'axes.spines.top': False,
+      'axes.spines.right': False,
+      'svg.hashsalt': 'edtalk',
+    }
+  ):
     figure = Figure(figsize=(10.5, 2.1 * rows), layout='constrained')
     for position, (heading, axis, kept, rejected) in enumerate(panels, start=1):
       axes = figure.add_subplot(rows, _COLUMNS, position)
@@ -137,7 +197,7 @@ def _histograms(found: Survey) -> str:
     stream = io.StringIO()
     FigureCanvasSVG(figure).print_svg(stream, metadata=dict.fromkeys(('Creator', 'Date', 'Format', 'Type')))
   svg = stream.getvalue()
-  return svg[svg.index('<svg'):]
+  return svg[svg.index('<svg') :]
 
 
 def _value(item: Kept | Rejected, name: str) -> float | None:
@@ -151,10 +211,14 @@ def _contact(found: Survey) -> str:
   for clip in found.kept:
     if clip.clip in found.shown:
       about = f'{clip.clip}: {clip.split}, {clip.emotion or "emotion unknown"}, {clip.frames} frames'
-      pictures.append(f'<figure title="{page.text(about)}"><img src="{_uri(found.shown[clip.clip])}" alt="">'
-                      f'<figcaption>{page.text(clip.identity)}</figcaption></figure>')
-  return (f'<h2 id="contact">Contact sheet</h2><p>The middle frames of {len(pictures):,} clips, people in turn; point '
-          f'at one for its name.</p><div class="contact">{"".join(pictures)}</div>')
+      pictures.append(
+        f'<figure title="{page.text(about)}"><img src="{_uri(found.shown[clip.clip])}" alt="">'
+        f'<figcaption>{page.text(clip.identity)}</figcaption></figure>'
+      )
+  return (
+    f'<h2 id="contact">Contact sheet</h2><p>The middle frames of {len(pictures):,} clips, people in turn; point '
+    f'at one for its name.</p><div class="contact">{"".join(pictures)}</div>'
+  )
 
 
 def _rejects(rejected: Sequence[Rejected]) -> str:
@@ -162,16 +226,29 @@ def _rejects(rejected: Sequence[Rejected]) -> str:
   if not rejected:
     return head + '<p>Nothing: every run of a face became a clip, or there is no manifest.</p>'
   groups = survey.kinds(rejected)
-  rows = [('', [page.text(kind), f'{len(items):,}', f'{sum(item.frames for item in items) / FPS:,.1f}',
-                page.text(max((item.reason for item in items), key=len)[:160])]) for kind, items in groups.items()]
+  rows = [
+    (
+      '',
+      [
+        page.text(kind),
+        f'{len(items):,}',
+        f'{sum(item.frames for item in items) / FPS:,.1f}',
+        page.text(max((item.reason for item in items), key=len)[:160]),
+      ],
+    )
+    for kind, items in groups.items()
+  ]
   # The kinds in turn, so that each is seen.
   turns = sorted(((k, kind) for kind, items in groups.items() for k in range(len(items))), key=lambda turn: turn[0])
   shown = [groups[kind][k] for k, kind in turns[:REJECTS]]
   left = f' {len(rejected) - len(shown):,} more are in manifest.jsonl.' if len(rejected) > len(shown) else ''
   figures = ''.join(_reject(item) for item in sorted(shown, key=lambda item: item.reason))
-  return (head + page.table(['Reason', 'Runs', 'Seconds', 'For example'], rows)
-          + f'<p class="note">Whole videos that gave nothing count as one run of no length.{left}</p>'
-          + f'<div class="rejects">{figures}</div>')
+  return (
+    head
+    + page.table(['Reason', 'Runs', 'Seconds', 'For example'], rows)
+    + f'<p class="note">Whole videos that gave nothing count as one run of no length.{left}</p>'
+    + f'<div class="rejects">{figures}</div>'
+  )
 
 
 def _reject(item: Rejected) -> str:

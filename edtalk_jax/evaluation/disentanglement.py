@@ -53,8 +53,15 @@ class Scores:
   fitted_identities: int  # all people from whom probes were fitted, those scored included
 
 
-def score(codes: Mapping[str, np.ndarray], factors: Mapping[str, np.ndarray], identities: Sequence[str],
-          groups: Mapping[str, Sequence[str]], *, scored: np.ndarray | None = None, seed: int = 0) -> Scores:
+def score(
+  codes: Mapping[str, np.ndarray],
+  factors: Mapping[str, np.ndarray],
+  identities: Sequence[str],
+  groups: Mapping[str, Sequence[str]],
+  *,
+  scored: np.ndarray | None = None,
+  seed: int = 0,
+) -> Scores:
   """Scores codes against the factors that made the pictures.
 
   Args:
@@ -74,8 +81,9 @@ def score(codes: Mapping[str, np.ndarray], factors: Mapping[str, np.ndarray], id
   for label, array in [*codes.items(), ('factors', wanted)]:
     if len(array) != len(identities):
       raise ValueError(f'{label} has {len(array)} frames, identities {len(identities)}')
-  errors = {space: held_out_errors(np.asarray(code, np.float64), wanted, identities, seed)
-            for space, code in codes.items()}
+  errors = {
+    space: held_out_errors(np.asarray(code, np.float64), wanted, identities, seed) for space, code in codes.items()
+  }
   scored = np.ones(len(identities), bool) if scored is None else np.asarray(scored, bool)
   people = len(np.unique(identities[scored]))
   draws = _draws(people, seed)
@@ -91,7 +99,10 @@ def score(codes: Mapping[str, np.ndarray], factors: Mapping[str, np.ndarray], id
     disentanglement=_named([*codes, 'mean'], np.column_stack([disentanglement_, _weighted(disentanglement_, r, 2)])),
     completeness=_named([*groups, 'mean'], np.column_stack([completeness_, _weighted(completeness_, r, 1)])),
     sap=_named([*groups, 'mean'], np.column_stack([sap_, _mean(sap_)])),
-    frames=int(scored.sum()), identities=people, fitted_identities=len(np.unique(identities)))
+    frames=int(scored.sum()),
+    identities=people,
+    fitted_identities=len(np.unique(identities)),
+  )
 
 
 def held_out_errors(code: np.ndarray, factors: np.ndarray, identities: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -88,8 +88,10 @@ def read(model: Model, clips, count: int, frames: int, seed: int) -> Means:
 def tell(fit: Means, held_out: Means) -> Emotions | None:
   """Returns how well a classifier fitted on `fit` labels `held_out`; None if there are not two labels to tell apart."""
   accuracy, told = {space: {} for space in held_out.weights}, {}
-  for view, (known, new) in {AS_THEY_ARE: (fit, held_out),
-                             FROM_NEUTRAL: (fit.from_neutral(), held_out.from_neutral())}.items():
+  for view, (known, new) in {
+    AS_THEY_ARE: (fit, held_out),
+    FROM_NEUTRAL: (fit.from_neutral(), held_out.from_neutral()),
+  }.items():
     labels = sorted(set(known.labels) & set(new.labels))
     if len(labels) < 2:
       continue
@@ -109,9 +111,7 @@ def unmeasured(told: Emotions | None) -> list[str]:
   return []
 
 
-def discriminant(
-  known: np.ndarray, labels: Sequence[str], new: np.ndarray, among: Sequence[str]
-) -> list[str]:
+def discriminant(known: np.ndarray, labels: Sequence[str], new: np.ndarray, among: Sequence[str]) -> list[str]:
   """Labels new[clips, size] by the linear discriminant of known[clips, size], whose labels are `labels`.
 
   Args:

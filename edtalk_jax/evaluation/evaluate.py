@@ -73,10 +73,18 @@ def choose(infos: Sequence[protocols.ClipInfo], banks: Sequence[str], settings: 
   return chosen
 
 
-def evaluate(model: Model, clips: Sequence[Clip], drivings: Sequence[protocols.Driving],
-             detector: landmark_metrics.Detect | None, *, judges: Judges | None = None,
-             true: TrueFrames | None = None, samples: int = 6, embedded: int = 0,
-             progress: Callable[[], None] = lambda: None) -> list[Scored]:
+def evaluate(
+  model: Model,
+  clips: Sequence[Clip],
+  drivings: Sequence[protocols.Driving],
+  detector: landmark_metrics.Detect | None,
+  *,
+  judges: Judges | None = None,
+  true: TrueFrames | None = None,
+  samples: int = 6,
+  embedded: int = 0,
+  progress: Callable[[], None] = lambda: None,
+) -> list[Scored]:
   """Animates every sequence, beside the trivial baselines, and scores all of them.
 
   Args:
@@ -98,15 +106,24 @@ def evaluate(model: Model, clips: Sequence[Clip], drivings: Sequence[protocols.D
     sample = predict(model, driving, source, mouth, pose, true)
     keep = driving.protocol != 'video' and kept[driving.protocol] < samples
     kept[driving.protocol] += keep
-    scored.append(Scored(driving, source.clip_id, mouth.clip_id, pose.clip_id, source.identity,
-                         _score(driving, mouth, sample, detector, judges or Judges(), embedded),
-                         sample if keep else None))
+    scored.append(
+      Scored(
+        driving,
+        source.clip_id,
+        mouth.clip_id,
+        pose.clip_id,
+        source.identity,
+        _score(driving, mouth, sample, detector, judges or Judges(), embedded),
+        sample if keep else None,
+      )
+    )
     progress()
   return scored
 
 
-def predict(model: Model, driving: protocols.Driving, source: Clip, mouth: Clip, pose: Clip,
-            true: TrueFrames | None = None) -> Sample:
+def predict(
+  model: Model, driving: protocols.Driving, source: Clip, mouth: Clip, pose: Clip, true: TrueFrames | None = None
+) -> Sample:
   """Renders one sequence with the model and with every baseline of its protocol.
 
   Same-clip driving takes all banks from the driver; cross-driving mouth and pose, all others from the portrait. The
@@ -125,8 +142,12 @@ def predict(model: Model, driving: protocols.Driving, source: Clip, mouth: Clip,
   predictions = {
     GENERATED: model.generate(encoded, motion),
     UNCHANGED: np.repeat(portrait[None], len(times), axis=0),
-    MOUTH_PASTED: np.stack([transforms.swap_mouth(frame, landmarks, portrait, portrait_landmarks)
-                            for frame, landmarks in zip(mouth_frames, mouth_landmarks, strict=True)]),
+    MOUTH_PASTED: np.stack(
+      [
+        transforms.swap_mouth(frame, landmarks, portrait, portrait_landmarks)
+        for frame, landmarks in zip(mouth_frames, mouth_landmarks, strict=True)
+      ]
+    ),
   }
   if driving.protocol != 'cross' and model.hears and len(mouth.waveform):
     predictions[HEARD] = model.generate(encoded, {**motion, 'mouth': hearing.mouth_weights(model, mouth)[times]})
@@ -140,11 +161,21 @@ def predict(model: Model, driving: protocols.Driving, source: Clip, mouth: Clip,
   return Sample(portrait, mouth_frames, pose_frames, predictions, truth)
 
 
-def _score(driving: protocols.Driving, driver: Clip, sample: Sample, detector: landmark_metrics.Detect | None,
-           judges: Judges, embedded: int) -> scoring.Scores:  # fmt: skip
+def _score(
+  driving: protocols.Driving,
+  driver: Clip,
+  sample: Sample,
+  detector: landmark_metrics.Detect | None,
+  judges: Judges,
+  embedded: int,
+) -> scoring.Scores:
   if driving.protocol != 'video':
     return scoring.score(driving.protocol, sample, detector, judges, embedded=embedded)
   size, times = len(sample.source), list(driving.frames)
   return scoring.score_video(
-    sample, judges, waveform=driver.waveform[SAMPLES_PER_FRAME * times[0]:SAMPLES_PER_FRAME * (times[-1] + 1)],
-    boxes=driver.face_boxes(size)[times], emotion=driver.emotion)  # fmt: skip
+    sample,
+    judges,
+    waveform=driver.waveform[SAMPLES_PER_FRAME * times[0] : SAMPLES_PER_FRAME * (times[-1] + 1)],
+    boxes=driver.face_boxes(size)[times],
+    emotion=driver.emotion,
+  )

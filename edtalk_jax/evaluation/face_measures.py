@@ -41,8 +41,12 @@ def measure(landmarks: np.ndarray, size: int) -> np.ndarray:
   Returns:
     float64[frames, len(NAMES)], NaN where no face was found.
   """
-  return np.array([np.full(len(NAMES), np.nan) if np.isnan(points).any() else _one(points.astype(np.float64), size)
-                   for points in landmarks]).reshape(-1, len(NAMES))
+  return np.array(
+    [
+      np.full(len(NAMES), np.nan) if np.isnan(points).any() else _one(points.astype(np.float64), size)
+      for points in landmarks
+    ]
+  ).reshape(-1, len(NAMES))
 
 
 def _one(points: np.ndarray, size: int) -> np.ndarray:
@@ -62,8 +66,12 @@ def _one(points: np.ndarray, size: int) -> np.ndarray:
   values = {
     'opening': opening[1],
     'width': apart([54], [48])[0],
-    'yaw': yaw, 'pitch': pitch, 'roll': roll,
-    'shift_x': pose.centre[0] / size, 'shift_y': pose.centre[1] / size, 'scale': 1000 * pose.scale / size,
+    'yaw': yaw,
+    'pitch': pitch,
+    'roll': roll,
+    'shift_x': pose.centre[0] / size,
+    'shift_y': pose.centre[1] / size,
+    'scale': 1000 * pose.scale / size,
     'inner_brow': height(([21], [39]), ([22], [42]), _DEPTH['inner_brow']),
     'outer_brow': height(([17, 18], [36]), ([25, 26], [45])),
     'lids': height(([37, 38], [41, 40]), ([43, 44], [47, 46])),

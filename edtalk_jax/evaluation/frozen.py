@@ -51,6 +51,7 @@ def read(path: str | pathlib.Path, infos: Sequence[ClipInfo]) -> list[Driving]:
         raise UserError(f'--same-as {path}: clip {clip} is not in this split')
       if name != 'source' and sequence['frames'][-1] >= (frames := infos[number[clip]].frames):
         raise UserError(f'--same-as {path}: frame {sequence["frames"][-1]} of clip {clip}, which has {frames} frames')
-    drivings.append(Driving(sequence['protocol'], *(number[sequence[name]] for name in _CLIPS),
-                            tuple(sequence['frames'])))  # fmt: skip
+    drivings.append(
+      Driving(sequence['protocol'], *(number[sequence[name]] for name in _CLIPS), tuple(sequence['frames']))
+    )
   return drivings

@@ -50,9 +50,17 @@ class Natural:
   missing: int  # frames without a face
 
 
-def drive(model: Model, clips: Sequence, pairs: Sequence[protocols.Pair], detector: landmark_metrics.Detect, *,
-          embed: Embed | None = None, embedded: int = 2, true: TrueFrames | None = None,
-          progress: Callable[[], None] = lambda: None) -> list[Driven]:
+def drive(
+  model: Model,
+  clips: Sequence,
+  pairs: Sequence[protocols.Pair],
+  detector: landmark_metrics.Detect,
+  *,
+  embed: Embed | None = None,
+  embedded: int = 2,
+  true: TrueFrames | None = None,
+  progress: Callable[[], None] = lambda: None,
+) -> list[Driven]:
   """Drives one space at a time.
 
   Args:
@@ -71,8 +79,11 @@ def drive(model: Model, clips: Sequence, pairs: Sequence[protocols.Pair], detect
     motion = model.motion(np.stack([driver.frame(j, model.image_size) for j in pair.frames]))
     source = model.encode(portrait.frame(0, model.image_size))
     spaces = dict.fromkeys((*model.banks, *true_frames.GROUPS))
-    truths = {} if true is None else {
-      space: _true(true, portrait, driver, pair.frames, space, model.image_size) for space in spaces}
+    truths = (
+      {}
+      if true is None
+      else {space: _true(true, portrait, driver, pair.frames, space, model.image_size) for space in spaces}
+    )
     look = _Look(model.generate(source, source.motion)[0], detector, embed, embedded)
     for space in model.banks:
       empty = truths[space][1] if truths else None
@@ -87,8 +98,13 @@ def drive(model: Model, clips: Sequence, pairs: Sequence[protocols.Pair], detect
   return done
 
 
-def natural(clips: Sequence, surveyed: Sequence[tuple[int, Sequence[int]]], size: int,
-            detector: landmark_metrics.Detect, embed: Embed | None = None) -> Natural:
+def natural(
+  clips: Sequence,
+  surveyed: Sequence[tuple[int, Sequence[int]]],
+  size: int,
+  detector: landmark_metrics.Detect,
+  embed: Embed | None = None,
+) -> Natural:
   """Measures frames of the data with the same detector, at the model's size.
 
   Args:
@@ -140,8 +156,9 @@ class _Look:
       changes[:, k] = (changes[:, k] + 180) % 360 - 180
     if empty is None:
       empty = outside_faces(self.landmarks, landmarks, frames.shape[1])
-    return Driven(space, truth, identity, changes, self._distances(frames, landmarks),
-                  mean_change(frames, self.held, empty))
+    return Driven(
+      space, truth, identity, changes, self._distances(frames, landmarks), mean_change(frames, self.held, empty)
+    )
 
   def _distances(self, frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     distances = np.full(len(frames), np.nan)

@@ -66,8 +66,15 @@ def matrix(driven: Sequence[Driven], natural: Natural, *, seed: int = 0) -> Matr
       draws[truth].append(dominance)
   generated = [d for d in driven if not d.truth]
   people = {d.identity for d in generated}
-  return Matrix(rows[False], _mean_score(draws[False]), rows[True], _mean_score(draws[True]), natural,
-                len(generated) // max(1, len(rows[False])), len(people))
+  return Matrix(
+    rows[False],
+    _mean_score(draws[False]),
+    rows[True],
+    _mean_score(draws[True]),
+    natural,
+    len(generated) // max(1, len(rows[False])),
+    len(people),
+  )
 
 
 def _row(space: str, driven: Sequence[Driven], natural: Natural, seed: int) -> tuple[Row, np.ndarray]:
@@ -84,15 +91,20 @@ def _row(space: str, driven: Sequence[Driven], natural: Natural, seed: int) -> t
   own = columns.get(space, np.full(len(squares), np.nan))
   total = sum(columns.values())
   dominance = own / np.where(total > 0, total, np.nan)
-  distance = resampled_means([d.identity_distance[:, None] / natural.between_people for d in driven], identities,
-                             seed=seed)[:, 0]
+  distance = resampled_means(
+    [d.identity_distance[:, None] / natural.between_people for d in driven], identities, seed=seed
+  )[:, 0]
   background = resampled_means([d.background[:, None] for d in driven], identities, seed=seed)[:, 0]
   lost = sum(int(np.isnan(d.changes).any(axis=1).sum()) for d in driven)
   return Row(
     columns={group: score(values) for group, values in columns.items()},
     measures={name: score(np.sqrt(values)) for name, values in zip(face_measures.NAMES, squares.T, strict=True)},
-    identity=score(distance), background=score(background), dominance=score(dominance),
-    frames=sum(len(d.changes) for d in driven) - lost, missing=lost), dominance
+    identity=score(distance),
+    background=score(background),
+    dominance=score(dominance),
+    frames=sum(len(d.changes) for d in driven) - lost,
+    missing=lost,
+  ), dominance
 
 
 def score(draws: np.ndarray) -> Score:

@@ -19,8 +19,7 @@ FEATURES = 36
 _LUMA = np.array([0.2989, 0.5870, 0.1140])  # MATLAB's rgb2gray
 _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 _SHAPES = np.arange(0.2, 10.0005, 0.001)  # that are looked through for the best fit
-_RATIOS = scipy.special.gamma(2 / _SHAPES) ** 2 / (
-  scipy.special.gamma(1 / _SHAPES) * scipy.special.gamma(3 / _SHAPES))  # fmt: skip
+_RATIOS = scipy.special.gamma(2 / _SHAPES) ** 2 / (scipy.special.gamma(1 / _SHAPES) * scipy.special.gamma(3 / _SHAPES))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +42,10 @@ def read(path: pathlib.Path) -> Natural:
     mean, covariance = (np.asarray(found[name], np.float64) for name in names)
     return Natural(mean.reshape(FEATURES), covariance.reshape(FEATURES, FEATURES))
   except Exception as error:  # loadmat raises what it likes
-    raise ValueError(f'{path} holds no parameters of NIQE ({" ".join(str(error).split())[:100]}); expected a mean of '
-                     f'{FEATURES} numbers and their covariance') from None
+    raise ValueError(
+      f'{path} holds no parameters of NIQE ({" ".join(str(error).split())[:100]}); expected a mean of '
+      f'{FEATURES} numbers and their covariance'
+    ) from None
 
 
 def niqe(frame: np.ndarray, natural: Natural) -> float:
@@ -66,7 +67,7 @@ def niqe(frame: np.ndarray, natural: Natural) -> float:
 def features(frame: np.ndarray) -> np.ndarray:
   """Returns float64[blocks, 36], blocks row by row; NaN where a block is flat."""
   rows, columns = frame.shape[0] // BLOCK, frame.shape[1] // BLOCK
-  image = np.round(frame[:rows * BLOCK, :columns * BLOCK].astype(np.float64) @ _LUMA)
+  image = np.round(frame[: rows * BLOCK, : columns * BLOCK].astype(np.float64) @ _LUMA)
   if not image.size:
     return np.zeros((0, FEATURES))
   scales = []
@@ -83,6 +84,7 @@ def features(frame: np.ndarray) -> np.ndarray:
 
 def normalised(image: np.ndarray) -> np.ndarray:
   """Returns float64[height, width] less its local mean, over its local deviation plus one (7 x 7 Gaussian)."""
+
   def local(values):
     # A Gaussian of 7/6 pixels, cut at three: 7 x 7.
     return scipy.ndimage.gaussian_filter(values, 7 / 6, mode='nearest', radius=3)
@@ -98,8 +100,9 @@ def fit(values: np.ndarray) -> tuple[float, float, float]:
   """
   values = values.reshape(-1)
   with np.errstate(invalid='ignore', divide='ignore'):
-    left, right = (np.sqrt(np.mean(np.square(side))) if len(side) else np.nan
-                   for side in (values[values < 0], values[values > 0]))
+    left, right = (
+      np.sqrt(np.mean(np.square(side))) if len(side) else np.nan for side in (values[values < 0], values[values > 0])
+    )
     ratio = left / right
     peaked = np.mean(np.abs(values)) ** 2 / np.mean(np.square(values))
     wanted = peaked * (ratio**3 + 1) * (ratio + 1) / (ratio**2 + 1) ** 2

@@ -51,23 +51,30 @@ def text(value: object) -> str:
 
 def document(title: str, sections: Sequence[str]) -> str:
   """Returns a whole page that needs nothing beside itself."""
-  return (f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-          f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-          f'<title>{text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n'
-          + '\n'.join(sections) + '\n</body>\n</html>\n')
+  return (
+    f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+    f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+    f'<title>{text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n'
+    + '\n'.join(sections)
+    + '\n</body>\n</html>\n'
+  )
 
 
 def cards(items: Sequence[tuple[str, str]]) -> str:
   """Returns big figures: (figure, what it is)."""
-  return '<div class="cards">' + ''.join(
-    f'<div class="card"><b>{text(figure)}</b><span>{text(label)}</span></div>' for figure, label in items) + '</div>'
+  return (
+    '<div class="cards">'
+    + ''.join(f'<div class="card"><b>{text(figure)}</b><span>{text(label)}</span></div>' for figure, label in items)
+    + '</div>'
+  )
 
 
 def table(head: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
   """Returns a table: headings, and rows of (class of the row, cells that are HTML already)."""
   heading = ''.join(f'<th scope="col">{text(cell)}</th>' for cell in head)
-  body = ''.join(f'<tr class="{text(kind)}">' + ''.join(f'<td>{cell}</td>' for cell in cells) + '</tr>\n'
-                 for kind, cells in rows)
+  body = ''.join(
+    f'<tr class="{text(kind)}">' + ''.join(f'<td>{cell}</td>' for cell in cells) + '</tr>\n' for kind, cells in rows
+  )
   return f'<table><thead><tr>{heading}</tr></thead>\n<tbody>\n{body}</tbody></table>'
 
 
@@ -104,14 +111,18 @@ def sheet(caption: str, rows: Sequence[tuple[str, str, str]], scale: Sequence[st
   cells = ''.join(
     f'<div class="label" style="grid-area: {row} / 1">{text(label)}<small>{text(note)}</small></div>'
     f'<img style="grid-area: {row} / 3" src="{uri}" alt="{text(label)}, in the order of the words below">'
-    for row, (label, note, uri) in enumerate(rows, start=1))
+    for row, (label, note, uri) in enumerate(rows, start=1)
+  )
   if portrait:
-    cells += (f'<div class="portrait" style="grid-row: 1 / span {len(rows)}">'
-              f'<img src="{portrait}" alt="source">source</div>')
+    cells += (
+      f'<div class="portrait" style="grid-row: 1 / span {len(rows)}"><img src="{portrait}" alt="source">source</div>'
+    )
   words = ''.join(f'<span>{text(word)}</span>' for word in scale)
   columns = f'118px {"minmax(0, 1fr)" if portrait else "0"} minmax(0, {len(scale)}fr)'
-  return (f'<figure><figcaption>{caption}</figcaption><div class="sheet" style="grid-template-columns: {columns}">'
-          f'{cells}<div class="scale" style="grid-column: 3">{words}</div></div></figure>')
+  return (
+    f'<figure><figcaption>{caption}</figcaption><div class="sheet" style="grid-template-columns: {columns}">'
+    f'{cells}<div class="scale" style="grid-column: 3">{words}</div></div></figure>'
+  )
 
 
 def number(value: float, signed: bool = False) -> str:

@@ -54,7 +54,7 @@ def run(request: Request) -> dict:
   request = dataclasses.replace(request, split=config.personalize.split)
   clips = records.Clips(request.data, request.split)
   numbers = one_person.clips_of(clips.infos, config.personalize.identity)
-  videos = list(dict.fromkeys(one_person.videos(clips.infos, numbers).values()))[:request.clips or None]
+  videos = list(dict.fromkeys(one_person.videos(clips.infos, numbers).values()))[: request.clips or None]
   models, notes = {AFTER: load(request.workdir, request.which, raw=request.raw)}, []
   if about['start_from']:
     models[BEFORE] = load(about['start_from'])
@@ -62,8 +62,15 @@ def run(request: Request) -> dict:
     notes.append('The run started from scratch: there is nothing to compare it with.')
   scored = [_score(models, clips, video) for video in videos]
   return stage_report.finish(
-    request, clips, stage=config.run.stage, step=models[AFTER].step, numbers={}, rows=_rows(scored, request.seed),
-    introduction=INTRODUCTION, sections=[_pictures(scored[:SHOWN])], notes=notes,
+    request,
+    clips,
+    stage=config.run.stage,
+    step=models[AFTER].step,
+    numbers={},
+    rows=_rows(scored, request.seed),
+    introduction=INTRODUCTION,
+    sections=[_pictures(scored[:SHOWN])],
+    notes=notes,
     unit='videos',
   )
 
@@ -72,8 +79,9 @@ def _score(models: dict[str, Model], clips: records.Clips, video: Video) -> Scor
   chosen = np.unique(np.linspace(0, len(video.late) - 1, min(FRAMES, len(video.late))).round().astype(int))
   size = models[AFTER].image_size
   source, *truth = _frames(clips, [video.early[0], *(video.late[k] for k in chosen)], size)
-  painted = {name: model.generate(model.encode(source), model.motion(np.stack(truth)))
-             for name, model in models.items()}
+  painted = {
+    name: model.generate(model.encode(source), model.motion(np.stack(truth))) for name, model in models.items()
+  }
   return Scored(clips.infos[video.early[0].clip].clip_id, source, np.stack(truth), painted)
 
 
@@ -104,6 +112,12 @@ def _pictures(scored: Sequence[Scored]) -> str:
   for video in scored:
     rows = [('driver = truth', '', pictures.strip(video.truth))]
     rows += [(name, '', pictures.strip(video.painted[name])) for name in (BEFORE, AFTER) if name in video.painted]
-    sheets.append(page.sheet(f'<b>{page.text(video.name)}</b>', rows, [str(k) for k in range(len(video.truth))],
-                             portrait=pictures.strip([video.source])))
+    sheets.append(
+      page.sheet(
+        f'<b>{page.text(video.name)}</b>',
+        rows,
+        [str(k) for k in range(len(video.truth))],
+        portrait=pictures.strip([video.source]),
+      )
+    )
   return '\n'.join(sheets)

@@ -16,8 +16,14 @@ from edtalk_jax.training import metrics
 
 NO_CURVE = ('step', 'example')
 VALIDATION = 'validation/'
-STYLE = {'svg.fonttype': 'none', 'font.family': 'sans-serif', 'font.size': 9, 'axes.spines.top': False,
-         'axes.spines.right': False, 'svg.hashsalt': 'edtalk'}  # fmt: skip
+STYLE = {
+  'svg.fonttype': 'none',
+  'font.family': 'sans-serif',
+  'font.size': 9,
+  'axes.spines.top': False,
+  'axes.spines.right': False,
+  'svg.hashsalt': 'edtalk',
+}
 
 Curves = dict[str, dict[str, list[tuple[float, float]]]]  # loss name -> 'training' | 'validation' -> (step, value)
 
@@ -63,7 +69,7 @@ def loss_figure(curves: Curves) -> str:
   with matplotlib.rc_context(STYLE):
     FigureCanvasSVG(figure(curves)).print_svg(stream, metadata=dict.fromkeys(('Creator', 'Date', 'Format', 'Type')))
   svg = stream.getvalue()
-  return svg[svg.index('<svg'):]
+  return svg[svg.index('<svg') :]
 
 
 def figure(curves: Curves, columns: int = 3) -> Figure:
@@ -87,8 +93,9 @@ def _panel(axes, name: str, kinds: Mapping[str, list[tuple[float, float]]]) -> N
     if high > low:
       axes.set_ylim(low - 0.15 * (high - low), high + 0.35 * (high - low))
   if points := kinds.get('validation'):
-    axes.plot(*np.array(points, np.float64).T, color='#d1495b', linewidth=1.4, marker='o', markersize=3,
-              label='validation')
+    axes.plot(
+      *np.array(points, np.float64).T, color='#d1495b', linewidth=1.4, marker='o', markersize=3, label='validation'
+    )
   axes.set_title(name.replace('_', ' '), fontsize=10, loc='left')
   axes.set_xlabel('training step')
   axes.ticklabel_format(useOffset=False)

@@ -39,7 +39,7 @@ def same_clip(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) 
   """
   usable = _usable(clips)
   order = _identities_in_turn(clips, usable, np.random.default_rng(seed))
-  return [Driving('same_clip', i, i, i, spread(1, clips[i].frames, frames)) for i in order[:count or None]]
+  return [Driving('same_clip', i, i, i, spread(1, clips[i].frames, frames)) for i in order[: count or None]]
 
 
 def video(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> list[Driving]:
@@ -48,7 +48,7 @@ def video(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> l
   The clips are the first `count` of those that `same_clip` chooses by the same seed.
   """
   chosen = same_clip(clips, count=count, frames=0, seed=seed)
-  return [dataclasses.replace(d, protocol='video', frames=d.frames[:frames or None]) for d in chosen]
+  return [dataclasses.replace(d, protocol='video', frames=d.frames[: frames or None]) for d in chosen]
 
 
 def cross(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> list[Driving]:
@@ -70,14 +70,15 @@ def cross(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> l
   if len(identities) < 2:
     return []
   chosen = []
-  for source in order[:count or None]:
+  for source in order[: count or None]:
     others = [name for name in identities if name != clips[source].identity]
     if len(others) > 1:
       mouth_identity, pose_identity = rng.permutation(others)[:2]
     else:
       mouth_identity, pose_identity = clips[source].identity, others[0]
-    mouth, pose = (int(rng.choice([i for i in usable if clips[i].identity == name]))
-                   for name in (mouth_identity, pose_identity))
+    mouth, pose = (
+      int(rng.choice([i for i in usable if clips[i].identity == name])) for name in (mouth_identity, pose_identity)
+    )
     length = min(clips[mouth].frames, clips[pose].frames)
     chosen.append(Driving('cross', source, mouth, pose, spread(0, length, frames)))
   return chosen
@@ -107,7 +108,7 @@ def pairs(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> l
   usable = _usable(clips)
   rng = np.random.default_rng(seed)
   chosen = []
-  for portrait in _identities_in_turn(clips, usable, rng)[:count or None]:
+  for portrait in _identities_in_turn(clips, usable, rng)[: count or None]:
     others = [i for i in usable if clips[i].identity != clips[portrait].identity]
     if others:
       driver = int(rng.choice(others))
@@ -118,11 +119,12 @@ def pairs(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> l
 def survey(clips: Sequence[ClipInfo], *, count: int, frames: int, seed: int) -> list[tuple[int, tuple[int, ...]]]:
   """Returns (clip, its frames) of at most `count` clips, identities in turn, and evenly spaced frames; 0: all."""
   order = _identities_in_turn(clips, _usable(clips), np.random.default_rng(seed))
-  return [(i, spread(0, clips[i].frames, frames)) for i in order[:count or None]]
+  return [(i, spread(0, clips[i].frames, frames)) for i in order[: count or None]]
 
 
-def by_person(clips: Sequence[ClipInfo], labels: Sequence[str], *, count: int, frames: int, each: int,
-              seed: int) -> list[tuple[int, tuple[int, ...]]]:  # fmt: skip
+def by_person(
+  clips: Sequence[ClipInfo], labels: Sequence[str], *, count: int, frames: int, each: int, seed: int
+) -> list[tuple[int, tuple[int, ...]]]:
   """As `survey`, but person after person, labels in turn, so that a few people come with all that they were filmed in.
 
   Args:
@@ -139,7 +141,7 @@ def by_person(clips: Sequence[ClipInfo], labels: Sequence[str], *, count: int, f
   chosen: list[int] = []
   for name in rng.permutation(sorted(own)):
     queues = [rng.permutation(own[name][label]).tolist() for label in sorted(own[name])]
-    turns = [i for turn in itertools.zip_longest(*queues) for i in turn if i is not None][:each or None]
+    turns = [i for turn in itertools.zip_longest(*queues) for i in turn if i is not None][: each or None]
     if count and chosen and len(chosen) + len(turns) > count:
       break
     chosen += turns

@@ -38,8 +38,9 @@ def auc_by_identity(
   groups = [pools[identity] for identity in sorted(pools)]
 
   def of(chosen: Sequence[int]) -> float:
-    return auc(np.concatenate([np.ravel(positive[k]) for k in chosen]),
-               np.concatenate([np.ravel(negative[k]) for k in chosen]))
+    return auc(
+      np.concatenate([np.ravel(positive[k]) for k in chosen]), np.concatenate([np.ravel(negative[k]) for k in chosen])
+    )
 
   draws = np.random.default_rng(seed).integers(len(groups), size=(RESAMPLES, len(groups)))
   resampled = [of([k for group in draw for k in groups[group]]) for draw in draws]

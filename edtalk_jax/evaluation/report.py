@@ -29,20 +29,28 @@ METHOD_NOTES = {
 }
 INTRODUCTIONS = {
   'same_clip': 'The first frame of a held-out clip is the portrait; later frames of the same clip drive every motion '
-               'space and are the truth to compare with. (Pasting the whole driver would return the truth itself, so '
-               'the baseline pastes its mouth only.)',
+  'space and are the truth to compare with. (Pasting the whole driver would return the truth itself, so '
+  'the baseline pastes its mouth only.)',
   'cross': 'The portrait is of one held-out person, the mouth follows a clip of a second, head pose a clip of a third. '
-           'Real clips have no true frame for this, so mouth shape and head pose are compared with their drivers; of '
-           'rendered clips the portrait with the drivers’ mouth and pose factors is the truth. Motion spaces other '
-           'than these two keep the portrait’s own.',
+  'Real clips have no true frame for this, so mouth shape and head pose are compared with their drivers; of '
+  'rendered clips the portrait with the drivers’ mouth and pose factors is the truth. Motion spaces other '
+  'than these two keep the portrait’s own.',
   'video': 'Same-clip driving over consecutive frames: what can only be seen in motion, and heard. One number for each '
-           'sequence.',
+  'sequence.',
 }
 
 
-def render(*, title: str, facts: Sequence[tuple[str, object]], summaries: Sequence[ProtocolSummary],
-           scored: Sequence[Scored], curves: pictures.Curves, record: Mapping[str, Any],
-           notes: Sequence[str] = (), spaces: Spaces | None = None) -> str:
+def render(
+  *,
+  title: str,
+  facts: Sequence[tuple[str, object]],
+  summaries: Sequence[ProtocolSummary],
+  scored: Sequence[Scored],
+  curves: pictures.Curves,
+  record: Mapping[str, Any],
+  notes: Sequence[str] = (),
+  spaces: Spaces | None = None,
+) -> str:
   """Returns the page.
 
   Args:
@@ -66,13 +74,21 @@ def render(*, title: str, facts: Sequence[tuple[str, object]], summaries: Sequen
   if spaces is not None:
     sections.append(spaces_page.section(spaces))
   if curves:
-    sections.append('<h2 id="losses">Losses</h2><p>Every loss term as it enters the total, over the training steps; '
-                    'validation on held-out identities where the run measured it.</p>' + pictures.loss_figure(curves))
-  sections.append('<h2 id="definitions">What the metrics mean</h2>' + page.definitions(
-    [(metric.heading, metric.definition) for summary in summaries for metric in summary.metrics]))
-  sections.append('<h2 id="run">This evaluation</h2>' + page.definitions(facts)
-                  + '<details><summary>configuration of the run</summary><pre>'
-                  + page.text(json.dumps(record, indent=2, ensure_ascii=False)) + '</pre></details>')
+    sections.append(
+      '<h2 id="losses">Losses</h2><p>Every loss term as it enters the total, over the training steps; '
+      'validation on held-out identities where the run measured it.</p>' + pictures.loss_figure(curves)
+    )
+  sections.append(
+    '<h2 id="definitions">What the metrics mean</h2>'
+    + page.definitions([(metric.heading, metric.definition) for summary in summaries for metric in summary.metrics])
+  )
+  sections.append(
+    '<h2 id="run">This evaluation</h2>'
+    + page.definitions(facts)
+    + '<details><summary>configuration of the run</summary><pre>'
+    + page.text(json.dumps(record, indent=2, ensure_ascii=False))
+    + '</pre></details>'
+  )
   return page.document(title, sections)
 
 
@@ -97,8 +113,12 @@ def _headline(summaries: Sequence[ProtocolSummary]) -> str:
   for summary in summaries:
     for metric in summary.metrics:
       ours, still = (summary.methods[name][metric.key].mean for name in (GENERATED, UNCHANGED))
-      items.append((page.number(ours), f'{metric.heading}, {TITLES[summary.protocol].lower()}; '
-                                       f'source unchanged: {page.number(still)}'))
+      items.append(
+        (
+          page.number(ours),
+          f'{metric.heading}, {TITLES[summary.protocol].lower()}; source unchanged: {page.number(still)}',
+        )
+      )
   return page.cards(items)
 
 
@@ -113,8 +133,10 @@ def _protocol(summary: ProtocolSummary, scored: Sequence[Scored]) -> str:
     'landmark metric; they are counted as missing.</p>',
   ]
   if summary.skipped:
-    parts.append(f'<p class="note">Not measured: {page.text(", ".join(metric.label for metric in summary.skipped))}'
-                 '; the notes above say why.</p>')
+    parts.append(
+      f'<p class="note">Not measured: {page.text(", ".join(metric.label for metric in summary.skipped))}'
+      '; the notes above say why.</p>'
+    )
   if samples:
     parts.append(f'<h3>Side by side</h3>{_grid(summary.protocol, samples)}<h3>Over time</h3>')
     parts += [_film(s) for s in samples]
@@ -156,14 +178,21 @@ def _grid(protocol: str, scored: Sequence[Scored]) -> str:
     rows.append(('truth', 'rendered', [s.truth[i] for s, i in zip(samples, middle, strict=True)]))
   rows.append(('generated', '', [s.predictions[GENERATED][i] for s, i in zip(samples, middle, strict=True)]))
   if known:
-    rows.append(('difference', f'|generated − truth| × {GAIN}', [
-      pictures.difference(s.predictions[GENERATED][i], s.truth[i], GAIN)
-      for s, i in zip(samples, middle, strict=True)]))
-  rows.append(('mouth pasted', 'baseline', [s.predictions[MOUTH_PASTED][i]
-                                            for s, i in zip(samples, middle, strict=True)]))
+    rows.append(
+      (
+        'difference',
+        f'|generated − truth| × {GAIN}',
+        [
+          pictures.difference(s.predictions[GENERATED][i], s.truth[i], GAIN)
+          for s, i in zip(samples, middle, strict=True)
+        ],
+      )
+    )
+  rows.append(
+    ('mouth pasted', 'baseline', [s.predictions[MOUTH_PASTED][i] for s, i in zip(samples, middle, strict=True)])
+  )
   strips = [(label, note, pictures.strip(frames)) for label, note, frames in rows]
-  return page.sheet('One column for each sequence, at the middle of its frames.', strips,
-                    [s.identity for s in scored])
+  return page.sheet('One column for each sequence, at the middle of its frames.', strips, [s.identity for s in scored])
 
 
 def _film(scored: Scored) -> str:
@@ -180,14 +209,17 @@ def _film(scored: Scored) -> str:
       rows.insert(0, ('truth', 'rendered', sample.truth))
     rows.insert(0, ('pose driver', scored.pose_id, sample.pose))
     rows.insert(0, ('mouth driver', scored.mouth_id, sample.mouth))
-    caption = f'<b>{page.text(scored.source_id)}</b> driven by {page.text(scored.mouth_id)} (mouth) and ' \
-              f'{page.text(scored.pose_id)} (pose)'
+    caption = (
+      f'<b>{page.text(scored.source_id)}</b> driven by {page.text(scored.mouth_id)} (mouth) and '
+      f'{page.text(scored.pose_id)} (pose)'
+    )
   if sample.truth is not None:
     rows.append(('difference', f'× {GAIN}', pictures.difference(generated, sample.truth, GAIN)))
   caption += _scores_line(scored)
   strips = [(label, note, pictures.strip(frames[shown])) for label, note, frames in rows]
-  return page.sheet(caption, strips, [f'frame {scored.driving.frames[i]}' for i in shown],
-                    portrait=pictures.strip([sample.source]))
+  return page.sheet(
+    caption, strips, [f'frame {scored.driving.frames[i]}' for i in shown], portrait=pictures.strip([sample.source])
+  )
 
 
 def _scores_line(scored: Scored) -> str:

@@ -51,9 +51,21 @@ STAGES = {
 }
 
 
-def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest', 'best'] = 'latest', raw: bool = False,
-        out: str | None = None, settings: Settings | None = None, landmarks: bool = True, leakage: bool = True,
-        judges: str | None = None, same_as: str | None = None, paintings: bool = False) -> dict[str, Any]:
+def run(
+  workdir: str,
+  data: str,
+  *,
+  split: str = 'test',
+  which: Literal['latest', 'best'] = 'latest',
+  raw: bool = False,
+  out: str | None = None,
+  settings: Settings | None = None,
+  landmarks: bool = True,
+  leakage: bool = True,
+  judges: str | None = None,
+  same_as: str | None = None,
+  paintings: bool = False,
+) -> dict[str, Any]:
   """Evaluates a run, prints its tables and writes its files.
 
   Args:
@@ -86,13 +98,21 @@ def run(workdir: str, data: str, *, split: str = 'test', which: Literal['latest'
     return own.run(stage_report.Request(str(folder), here, split, which, out, settings.clips, settings.seed, raw))
   metrics_file = (pathlib.Path(out) if out else folder / 'eval' / split) / 'metrics.json'
   report_file = (pathlib.Path(out) if out else folder) / 'report.html'
-  evaluation = Evaluation(load(str(folder), which, raw=raw), records.Clips(here, split), shelf.open_folder(judges),
-                          settings)
+  evaluation = Evaluation(
+    load(str(folder), which, raw=raw), records.Clips(here, split), shelf.open_folder(judges), settings
+  )
   chosen = _chosen(evaluation, same_as, f'{data}: split {split}')
-  measured = _measure(evaluation, chosen, landmarks=landmarks, fit=_others(here, split, evaluation.clips),
-                      leakage=leakage, console=console)
-  result = _result(evaluation, measured, {'workdir': str(workdir), 'checkpoint': which, 'data': str(data),
-                                          'split': split})
+  measured = _measure(
+    evaluation,
+    chosen,
+    landmarks=landmarks,
+    fit=_others(here, split, evaluation.clips),
+    leakage=leakage,
+    console=console,
+  )
+  result = _result(
+    evaluation, measured, {'workdir': str(workdir), 'checkpoint': which, 'data': str(data), 'split': split}
+  )
   _write(evaluation, measured, result, folder, metrics_file, report_file)
   _print(console, measured)
   console.print(f'wrote {metrics_file} (all numbers) and {report_file} (open it in a browser)', soft_wrap=True)
@@ -130,23 +150,47 @@ def _chosen(evaluation: Evaluation, same_as: str | None, where: str) -> list[Dri
   return drivings
 
 
-def _measure(evaluation: Evaluation, drivings: list[Driving], *, landmarks: bool, leakage: bool,
-             fit: records.Clips | None, console: rich.console.Console) -> Measured:
+def _measure(
+  evaluation: Evaluation,
+  drivings: list[Driving],
+  *,
+  landmarks: bool,
+  leakage: bool,
+  fit: records.Clips | None,
+  console: rich.console.Console,
+) -> Measured:
   model, clips, settings = evaluation.model, evaluation.clips, evaluation.settings
   detector, notes = _detector(landmarks)
   notes += [f'Not measured: {measure}, {why}.' for measure, why in evaluation.judges.missing.items()]
   if not {'mouth', 'pose'} <= set(model.banks):
-    notes.append(f'The model has one undivided motion space ({", ".join(model.banks)}): cross-driving needs one for '
-                 'the mouth and one for head pose.')
+    notes.append(
+      f'The model has one undivided motion space ({", ".join(model.banks)}): cross-driving needs one for '
+      'the mouth and one for head pose.'
+    )
   true, found = true_frames.find(clips), None
   with rich.progress.Progress(console=console, transient=True) as bar:
     task = bar.add_task('animating and scoring', total=len(drivings))
-    scored = evaluate(model, clips, drivings, detector, judges=evaluation.judges, true=true, samples=settings.samples,
-                      embedded=settings.embedded, progress=lambda: bar.advance(task))
+    scored = evaluate(
+      model,
+      clips,
+      drivings,
+      detector,
+      judges=evaluation.judges,
+      true=true,
+      samples=settings.samples,
+      embedded=settings.embedded,
+      progress=lambda: bar.advance(task),
+    )
     if leakage:
       task = bar.add_task('', total=None)
-      found = spaces.measure(model, clips, spaces.limited(settings.clips, settings.seed), detector=detector, fit=fit,
-                             progress=lambda what: bar.update(task, description=what))
+      found = spaces.measure(
+        model,
+        clips,
+        spaces.limited(settings.clips, settings.seed),
+        detector=detector,
+        fit=fit,
+        progress=lambda what: bar.update(task, description=what),
+      )
       notes += found.notes
     else:
       notes.append('The separation of the motion spaces was not measured (--no-leakage).')
@@ -158,30 +202,67 @@ def _result(evaluation: Evaluation, measured: Measured, asked: dict[str, str]) -
   """The content of metrics.json; `asked` is what the user named."""
   model, settings = evaluation.model, evaluation.settings
   return {
-    **asked, 'step': model.step, 'averaged': model.averaged, 'stage': model.config.run.stage,
-    'image_size': model.image_size, 'banks': list(model.banks), 'fingerprint': evaluation.clips.fingerprint,
+    **asked,
+    'step': model.step,
+    'averaged': model.averaged,
+    'stage': model.config.run.stage,
+    'image_size': model.image_size,
+    'banks': list(model.banks),
+    'fingerprint': evaluation.clips.fingerprint,
     'settings': dataclasses.asdict(settings),
-    'versions': {'edtalk_jax': __version__, 'jax': jax.__version__, 'numpy': np.__version__,
-                 'scikit-image': skimage.__version__, 'python': platform.python_version()},
-    'judges': evaluation.judges.used, 'test_list': measured.listed['sha256'], 'notes': measured.notes,
-    **to_json(measured.summaries, measured.scored), **spaces.to_json(measured.spaces),
-  }  # fmt: skip
+    'versions': {
+      'edtalk_jax': __version__,
+      'jax': jax.__version__,
+      'numpy': np.__version__,
+      'scikit-image': skimage.__version__,
+      'python': platform.python_version(),
+    },
+    'judges': evaluation.judges.used,
+    'test_list': measured.listed['sha256'],
+    'notes': measured.notes,
+    **to_json(measured.summaries, measured.scored),
+    **spaces.to_json(measured.spaces),
+  }
 
 
-def _write(evaluation: Evaluation, measured: Measured, result: dict[str, Any], folder: pathlib.Path,
-           metrics_file: pathlib.Path, report_file: pathlib.Path) -> None:
+def _write(
+  evaluation: Evaluation,
+  measured: Measured,
+  result: dict[str, Any],
+  folder: pathlib.Path,
+  metrics_file: pathlib.Path,
+  report_file: pathlib.Path,
+) -> None:
   """Writes the test list, metrics.json and the page."""
   report.write(metrics_file.with_name(frozen.FILE), json.dumps(measured.listed) + '\n')
   report.write(metrics_file, json.dumps(result, indent=2) + '\n')
-  facts = [('stage', result['stage']), ('step', f'{result["step"]:,}'), ('split', result['split']),
-           ('data set', result['fingerprint'][:12]), ('run', result['workdir']), ('checkpoint', result['checkpoint']),
-           ('records', result['data']), ('model size', f'{result["image_size"]} pixels'),
-           ('test list', result['test_list'][:12]), *result['judges'].items(), *result['settings'].items(),
-           *result['versions'].items()]  # fmt: skip
-  report.write(report_file, report.render(
-    title=f'EDTalk evaluation: {pathlib.Path(result["workdir"]).resolve().name}', facts=facts,
-    summaries=measured.summaries, scored=measured.scored, curves=pictures.read_curves(folder / 'metrics.jsonl'),
-    record=record.read(folder), notes=measured.notes, spaces=measured.spaces))
+  facts = [
+    ('stage', result['stage']),
+    ('step', f'{result["step"]:,}'),
+    ('split', result['split']),
+    ('data set', result['fingerprint'][:12]),
+    ('run', result['workdir']),
+    ('checkpoint', result['checkpoint']),
+    ('records', result['data']),
+    ('model size', f'{result["image_size"]} pixels'),
+    ('test list', result['test_list'][:12]),
+    *result['judges'].items(),
+    *result['settings'].items(),
+    *result['versions'].items(),
+  ]
+  report.write(
+    report_file,
+    report.render(
+      title=f'EDTalk evaluation: {pathlib.Path(result["workdir"]).resolve().name}',
+      facts=facts,
+      summaries=measured.summaries,
+      scored=measured.scored,
+      curves=pictures.read_curves(folder / 'metrics.jsonl'),
+      record=record.read(folder),
+      notes=measured.notes,
+      spaces=measured.spaces,
+    ),
+  )
 
 
 def _detector(wanted: bool) -> tuple[Any, list[str]]:
@@ -212,7 +293,10 @@ def _print(console: rich.console.Console, measured: Measured) -> None:
 
 def _faceless(summaries: list[ProtocolSummary]) -> list[str]:
   """Says in how many generated frames no face was found, where there were any."""
-  return [f'{report.TITLES[s.protocol]}: no face was found in {row.missing} of {row.frames + row.missing} generated '
-          'or driving frames, which therefore have no landmark metric.'
-          for s in summaries for row in [s.methods[GENERATED].get(metrics.LANDMARKS.get(s.protocol))]
-          if row is not None and row.missing]
+  return [
+    f'{report.TITLES[s.protocol]}: no face was found in {row.missing} of {row.frames + row.missing} generated '
+    'or driving frames, which therefore have no landmark metric.'
+    for s in summaries
+    for row in [s.methods[GENERATED].get(metrics.LANDMARKS.get(s.protocol))]
+    if row is not None and row.missing
+  ]

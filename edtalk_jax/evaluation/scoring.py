@@ -30,8 +30,9 @@ class Sample:
   truth: np.ndarray | None  # what it should look like; None where nobody knows
 
 
-def score(protocol: str, sample: Sample, detector: landmark_metrics.Detect | None, judges: Judges, *,
-          embedded: int = 0) -> Scores:  # fmt: skip
+def score(
+  protocol: str, sample: Sample, detector: landmark_metrics.Detect | None, judges: Judges, *, embedded: int = 0
+) -> Scores:
   """Scores frames one by one, with the driver's frames for `same_clip` and without for `cross`.
 
   Of at most `embedded` frames, evenly spaced, is measured who they show; 0: of all.
@@ -55,12 +56,17 @@ def score(protocol: str, sample: Sample, detector: landmark_metrics.Detect | Non
     landmarks = np.repeat(portrait, len(frames), axis=0) if method == UNCHANGED else known.get(method)
     if landmarks is None:
       landmarks = landmark_metrics.detect(frames, detector)
-    scores[method] |= (metrics.score_same_clip(landmarks, mouth) if protocol == 'same_clip' else
-                       metrics.score_cross(landmarks, mouth, pose))
+    scores[method] |= (
+      metrics.score_same_clip(landmarks, mouth)
+      if protocol == 'same_clip'
+      else metrics.score_cross(landmarks, mouth, pose)
+    )
     if face is not None:
       # Embedding every frame would take most of an evaluation's time. The portrait's face is known.
-      shown = [face if method == UNCHANGED else judges.identity(frames[k], landmarks[k])
-               for k in protocols.spread(0, len(frames), embedded)]
+      shown = [
+        face if method == UNCHANGED else judges.identity(frames[k], landmarks[k])
+        for k in protocols.spread(0, len(frames), embedded)
+      ]
       scores[method]['csim'] = np.array([metrics.similarity(other, face) for other in shown])
   if judges.inception is not None and protocol == 'same_clip':
     scores[TRUE] = {metrics.FEATURES: judges.inception(sample.truth)}

@@ -73,18 +73,26 @@ def run(request: Request) -> dict:
   infos = [clips.infos[number] for number in numbers]
   labels = sorted({*known.labels} & {info.emotion for info in infos})
   if len(labels) < 2:
-    raise UserError(f'{request.data}: split {request.split} has clips of {len(labels)} of the emotions trained on; 2 '
-                    'or more are needed to tell them apart')  # fmt: skip
+    raise UserError(
+      f'{request.data}: split {request.split} has clips of {len(labels)} of the emotions trained on; 2 '
+      'or more are needed to tell them apart'
+    )
   weights, unmeasured = _weights(config, params, clips, numbers, request.data)
   weights[TRUE] = np.stack([true[number] for number in numbers])
   predicted = Predicted(infos, weights, *(np.asarray(params[name]) for name in ('target_mean', 'target_deviation')))
   accuracies, confusion = told(predicted, known, labels)
   shown = next(iter(confusion))
   return stage_report.finish(
-    request, clips, stage='semantic_expression', step=restored.step, rows=[*accuracies, *distances(predicted)],
-    introduction=INTRODUCTION + COUNTED * relative, notes=notes + unmeasured,
-    sections=[_confusion(shown, labels, confusion[shown])], numbers={'labels': labels, 'confusion': confusion},
-  )  # fmt: skip
+    request,
+    clips,
+    stage='semantic_expression',
+    step=restored.step,
+    rows=[*accuracies, *distances(predicted)],
+    introduction=INTRODUCTION + COUNTED * relative,
+    notes=notes + unmeasured,
+    sections=[_confusion(shown, labels, confusion[shown])],
+    numbers={'labels': labels, 'confusion': confusion},
+  )
 
 
 def _known(request: Request, source: hand_off.Opened, relative: bool) -> tuple[Known, list[str]]:
@@ -95,8 +103,10 @@ def _known(request: Request, source: hand_off.Opened, relative: bool) -> tuple[K
   except (DataError, TypeError):
     home, split = request.data, request.split
     clips = records.Clips(home, split)
-    notes.append('The training records are gone: labels are told by what the people evaluated look like, which '
-                 'flatters every accuracy.')
+    notes.append(
+      'The training records are gone: labels are told by what the people evaluated look like, which '
+      'flatters every accuracy.'
+    )
   found = expressions(clips.infos, Motion(extraction.ensure(source, home, [split]), split), relative)
   return Known(np.array([*found.values()]), [clips.infos[number].emotion for number in found]), notes
 
@@ -107,13 +117,17 @@ def expressions(infos: Sequence[ClipInfo], motion: Motion, relative: bool) -> di
   With `relative`, less the mean of the person's neutral clips; of people who have some, and without these clips, whose
   weights would be zero.
   """
-  weights = {k: semantics.mean_expression(motion, info.clip_id) for k, info in enumerate(infos)
-             if info.emotion and info.clip_id in motion}
+  weights = {
+    k: semantics.mean_expression(motion, info.clip_id)
+    for k, info in enumerate(infos)
+    if info.emotion and info.clip_id in motion
+  }
   if not relative or not weights:
     return weights
   numbers, values = [*weights], np.array([*weights.values()])
-  kept, more = emotions.from_neutral(values, *([getattr(infos[k], name) for k in numbers]
-                                               for name in ('emotion', 'identity')))  # fmt: skip
+  kept, more = emotions.from_neutral(
+    values, *([getattr(infos[k], name) for k in numbers] for name in ('emotion', 'identity'))
+  )
   return {numbers[row]: own for row, own in zip(kept, more, strict=True)}
 
 
@@ -157,8 +171,11 @@ def told(predicted: Predicted, known: Known, labels: list[str]) -> tuple[list[Ro
     kept = np.flatnonzero(np.isfinite(weights).all(1))
     people, wanted = zip(*((predicted.infos[k].identity, predicted.infos[k].emotion) for k in kept), strict=True)
     found = emotions.discriminant(known.weights, known.labels, weights[kept], labels)
-    note = ('when the weights are not predicted but seen' if mode == TRUE
-            else f'which of {len(labels)} emotions; 1 in {len(labels)} by chance')
+    note = (
+      'when the weights are not predicted but seen'
+      if mode == TRUE
+      else f'which of {len(labels)} emotions; 1 in {len(labels)} by chance'
+    )
     note += f'; of the {len(kept)} clips of {len(weights)} that have any' if len(kept) < len(weights) else ''
     rows.append(Row(f'label from {mode}', note, balanced_accuracy(found, wanted, labels, people)))
     pairs = list(zip(wanted, found, strict=True))
@@ -173,8 +190,15 @@ def distances(predicted: Predicted) -> list[Row]:
   def distance(weights):
     return by_identity(list((np.abs(weights - true) / predicted.deviation).mean(1, keepdims=True)), people)
 
-  rows = [Row(f'distance from {mode}', 'mean absolute difference from the true weights, in standard deviations',
-              distance(weights)) for mode, weights in predicted.weights.items() if mode != TRUE]  # fmt: skip
+  rows = [
+    Row(
+      f'distance from {mode}',
+      'mean absolute difference from the true weights, in standard deviations',
+      distance(weights),
+    )
+    for mode, weights in predicted.weights.items()
+    if mode != TRUE
+  ]
   return [*rows, Row('distance of the mean', 'the same of one answer for all clips', distance(predicted.usual))]
 
 

@@ -1,7 +1,7 @@
 """How far the motion spaces of a model are apart, in numbers: what `eval.py` and scripts call.
 
-  model, clips = edtalk_jax.load('runs/mouth_pose'), records.Clips('records', 'test')
-  numbers = spaces.to_json(spaces.measure(model, clips, detector=faces.LandmarkDetector().detect))
+model, clips = edtalk_jax.load('runs/mouth_pose'), records.Clips('records', 'test')
+numbers = spaces.to_json(spaces.measure(model, clips, detector=faces.LandmarkDetector().detect))
 """
 
 import dataclasses
@@ -71,13 +71,23 @@ def limited(clips: int, seed: int) -> Settings:
   default = Settings()
   most = lambda count, wanted: min(count, wanted) if clips else 0
   return Settings(
-    clips=most(default.clips, READ * clips), labelled_clips=most(default.labelled_clips, READ * clips),
-    labelled_fit_clips=most(default.labelled_fit_clips, READ * clips), seed=seed,
-    driven=leakage.Settings(portraits=most(default.driven.portraits, clips), seed=seed))
+    clips=most(default.clips, READ * clips),
+    labelled_clips=most(default.labelled_clips, READ * clips),
+    labelled_fit_clips=most(default.labelled_fit_clips, READ * clips),
+    seed=seed,
+    driven=leakage.Settings(portraits=most(default.driven.portraits, clips), seed=seed),
+  )
 
 
-def measure(model: Model, clips, settings: Settings | None = None, *, detector: landmark_metrics.Detect | None = None,
-            fit: Any = None, progress: Callable[[str], None] = lambda what: None) -> Spaces:
+def measure(
+  model: Model,
+  clips,
+  settings: Settings | None = None,
+  *,
+  detector: landmark_metrics.Detect | None = None,
+  fit: Any = None,
+  progress: Callable[[str], None] = lambda what: None,
+) -> Spaces:
   """Measures the scores against true factors (rendered data) and the leakage matrix (with a detector).
 
   Args:
@@ -115,7 +125,7 @@ def measure(model: Model, clips, settings: Settings | None = None, *, detector: 
     matrix, unmeasured = measure_leakage(model, clips, pairs, driven, detector, true, progress)
     notes += unmeasured
   progress('painting sweeps')
-  pictures = sweeps.sweep(model, clips, pairs[:settings.pictures], codes.weights, codes.identities, true)
+  pictures = sweeps.sweep(model, clips, pairs[: settings.pictures], codes.weights, codes.identities, true)
   return Spaces(codes, scores, matrix, told, pictures, notes)
 
 
@@ -130,12 +140,14 @@ def read_codes(model: Model, clips, count: int, frames: int, seed: int) -> Codes
       factors.append({name: values[list(indices)] for name, values in clip.factors.items()})
   joined = {space: np.concatenate([part[space] for part in weights]) for space in model.banks}
   known = 0 < len(factors) == len(weights)
-  return Codes(joined, {name: np.concatenate([f[name] for f in factors]) for name in factors[0]} if known else None,
-               identities)
+  return Codes(
+    joined, {name: np.concatenate([f[name] for f in factors]) for name in factors[0]} if known else None, identities
+  )
 
 
-def score_codes(codes: Codes, fit: Codes | None = None,
-                seed: int = 0) -> tuple[disentanglement.Scores | None, list[str]]:
+def score_codes(
+  codes: Codes, fit: Codes | None = None, seed: int = 0
+) -> tuple[disentanglement.Scores | None, list[str]]:
   """Returns the scores of `codes` against the true factors, or None and the sentence that says why.
 
   Args:
@@ -152,12 +164,22 @@ def score_codes(codes: Codes, fit: Codes | None = None,
   return disentanglement.score(
     {space: np.concatenate([part.weights[space] for part in parts]) for space in codes.weights},
     {name: np.concatenate([part.factors[name] for part in parts]) for name in codes.factors},
-    identities, true_frames.GROUPS, scored=np.arange(len(identities)) < len(codes.identities), seed=seed), []
+    identities,
+    true_frames.GROUPS,
+    scored=np.arange(len(identities)) < len(codes.identities),
+    seed=seed,
+  ), []
 
 
-def measure_leakage(model: Model, clips, pairs: Sequence[protocols.Pair], settings: leakage.Settings,
-                    detector: landmark_metrics.Detect, true: true_frames.TrueFrames | None,
-                    progress: Callable[[str], None]) -> tuple[leakage_matrix.Matrix, list[str]]:
+def measure_leakage(
+  model: Model,
+  clips,
+  pairs: Sequence[protocols.Pair],
+  settings: leakage.Settings,
+  detector: landmark_metrics.Detect,
+  true: true_frames.TrueFrames | None,
+  progress: Callable[[str], None],
+) -> tuple[leakage_matrix.Matrix, list[str]]:
   """Returns the leakage matrix and sentences on what could not be measured."""
   notes, embed = [], face_identity.embed
   try:
@@ -168,17 +190,27 @@ def measure_leakage(model: Model, clips, pairs: Sequence[protocols.Pair], settin
   surveyed = protocols.survey(clips.infos, count=settings.surveyed, frames=settings.frames, seed=settings.seed)
   progress('measuring what faces do in the data')
   natural = leakage.natural(clips, surveyed, model.image_size, detector, embed)
-  driven = leakage.drive(model, clips, pairs, detector, embed=embed, embedded=settings.embedded,
-                         true=true, progress=lambda: progress('driving one space at a time'))
+  driven = leakage.drive(
+    model,
+    clips,
+    pairs,
+    detector,
+    embed=embed,
+    embedded=settings.embedded,
+    true=true,
+    progress=lambda: progress('driving one space at a time'),
+  )
   return leakage_matrix.matrix(driven, natural, seed=settings.seed), notes
 
 
 def to_json(spaces: Spaces | None) -> dict[str, Any]:
   """Returns the sections `disentanglement`, `leakage` and `emotions` of metrics.json; None: not measured."""
   scores, matrix, told = (None,) * 3 if spaces is None else (spaces.scores, spaces.matrix, spaces.emotions)
-  return {'disentanglement': None if scores is None else _plain(scores),
-          'leakage': None if matrix is None else _matrix(matrix),
-          'emotions': None if told is None else _plain(told)}
+  return {
+    'disentanglement': None if scores is None else _plain(scores),
+    'leakage': None if matrix is None else _matrix(matrix),
+    'emotions': None if told is None else _plain(told),
+  }
 
 
 def _matrix(matrix: leakage_matrix.Matrix) -> dict[str, Any]:

@@ -19,8 +19,14 @@ def tables(spaces: Spaces | None) -> list[rich.table.Table]:
 
 
 def _leakage(matrix: Matrix) -> rich.table.Table:
-  table = _table('Leakage: what moves (in sigma) when one space is driven', '',
-                 *COLUMNS, 'iden-\ntity', 'back-\nground', 'diagonal\ndominance')
+  table = _table(
+    'Leakage: what moves (in sigma) when one space is driven',
+    '',
+    *COLUMNS,
+    'iden-\ntity',
+    'back-\nground',
+    'diagonal\ndominance',
+  )
   for prefix, rows, style in (('', matrix.rows, 'bold'), ('true ', matrix.true_rows, '')):
     for space, row in rows.items():
       values = [*(row.columns[column] for column in COLUMNS), row.identity, row.background, row.dominance]
@@ -30,8 +36,9 @@ def _leakage(matrix: Matrix) -> rich.table.Table:
 
 
 def _scores(scores: Scores) -> rich.table.Table:
-  table = _table(f'R2 of true factors for {scores.identities} people left out',
-                 'R2 by space', *GROUPS, 'disentanglement')
+  table = _table(
+    f'R2 of true factors for {scores.identities} people left out', 'R2 by space', *GROUPS, 'disentanglement'
+  )
   for space, row in scores.importance.items():
     values = [*(row[group] for group in GROUPS), scores.disentanglement[space]]
     table.add_row(space, *(page.number(score.value) for score in values), style='bold')

@@ -59,8 +59,16 @@ def chosen(infos: Sequence, count: int, seed: int, usable: Callable[[Any], bool]
 
 
 def finish(
-  request: Request, clips: records.Clips, *, stage: str, step: int, numbers: dict[str, Any], rows: Sequence[Row],
-  introduction: str, sections: Sequence[str] = (), notes: Sequence[str] = (),
+  request: Request,
+  clips: records.Clips,
+  *,
+  stage: str,
+  step: int,
+  numbers: dict[str, Any],
+  rows: Sequence[Row],
+  introduction: str,
+  sections: Sequence[str] = (),
+  notes: Sequence[str] = (),
   unit: str = 'people',
 ) -> dict[str, Any]:
   """Writes metrics.json and report.html, prints the table, and returns the content of metrics.json.
@@ -81,12 +89,21 @@ def finish(
   metrics_file = (pathlib.Path(request.out) if request.out else folder / 'eval' / request.split) / 'metrics.json'
   report_file = (pathlib.Path(request.out) if request.out else folder) / 'report.html'
   about = {
-    'workdir': request.workdir, 'checkpoint': request.which, 'step': step, 'stage': stage, 'data': request.data,
-    'split': request.split, 'fingerprint': clips.fingerprint,
+    'workdir': request.workdir,
+    'checkpoint': request.which,
+    'step': step,
+    'stage': stage,
+    'data': request.data,
+    'split': request.split,
+    'fingerprint': clips.fingerprint,
     'settings': {'clips': request.clips, 'seed': request.seed},
-    'versions': {'edtalk_jax': __version__, 'jax': jax.__version__, 'numpy': np.__version__,
-                 'python': platform.python_version()},
-  }  # fmt: skip
+    'versions': {
+      'edtalk_jax': __version__,
+      'jax': jax.__version__,
+      'numpy': np.__version__,
+      'python': platform.python_version(),
+    },
+  }
   table = {row.label: dataclasses.asdict(row.value) for row in rows}
   result = {**about, 'notes': list(notes), 'table': table, **numbers}
   report.write(metrics_file, json.dumps(result, indent=2) + '\n')
@@ -106,29 +123,42 @@ def svg(figure: Figure) -> str:
   with matplotlib.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': 'edtalk'}):
     FigureCanvasSVG(figure).print_svg(stream, metadata=dict.fromkeys(('Creator', 'Date', 'Format', 'Type')))
   text = stream.getvalue()
-  return text[text.index('<svg'):]
+  return text[text.index('<svg') :]
 
 
 def _page(folder: pathlib.Path, about: dict[str, Any], rows, introduction: str, sections, notes, unit: str) -> str:
   title = f'EDTalk {about["stage"]}: {folder.resolve().name}'
   facts = [(name, value) for name, value in about.items() if not isinstance(value, dict)]
   facts += [*about['settings'].items(), *about['versions'].items()]
-  body = [[f'{page.text(row.label)}<small>{page.text(row.note)}</small>', page.number(row.value.mean),
-           _range(row.value), page.text(row.value.identities)] for row in rows]
+  body = [
+    [
+      f'{page.text(row.label)}<small>{page.text(row.note)}</small>',
+      page.number(row.value.mean),
+      _range(row.value),
+      page.text(row.value.identities),
+    ]
+    for row in rows
+  ]
   curves = pictures.read_curves(folder / 'metrics.jsonl')
-  return page.document(title, [
-    f'<h1>{page.text(title)}</h1>',
-    f'<div class="soft">step <b>{about["step"]:,}</b> · split <b>{page.text(about["split"])}</b></div>',
-    page.cards([(page.number(row.value.mean), row.label) for row in rows]),
-    *(f'<p class="note">{page.text(note)}</p>' for note in notes),
-    f'<h2>Measured</h2><p>{page.text(introduction)}</p>',
-    page.table(['', 'value', '95 % interval', unit], [('', cells) for cells in body]),
-    f'<p class="note">Each of the {page.text(unit)} counts once; the interval resamples them.</p>',
-    *sections,
-    *([f'<h2>Losses</h2>{pictures.loss_figure(curves)}'] if curves else []),
-    '<h2>This evaluation</h2>' + page.definitions(facts) + '<details><summary>configuration of the run</summary><pre>'
-    + page.text(json.dumps(record.read(folder), indent=2, ensure_ascii=False)) + '</pre></details>',
-  ])  # fmt: skip
+  return page.document(
+    title,
+    [
+      f'<h1>{page.text(title)}</h1>',
+      f'<div class="soft">step <b>{about["step"]:,}</b> · split <b>{page.text(about["split"])}</b></div>',
+      page.cards([(page.number(row.value.mean), row.label) for row in rows]),
+      *(f'<p class="note">{page.text(note)}</p>' for note in notes),
+      f'<h2>Measured</h2><p>{page.text(introduction)}</p>',
+      page.table(['', 'value', '95 % interval', unit], [('', cells) for cells in body]),
+      f'<p class="note">Each of the {page.text(unit)} counts once; the interval resamples them.</p>',
+      *sections,
+      *([f'<h2>Losses</h2>{pictures.loss_figure(curves)}'] if curves else []),
+      '<h2>This evaluation</h2>'
+      + page.definitions(facts)
+      + '<details><summary>configuration of the run</summary><pre>'
+      + page.text(json.dumps(record.read(folder), indent=2, ensure_ascii=False))
+      + '</pre></details>',
+    ],
+  )
 
 
 def _figure(value: Interval, unit: str) -> str:

@@ -18,8 +18,9 @@ class Interval:
   missing: int  # frames in which the metric was undefined, e.g. no face was found
 
 
-def by_identity(values: Sequence[np.ndarray], identities: Sequence[str], *, resamples: int = 2000,
-                seed: int = 0) -> Interval:
+def by_identity(
+  values: Sequence[np.ndarray], identities: Sequence[str], *, resamples: int = 2000, seed: int = 0
+) -> Interval:
   """Summarises per-frame values of several sequences.
 
   The mean over the frames of each identity is taken first, so that a person with many clips weighs no more than
@@ -44,8 +45,9 @@ def by_identity(values: Sequence[np.ndarray], identities: Sequence[str], *, resa
   return Interval(float(mean), float(low), float(high), len(people), sum(known), missing)
 
 
-def resampled_means(values: Sequence[np.ndarray], identities: Sequence[str], *, resamples: int = 2000,
-                    seed: int = 0) -> np.ndarray:
+def resampled_means(
+  values: Sequence[np.ndarray], identities: Sequence[str], *, resamples: int = 2000, seed: int = 0
+) -> np.ndarray:
   """Returns means over identities and over resampled identities, for functions of several means.
 
   As `by_identity`, of several columns at once; a frame counts only if all its columns are known.
@@ -70,14 +72,17 @@ def resampled_means(values: Sequence[np.ndarray], identities: Sequence[str], *, 
   return np.concatenate([means.mean(axis=0)[None], means[draws].mean(axis=1)])
 
 
-def balanced_accuracy(found: Sequence[str], wanted: Sequence[str], labels: Sequence[str],
-                      people: Sequence[str]) -> Interval:
+def balanced_accuracy(
+  found: Sequence[str], wanted: Sequence[str], labels: Sequence[str], people: Sequence[str]
+) -> Interval:
   """The accuracy in which every label counts alike: of each, the share of its clips that are found, every person alike.
 
   Clips of other labels do not count. The interval resamples people, as `by_identity` does.
   """
-  rows = [np.array([[*(label == name for name in labels), *(label == name == one for name in labels)]], float)
-          for one, label in zip(found, wanted, strict=True)]
+  rows = [
+    np.array([[*(label == name for name in labels), *(label == name == one for name in labels)]], float)
+    for one, label in zip(found, wanted, strict=True)
+  ]
   there, right = np.split(resampled_means(rows, people), 2, axis=1)
   shares = np.divide(right, there, out=np.full_like(right, np.nan), where=there > 0)
   mean, *resampled = np.nanmean(shares, axis=1)

@@ -41,7 +41,8 @@ def summarise(scored: Sequence[Scored]) -> list[ProtocolSummary]:
     methods = {name: {m.key: _over(rows, name, m.key) for m in measured} for name in names}
     gain = {
       m.key: by_identity([row.scores[GENERATED][m.key] - row.scores[UNCHANGED][m.key] for row in rows], identities)
-      for m in measured if m.key != FID
+      for m in measured
+      if m.key != FID
     }
     if FID in methods.get(GENERATED, {}):
       gain[FID] = _alone(methods[GENERATED][FID].mean - methods[UNCHANGED][FID].mean, methods[GENERATED][FID])
@@ -86,10 +87,16 @@ def to_json(summaries: Sequence[ProtocolSummary], scored: Sequence[Scored]) -> d
   }
   sequences = [
     {
-      'protocol': row.driving.protocol, 'identity': row.identity,
-      'source': row.source_id, 'mouth': row.mouth_id, 'pose': row.pose_id, 'frames': list(row.driving.frames),
-      'means': {method: {key: _number(_mean(values)) for key, values in scores.items() if key != metrics.FEATURES}
-                for method, scores in row.scores.items()},
+      'protocol': row.driving.protocol,
+      'identity': row.identity,
+      'source': row.source_id,
+      'mouth': row.mouth_id,
+      'pose': row.pose_id,
+      'frames': list(row.driving.frames),
+      'means': {
+        method: {key: _number(_mean(values)) for key, values in scores.items() if key != metrics.FEATURES}
+        for method, scores in row.scores.items()
+      },
     }
     for row in scored
   ]

@@ -16,18 +16,21 @@ def tables(summaries: list[ProtocolSummary]) -> list[rich.table.Table]:
   for summary in summaries:
     count = -(-len(summary.metrics) // 5)
     for part in range(count):
-      chosen = summary.metrics[part * len(summary.metrics) // count:(part + 1) * len(summary.metrics) // count]
+      chosen = summary.metrics[part * len(summary.metrics) // count : (part + 1) * len(summary.metrics) // count]
       tables.append(_table(summary, chosen, first=not part, last=part == count - 1))
   return tables
 
 
-def _table(summary: ProtocolSummary, chosen: Sequence[metrics.Metric], first: bool,
-           last: bool) -> rich.table.Table:  # fmt: skip
-  title = (f'{report.TITLES[summary.protocol]}: mean over {summary.identities} identities, '
-           f'{summary.sequences} sequences') if first else None
+def _table(summary: ProtocolSummary, chosen: Sequence[metrics.Metric], first: bool, last: bool) -> rich.table.Table:
+  title = (
+    (f'{report.TITLES[summary.protocol]}: mean over {summary.identities} identities, {summary.sequences} sequences')
+    if first
+    else None
+  )
   skipped = f'not measured: {", ".join(metric.label for metric in summary.skipped)}' if summary.skipped else None
-  table = rich.table.Table(title=title, title_justify='left', title_style='bold', caption=skipped if last else None,
-                           caption_justify='left')  # fmt: skip
+  table = rich.table.Table(
+    title=title, title_justify='left', title_style='bold', caption=skipped if last else None, caption_justify='left'
+  )
   table.add_column('', no_wrap=True)
   for metric in chosen:
     table.add_column(rich.text.Text(f'{metric.label} {metric.arrow}\n{metric.unit}'), justify='right')

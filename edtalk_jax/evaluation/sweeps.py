@@ -13,8 +13,12 @@ from edtalk_jax.model import Model, Source
 STEPS = np.linspace(-2.0, 2.0, 7)  # standard deviations; the portrait itself in the middle
 # Factor -> its values; the face is neutral otherwise.
 FACTORS = {
-  'opening': np.linspace(0, 1, 7), 'width': np.linspace(-1, 1, 7), 'yaw': np.linspace(-24, 24, 7),
-  'pitch': np.linspace(-12, 12, 7), 'inner_brow': np.linspace(0, 1, 7), 'smile': np.linspace(0, 1, 7),
+  'opening': np.linspace(0, 1, 7),
+  'width': np.linspace(-1, 1, 7),
+  'yaw': np.linspace(-24, 24, 7),
+  'pitch': np.linspace(-12, 12, 7),
+  'inner_brow': np.linspace(0, 1, 7),
+  'smile': np.linspace(0, 1, 7),
 }
 
 
@@ -29,8 +33,14 @@ class Sweep:
   factors: dict[str, tuple[np.ndarray, np.ndarray]]  # factor -> driver, generated with all its motion
 
 
-def sweep(model: Model, clips: Sequence, pairs: Sequence[protocols.Pair], weights: Mapping[str, np.ndarray],
-          people: Sequence[str], true: TrueFrames | None) -> list[Sweep]:
+def sweep(
+  model: Model,
+  clips: Sequence,
+  pairs: Sequence[protocols.Pair],
+  weights: Mapping[str, np.ndarray],
+  people: Sequence[str],
+  true: TrueFrames | None,
+) -> list[Sweep]:
   """Returns the pictures of some portraits.
 
   Args:
@@ -47,8 +57,10 @@ def sweep(model: Model, clips: Sequence, pairs: Sequence[protocols.Pair], weight
     portrait, driver = clips[pair.portrait], clips[pair.driver]
     picture = portrait.frame(0, model.image_size)
     source = model.encode(picture)
-    spaces = {space: model.generate(source, {space: source.motion[space] + STEPS[:, None] * direction})
-              for space, direction in directions.items()}
+    spaces = {
+      space: model.generate(source, {space: source.motion[space] + STEPS[:, None] * direction})
+      for space, direction in directions.items()
+    }
     factor_strips = {} if true is None else factor_sweeps(model, source, driver, true)
     done.append(Sweep(portrait.identity, picture, spaces, driver.identity if factor_strips else '', factor_strips))
   return done

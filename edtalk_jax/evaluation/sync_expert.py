@@ -90,30 +90,51 @@ def _report(request: Request, clips: records.Clips, step: int, found: dict[str, 
   scores = [agreement for _, agreement in found.values()]
   aligned, others = [at_offset(s, 0) for s in scores], [shifted(s) for s in scores]
   clip_means = [np.array([at_offset(s, 0).mean()]) for s in scores]
-  clip_others = [np.array([at_offset(s, o).mean() for o in _offsets(s) if abs(o) >= windows.LEAST_SHIFT])
-                 for s in scores]
+  clip_others = [
+    np.array([at_offset(s, o).mean() for o in _offsets(s) if abs(o) >= windows.LEAST_SHIFT]) for s in scores
+  ]
   best = {clip_id: best_offset(agreement) for clip_id, (_, agreement) in found.items()}
   rows = [
-    Row('AUC of windows', 'probability that the aligned window scores higher than a shifted one; 0.5 by chance',
-        ranking.auc_by_identity(aligned, others, people, seed=request.seed)),
-    Row('AUC of clips', 'the same of means over the windows of a clip, as an expert is used to judge a video',
-        ranking.auc_by_identity(clip_means, clip_others, people, seed=request.seed)),
-    Row('offset within one frame', 'share of clips whose sound fits best where it is, or one frame beside',
-        statistics.by_identity([np.array([float(abs(o) <= 1)]) for o in best.values()], people)),
+    Row(
+      'AUC of windows',
+      'probability that the aligned window scores higher than a shifted one; 0.5 by chance',
+      ranking.auc_by_identity(aligned, others, people, seed=request.seed),
+    ),
+    Row(
+      'AUC of clips',
+      'the same of means over the windows of a clip, as an expert is used to judge a video',
+      ranking.auc_by_identity(clip_means, clip_others, people, seed=request.seed),
+    ),
+    Row(
+      'offset within one frame',
+      'share of clips whose sound fits best where it is, or one frame beside',
+      statistics.by_identity([np.array([float(abs(o) <= 1)]) for o in best.values()], people),
+    ),
   ]
   curve = _curve(scores, people)
   late = {clip_id: offset for clip_id, offset in best.items() if abs(offset) > 1}
   notes = []
   median = float(np.median(list(best.values())))
   if abs(median) > 1:
-    notes.append(f'The sound of these clips fits best when it is taken {median:g} frames later: they are probably all '
-                 'out of sync (av_offset of the records), or the expert was trained on such.')
-  sections = ['<h2>Agreement by offset</h2><p>Mean agreement when the sound begins so many frames later than the lips. '
-              'An expert that works peaks at 0.</p>' + stage_report.svg(_figure(curve))]
+    notes.append(
+      f'The sound of these clips fits best when it is taken {median:g} frames later: they are probably all '
+      'out of sync (av_offset of the records), or the expert was trained on such.'
+    )
+  sections = [
+    '<h2>Agreement by offset</h2><p>Mean agreement when the sound begins so many frames later than the lips. '
+    'An expert that works peaks at 0.</p>' + stage_report.svg(_figure(curve))
+  ]
   return stage_report.finish(
-    request, clips, stage=NAME, step=step, rows=rows, introduction=INTRODUCTION, sections=sections, notes=notes,
+    request,
+    clips,
+    stage=NAME,
+    step=step,
+    rows=rows,
+    introduction=INTRODUCTION,
+    sections=sections,
+    notes=notes,
     numbers={'curve': curve, 'median_offset': median, 'clips_out_of_sync': late},
-  )  # fmt: skip
+  )
 
 
 def _offsets(agreement: np.ndarray) -> range:

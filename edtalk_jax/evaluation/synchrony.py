@@ -39,7 +39,7 @@ def measure(lips: np.ndarray, sound: np.ndarray, shift: int = SHIFT) -> Synchron
   if lips.shape != sound.shape or lips.ndim != 2 or not len(lips):
     raise ValueError(f'expected as many windows of lips as of sound, got {lips.shape} and {sound.shape}')
   padded = np.pad(sound.astype(np.float64), ((shift, shift), (0, 0)))
-  means = np.array([np.linalg.norm(lips - padded[k:k + len(lips)], axis=1).mean() for k in range(2 * shift + 1)])
+  means = np.array([np.linalg.norm(lips - padded[k : k + len(lips)], axis=1).mean() for k in range(2 * shift + 1)])
   best = int(means.argmin())
   return Synchrony(float(np.median(means) - means[best]), float(means[best]), shift - best)
 
@@ -78,7 +78,7 @@ def _filters() -> np.ndarray:
   """Triangles on a mel scale, float64[26, 257], with their corners on whole bins."""
   mel = np.linspace(0, 2595 * np.log10(1 + RATE / 2 / 700), _BANDS + 2)
   bins = np.floor((_FFT + 1) * 700 * (10 ** (mel / 2595) - 1) / RATE)
-  low, middle, high = (bins[k:k + _BANDS, None] for k in range(3))
+  low, middle, high = (bins[k : k + _BANDS, None] for k in range(3))
   at = np.arange(_FFT // 2 + 1)
   rising, falling = (at - low) / (middle - low), (high - at) / (high - middle)
   return np.where((low <= at) & (at < middle), rising, np.where((middle <= at) & (at < high), falling, 0.0))

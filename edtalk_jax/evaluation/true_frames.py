@@ -46,8 +46,10 @@ class TrueFrames:
     if key not in self._renderers:
       self._renderers = {key: render.Renderer(person(self._seed, clip), stored)}  # one at a time: 10 MB each at 256 px
     frames = [self._renderers[key].render(state) for state in states]
-    return [render.Frame(_resized(_stored(f.image), size, 'BILINEAR'), f.landmarks, _resized(f.mask, size, 'NEAREST'))
-            for f in frames]
+    return [
+      render.Frame(_resized(_stored(f.image), size, 'BILINEAR'), f.landmarks, _resized(f.mask, size, 'NEAREST'))
+      for f in frames
+    ]
 
 
 def find(clips) -> TrueFrames | None:

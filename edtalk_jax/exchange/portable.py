@@ -41,8 +41,11 @@ class PortableModel:
             with archive.open(name) as file:
               array = np.lib.format.read_array(file, allow_pickle=False)
             self._parameters[name.removeprefix(PARAMETERS).removesuffix('.npy')] = array
-        programs = {name.removesuffix(PROGRAM): jax.export.deserialize(bytearray(archive.read(name)))
-                    for name in archive.namelist() if name.endswith(PROGRAM)}  # fmt: skip
+        programs = {
+          name.removesuffix(PROGRAM): jax.export.deserialize(bytearray(archive.read(name)))
+          for name in archive.namelist()
+          if name.endswith(PROGRAM)
+        }
     except (zipfile.BadZipFile, KeyError, EOFError) as error:
       raise ValueError(f'{path}: no portable model, or damaged ({error})') from None
     self._parameters = jax.device_put(self._parameters)

@@ -27,11 +27,13 @@ def config_of(network: str, model: ModelConfig, audio: AudioConfig | None = None
   )
   built = stages.model_config(config)
   if built != model:
-    differing = [field.name for field in dataclasses.fields(model)
-                 if getattr(model, field.name) != getattr(built, field.name)]
+    differing = [
+      field.name for field in dataclasses.fields(model) if getattr(model, field.name) != getattr(built, field.name)
+    ]
     name = differing[0]
-    raise ValueError(f'{network}: {name} is {getattr(model, name)}, stage {config.run.stage} needs '
-                     f'{getattr(built, name)}')  # fmt: skip
+    raise ValueError(
+      f'{network}: {name} is {getattr(model, name)}, stage {config.run.stage} needs {getattr(built, name)}'
+    )
   return config
 
 

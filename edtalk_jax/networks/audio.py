@@ -35,12 +35,17 @@ def same(channels: int, count: int) -> tuple[Layer, ...]:
 
 
 ENCODER = (
-  Layer(32), *same(32, 2),
-  Layer(64, stride=(3, 1)), *same(64, 2),
-  Layer(128, stride=3), *same(128, 2),
-  Layer(256, stride=(3, 2)), *same(256, 1),
-  Layer(512, padding=0), Layer(512, side=1, padding=0),
-)  # fmt: skip
+  Layer(32),
+  *same(32, 2),
+  Layer(64, stride=(3, 1)),
+  *same(64, 2),
+  Layer(128, stride=3),
+  *same(128, 2),
+  Layer(256, stride=(3, 2)),
+  *same(256, 1),
+  Layer(512, padding=0),
+  Layer(512, side=1, padding=0),
+)
 
 
 class BatchNorm(nn.Module):
@@ -90,8 +95,9 @@ class ConvBlock(nn.Module):
     kernel = self.param('kernel', nn.initializers.he_uniform(), (layer.side, layer.side, x.shape[-1], features))
     bias = self.param('bias', nn.initializers.zeros, (features,))
     strides = (layer.stride,) * 2 if isinstance(layer.stride, int) else layer.stride
-    y = jax.lax.conv_general_dilated(x, kernel, strides, [(layer.padding,) * 2] * 2,
-                                     dimension_numbers=('NHWC', 'HWIO', 'NHWC'))  # fmt: skip
+    y = jax.lax.conv_general_dilated(
+      x, kernel, strides, [(layer.padding,) * 2] * 2, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+    )
     y = BatchNorm(name='norm')(y + bias, train=train)
     return nn.relu(y + x if layer.residual else y)
 
@@ -160,7 +166,7 @@ def draw(network: nn.Module, key: jax.Array, *inputs: jax.Array) -> dict[str, An
   for path, leaf in flat.items():
     if path in kernels:
       bound = math.sqrt(6 / math.prod(leaf.shape[:-1]))  # He et al., 2015
-      drawn[path] = bound * numbers[first:first + leaf.size].reshape(leaf.shape)
+      drawn[path] = bound * numbers[first : first + leaf.size].reshape(leaf.shape)
       first += leaf.size
     else:
       drawn[path] = jnp.full(leaf.shape, 1.0 if path.endswith(('/scale', '/variance')) else 0.0, leaf.dtype)

@@ -42,9 +42,7 @@ class EDTalk(nn.Module):
     """Returns the orthonormal basis, float32[style_dim, sum of sizes]; banks in `frozen` get no gradient."""
     return self.navigation.basis(frozen)
 
-  def decode(
-    self, latent: jax.Array, features: Sequence[jax.Array], expression: jax.Array | None = None
-  ) -> jax.Array:
+  def decode(self, latent: jax.Array, features: Sequence[jax.Array], expression: jax.Array | None = None) -> jax.Array:
     """Paints float32[batch, size, size, 3] from latent[batch, style_dim] and the source's features.
 
     Args:

@@ -41,8 +41,7 @@ class StyledConv(nn.Module):
     else:
       columns = ops.together(x, kernel.shape)
       x = ops.join_columns(x, columns)
-    x = ops.styled_conv(
-      x, kernel, style, bias, scale=equalizer(kernel), upsample=self.upsample, columns=columns)  # fmt: skip
+    x = ops.styled_conv(x, kernel, style, bias, scale=equalizer(kernel), upsample=self.upsample, columns=columns)
     return ops.split_columns(ops.split_rows(x), columns)
 
 
@@ -82,7 +81,8 @@ class Flow(nn.Module):
     columns = ops.together(x, kernel.shape)
     raw = ops.join_columns(x, columns)
     raw = ops.modulated_conv(
-      raw, kernel, style, scale=equalizer(kernel), demodulate=False, columns=columns, dtype=jnp.float32)  # fmt: skip
+      raw, kernel, style, scale=equalizer(kernel), demodulate=False, columns=columns, dtype=jnp.float32
+    )
     raw = ops.split_columns(raw, columns) + bias
     if coarser is not None:
       raw += ops.upsample(coarser)

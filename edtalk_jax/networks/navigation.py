@@ -104,7 +104,7 @@ class Navigation(nn.Module):
       ValueError: if `frozen` is not the beginning of the list of banks.
     """
     names = [name for name, _ in self.config.banks]
-    if set(frozen) != set(names[:len(frozen)]):
+    if set(frozen) != set(names[: len(frozen)]):
       raise ValueError(f'frozen must be the first of the banks {", ".join(names)}, got {", ".join(frozen)}')
     banks = self.banks()
     columns = [jax.lax.stop_gradient(banks[name]) if name in frozen else banks[name] for name in names]
@@ -129,14 +129,15 @@ def directions(weights: Mapping[str, jax.Array], basis: jax.Array, config: Model
     ValueError: on a bank that the model lacks, or weights of another size.
   """
   if unknown := set(weights) - {name for name, _ in config.banks}:
-    raise ValueError(f'weights has the banks {", ".join(sorted(unknown))}, '
-                     f'the model has {", ".join(name for name, _ in config.banks)}')
+    raise ValueError(
+      f'weights has the banks {", ".join(sorted(unknown))}, the model has {", ".join(name for name, _ in config.banks)}'
+    )
   shifts, first = {}, 0
   for name, size in config.banks:
     if name in weights:
       if weights[name].shape[-1] != size:
         raise ValueError(f'weights of bank {name} have shape {weights[name].shape}, expected (batch, {size})')
-      columns = basis[:, first:first + size]
+      columns = basis[:, first : first + size]
       shifts[name] = jnp.matmul(weights[name], columns.T, precision=jax.lax.Precision.HIGHEST)
     first += size
   return shifts

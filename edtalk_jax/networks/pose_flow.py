@@ -150,8 +150,10 @@ class Steps(nn.Module):
     shapes: dict[str, tuple[Any, tuple[int, ...]]] = {
       'log_scale': (zeros, (count, self.channels)),
       'shift': (zeros, (count, self.channels)),
-      **{name: (lambda key, shape, name=name: stack(name), drawn[0][name].shape)
-         for name in ('lower', 'upper', 'log_diagonal')},
+      **{
+        name: (lambda key, shape, name=name: stack(name), drawn[0][name].shape)
+        for name in ('lower', 'upper', 'log_diagonal')
+      },
       'input_kernel': (random, (count, passed, self.hidden)),
       'input_bias': (zeros, (count, self.hidden)),
       'last_kernel': (zeros, (count, self.hidden, 2 * (self.channels // 2))),
@@ -212,12 +214,10 @@ def _step_inverse(parts: Mapping[str, Array], y: Array, known: Array, valid: Arr
 
 def _halves(x: Array) -> tuple[Array, Array]:
   """The channels that a coupling reads, and those that it moves; of an odd number it reads one more."""
-  return x[..., :x.shape[-1] - x.shape[-1] // 2], x[..., x.shape[-1] - x.shape[-1] // 2:]
+  return x[..., : x.shape[-1] - x.shape[-1] // 2], x[..., x.shape[-1] - x.shape[-1] // 2 :]
 
 
-def _coupling(
-  parts: Mapping[str, Array], kept: Array, known: Array, valid: Array, layers: int
-) -> tuple[Array, Array]:
+def _coupling(parts: Mapping[str, Array], kept: Array, known: Array, valid: Array, layers: int) -> tuple[Array, Array]:
   """A coupling's (log scale, shift), from gated convolutions along time (van den Oord et al., 2016, not causal)."""
   h = kept @ parts['input_kernel'] + parts['input_bias']
   for layer in range(layers):

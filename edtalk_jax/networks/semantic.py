@@ -34,9 +34,13 @@ class SemanticExpression(nn.Module):
   def setup(self):
     """Names the parts, which are also parameter paths."""
     sizes = {'target': self.features, 'audio': self.audio, 'text': self.text}
-    self.scales = {name: (self.param(f'{name}_mean', nn.initializers.zeros, (size,)),
-                          self.param(f'{name}_deviation', nn.initializers.ones, (size,)))
-                   for name, size in sizes.items()}  # fmt: skip
+    self.scales = {
+      name: (
+        self.param(f'{name}_mean', nn.initializers.zeros, (size,)),
+        self.param(f'{name}_deviation', nn.initializers.ones, (size,)),
+      )
+      for name, size in sizes.items()
+    }
     self.neutral = self.param('neutral', nn.initializers.zeros, (self.features,))
     self.branches = {name: Branch(self.width, name=name) for name in MODALITIES}
     self.hidden = nn.Dense(self.width)
@@ -62,8 +66,9 @@ class SemanticExpression(nn.Module):
     `known`, float32[batch, 2], is 1 where audio, text may be used.
     """
     inputs = {'audio': audio, 'text': text}
-    found = [known[:, k, None] * self.branches[name](self.standardise(name, inputs[name]))
-             for k, name in enumerate(MODALITIES)]
+    found = [
+      known[:, k, None] * self.branches[name](self.standardise(name, inputs[name])) for k, name in enumerate(MODALITIES)
+    ]
     return self.last(nn.relu(self.hidden(nn.relu(jnp.concatenate(found, -1)))))
 
   def start(self, target: Array, neutral: Array, audio: Array, text: Array, known: Array) -> dict[str, Array]:

@@ -11,26 +11,37 @@ from edtalk_jax.networks.audio import MEL_BANDS, MEL_COLUMNS, ConvStack, Layer, 
 
 FRAMES, FACE_SIZE = 5, 96  # pictures of a window; side of the face crop in pixels, of which the lower half is seen
 AUDIO = (
-  Layer(32), *same(32, 2),
-  Layer(64, stride=(3, 1)), *same(64, 2),
-  Layer(128, stride=3), *same(128, 2),
-  Layer(256, stride=(3, 2)), *same(256, 2),
-  Layer(512, padding=0), Layer(512, side=1, padding=0),
-)  # fmt: skip
+  Layer(32),
+  *same(32, 2),
+  Layer(64, stride=(3, 1)),
+  *same(64, 2),
+  Layer(128, stride=3),
+  *same(128, 2),
+  Layer(256, stride=(3, 2)),
+  *same(256, 2),
+  Layer(512, padding=0),
+  Layer(512, side=1, padding=0),
+)
 FACE = (
   Layer(32, side=7, padding=3),
-  Layer(64, side=5, stride=(1, 2)), *same(64, 2),
-  Layer(128, stride=2), *same(128, 3),
-  Layer(256, stride=2), *same(256, 2),
-  Layer(512, stride=2), *same(512, 2),
-  Layer(512, stride=2), Layer(512, padding=0), Layer(512, side=1, padding=0),
-)  # fmt: skip
+  Layer(64, side=5, stride=(1, 2)),
+  *same(64, 2),
+  Layer(128, stride=2),
+  *same(128, 3),
+  Layer(256, stride=2),
+  *same(256, 2),
+  Layer(512, stride=2),
+  *same(512, 2),
+  Layer(512, stride=2),
+  Layer(512, padding=0),
+  Layer(512, side=1, padding=0),
+)
 
 
 def lower_halves(faces: jax.Array) -> jax.Array:
   """Stacks the lower halves of a window's faces, frame by frame: [batch, 5, 96, 96, 3] -> [batch, 48, 96, 15]."""
   batch, frames, size, _, channels = faces.shape
-  lower = faces[:, :, size // 2:]
+  lower = faces[:, :, size // 2 :]
   return lower.transpose(0, 2, 3, 1, 4).reshape(batch, size // 2, size, frames * channels)
 
 

@@ -65,7 +65,8 @@ def _products(x, kernel, pad):
   """y[n, i, v, c] = sum_t sum_w x[n, i + t - pad[0], w, c] kernel[t, w, v]."""
   kernel = jnp.asarray(kernel[None], x.dtype)  # taps and their products are exact in bfloat16
   return jax.lax.conv_general_dilated(
-    x, kernel, (1, 1), [(0, 0), pad], dimension_numbers=_LAYOUT, precision=jax.lax.Precision.HIGHEST)  # fmt: skip
+    x, kernel, (1, 1), [(0, 0), pad], dimension_numbers=_LAYOUT, precision=jax.lax.Precision.HIGHEST
+  )
 
 
 def _side_by_side(parts):

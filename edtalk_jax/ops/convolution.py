@@ -86,8 +86,9 @@ def conv_downsample(x: jax.Array, kernel: jax.Array, *, columns: int = 1) -> jax
     raise ValueError(f'height and width of x must be even to be halved, got {x.shape}')
   if kernel.shape[:2] not in ((1, 1), (3, 3)):
     raise ValueError(f'kernel must be 1 x 1 or 3 x 3, got {kernel.shape}')
-  y = jax.lax.platform_dependent(x, kernel, cpu=downsample_separately, tpu=tpu_forms.downsample,
-                                 default=downsample_folded)
+  y = jax.lax.platform_dependent(
+    x, kernel, cpu=downsample_separately, tpu=tpu_forms.downsample, default=downsample_folded
+  )
   return checkpoint_name(y, CONV)
 
 
@@ -129,8 +130,7 @@ def conv_upsample(x: jax.Array, kernel: jax.Array, *, columns: int = 1) -> jax.A
     apart = lambda x, kernel: lanes.join_columns(conv_upsample(x, kernel), 2)
     y = jax.lax.platform_dependent(x, kernel, tpu=tpu_forms.upsample_pairs, default=apart)
     return checkpoint_name(y, CONV)
-  y = jax.lax.platform_dependent(x, kernel, cpu=upsample_separately, tpu=tpu_forms.upsample,
-                                 default=upsample_folded)
+  y = jax.lax.platform_dependent(x, kernel, cpu=upsample_separately, tpu=tpu_forms.upsample, default=upsample_folded)
   return checkpoint_name(y, CONV)
 
 
@@ -155,8 +155,17 @@ def upsample_folded(x: jax.Array, kernel: jax.Array) -> jax.Array:
   return y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, features)
 
 
-def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, scale: float = 1.0, demodulate: bool = True,
-                   upsample: bool = False, columns: int = 1, dtype: Any = None) -> jax.Array:
+def modulated_conv(
+  x: jax.Array,
+  kernel: jax.Array,
+  style: jax.Array,
+  *,
+  scale: float = 1.0,
+  demodulate: bool = True,
+  upsample: bool = False,
+  columns: int = 1,
+  dtype: Any = None,
+) -> jax.Array:
   """Convolution whose input channels are scaled per sample by a style (StyleGAN2 Eqs. 1-3).
 
   The style is moved from the kernel to the activations, normalisation and scale to the outputs, so that all samples
@@ -187,8 +196,16 @@ def modulated_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, *, scale: 
   return (y * norm).astype(dtype)
 
 
-def styled_conv(x: jax.Array, kernel: jax.Array, style: jax.Array, bias: jax.Array, *, scale: float = 1.0,
-                upsample: bool = False, columns: int = 1) -> jax.Array:
+def styled_conv(
+  x: jax.Array,
+  kernel: jax.Array,
+  style: jax.Array,
+  bias: jax.Array,
+  *,
+  scale: float = 1.0,
+  upsample: bool = False,
+  columns: int = 1,
+) -> jax.Array:
   """`leaky_relu_scaled(modulated_conv(...), bias)`, rounded once and with the gradients of `leaky_relu_normalized`."""
   y = _with_style(x, kernel, style, upsample, columns, x.dtype)
   return activation.leaky_relu_normalized(y, _demodulation(kernel, style, scale, upsample), bias)

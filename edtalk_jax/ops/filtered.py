@@ -45,8 +45,10 @@ def _strided_backward(residuals, cotangent):
 def _transposed_backward(residuals, cotangent):
   y, kernel = residuals
   blurred = _blur(cotangent)
-  return (phases.strided_conv(blurred, kernel, _STRIDES, _NONE),
-          phases.kernel_gradient(blurred, y, kernel, _STRIDES, _NONE))  # fmt: skip
+  return (
+    phases.strided_conv(blurred, kernel, _STRIDES, _NONE),
+    phases.kernel_gradient(blurred, y, kernel, _STRIDES, _NONE),
+  )
 
 
 strided_conv.defvjp(_strided_forward, _strided_backward)

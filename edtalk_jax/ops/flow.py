@@ -55,9 +55,12 @@ def rotation(channels: int, seed: int) -> dict[str, np.ndarray]:
   permutation, lower, upper = scipy.linalg.lu(drawn * np.sign(np.diag(triangle)))
   diagonal = np.diag(upper)
   parts = {
-    'permutation': permutation, 'sign': np.sign(diagonal), 'lower': np.tril(lower, -1), 'upper': np.triu(upper, 1),
+    'permutation': permutation,
+    'sign': np.sign(diagonal),
+    'lower': np.tril(lower, -1),
+    'upper': np.triu(upper, 1),
     'log_diagonal': np.log(np.abs(diagonal)),
-  }  # fmt: skip
+  }
   return {name: part.astype(np.float32) for name, part in parts.items()}
 
 
@@ -156,5 +159,5 @@ def temporal_conv(x: Array, kernel: Array, dilation: int = 1) -> Array:
   size, frames = len(kernel), x.shape[1]
   reach = dilation * (size // 2)
   padded = jnp.pad(x, ((0, 0), (reach, reach), (0, 0)))
-  taps = [padded[:, k * dilation:k * dilation + frames] for k in range(size)]
+  taps = [padded[:, k * dilation : k * dilation + frames] for k in range(size)]
   return jnp.concatenate(taps, -1) @ kernel.reshape(-1, kernel.shape[-1])

@@ -37,7 +37,8 @@ def kernel_gradient(x: jax.Array, cotangent: jax.Array, side: int, stride: int) 
   def add_band(total, index):
     image, row = index // bands, index % bands * rows
     window = jax.lax.dynamic_slice(
-      x, (image, row * stride, 0, 0), (1, (rows - 1) * stride + side, x.shape[2], channels))
+      x, (image, row * stride, 0, 0), (1, (rows - 1) * stride + side, x.shape[2], channels)
+    )
     part = jax.lax.dynamic_slice(cotangent, (image, row, 0, 0), (1, rows, width, features))
     return total + _band_product(window, part, side, stride), None
 
@@ -63,9 +64,14 @@ def neighbourhoods(x: jax.Array, side: int, stride: int) -> jax.Array:
   """The windows of x[batch, rows, columns, channels] that fit, row-major: [batch, ..., ..., side**2 * channels]."""
   height = (x.shape[1] - side) // stride + 1
   width = (x.shape[2] - side) // stride + 1
-  return jnp.concatenate([
-    x[:, i:i + (height - 1) * stride + 1:stride, j:j + (width - 1) * stride + 1:stride]
-    for i in range(side) for j in range(side)], axis=-1)
+  return jnp.concatenate(
+    [
+      x[:, i : i + (height - 1) * stride + 1 : stride, j : j + (width - 1) * stride + 1 : stride]
+      for i in range(side)
+      for j in range(side)
+    ],
+    axis=-1,
+  )
 
 
 def _divisor(number: int, limit: int) -> int:

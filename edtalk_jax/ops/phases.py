@@ -92,8 +92,10 @@ def kernel_gradient(
 
 def _strided_backward(strides, padding, residuals, cotangent):
   x, kernel = residuals
-  return (transposed_conv(cotangent, kernel, strides, padding, x.shape[1:3]),
-          kernel_gradient(x, cotangent, kernel, strides, padding))  # fmt: skip
+  return (
+    transposed_conv(cotangent, kernel, strides, padding, x.shape[1:3]),
+    kernel_gradient(x, cotangent, kernel, strides, padding),
+  )
 
 
 def _transposed_backward(strides, padding, size, residuals, cotangent):
@@ -103,5 +105,6 @@ def _transposed_backward(strides, padding, size, residuals, cotangent):
 
 
 strided_conv.defvjp(lambda x, kernel, *static: (strided_conv(x, kernel, *static), (x, kernel)), _strided_backward)
-transposed_conv.defvjp(lambda y, kernel, *static: (transposed_conv(y, kernel, *static), (y, kernel)),
-                       _transposed_backward)
+transposed_conv.defvjp(
+  lambda y, kernel, *static: (transposed_conv(y, kernel, *static), (y, kernel)), _transposed_backward
+)

@@ -32,7 +32,7 @@ def max_pool(x: jax.Array) -> jax.Array:
 def _quarters(x):
   """The four pixels of each block, row-major, as [batch, height // 2, width // 2, channels] each."""
   height, width = x.shape[1:3]
-  return [x[:, i:height // 2 * 2:2, j:width // 2 * 2:2] for i, j in itertools.product((0, 1), repeat=2)]
+  return [x[:, i : height // 2 * 2 : 2, j : width // 2 * 2 : 2] for i, j in itertools.product((0, 1), repeat=2)]
 
 
 def _backward(residuals, cotangent):
@@ -99,8 +99,10 @@ def _convolved_quarters(x, kernel, columns):
     wide = _kernel_of_two_blocks(kernel)
     half = wide.shape[-1] // 2
     kernels = wide[:, :3, :, :half], wide[:, 1:, :, half:]
-  return [_conv(x, kernels[column], (2, 2), (_BORDERS[row], _BORDERS[column]))
-          for row, column in itertools.product((0, 1), repeat=2)]  # fmt: skip
+  return [
+    _conv(x, kernels[column], (2, 2), (_BORDERS[row], _BORDERS[column]))
+    for row, column in itertools.product((0, 1), repeat=2)
+  ]
 
 
 def _pooled_forward(x, kernel, columns):

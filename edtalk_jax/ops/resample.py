@@ -98,7 +98,8 @@ def _depthwise(x, taps, strides, padding):
   channels = x.shape[-1]
   kernel = jnp.broadcast_to(jnp.asarray(taps[:, :, None, None], x.dtype), (*taps.shape, 1, channels))
   return jax.lax.conv_general_dilated(
-    x, kernel, strides, padding, dimension_numbers=('NHWC', 'HWIO', 'NHWC'), feature_group_count=channels)  # fmt: skip
+    x, kernel, strides, padding, dimension_numbers=('NHWC', 'HWIO', 'NHWC'), feature_group_count=channels
+  )
 
 
 def blur_decimate(x: jax.Array) -> jax.Array:
@@ -111,7 +112,7 @@ def blur_decimate(x: jax.Array) -> jax.Array:
     [batch, height / 2, width / 2, channels].
   """
   for axis in (1, 2):
-    shape = (*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1:])
+    shape = (*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
     even, odd = jnp.unstack(x.reshape(shape), axis=axis + 1)
     before = _slice(_pad(odd, axis, 1, 0), axis, 0, odd.shape[axis])
     after = _slice(_pad(even, axis, 0, 1), axis, 1, even.shape[axis])
@@ -136,7 +137,7 @@ def upsample(x: jax.Array) -> jax.Array:
     padded = _pad(x, axis, 1, 1)
     even = 0.25 * _slice(padded, axis, 0, size) + 0.75 * x
     odd = 0.75 * x + 0.25 * _slice(padded, axis, 2, size)
-    shape = (*x.shape[:axis], 2 * size, *x.shape[axis + 1:])
+    shape = (*x.shape[:axis], 2 * size, *x.shape[axis + 1 :])
     x = jnp.stack([even, odd], axis + 1).reshape(shape)
   return x
 
@@ -145,7 +146,7 @@ def _antialias_matrix(size: int, factor: int) -> np.ndarray:
   """float32[size / factor, size]: the rows of the Gaussian low-pass that survive the stride."""
   sigma = (factor - 1) / 2
   radius = round(4 * sigma)
-  taps = np.exp(-np.arange(-radius, radius + 1) ** 2 / (2 * sigma**2))
+  taps = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
   offset = np.arange(size)[None] - factor * np.arange(-(-size // factor))[:, None] + radius
   inside = (offset >= 0) & (offset <= 2 * radius)
   return np.where(inside, (taps / taps.sum())[np.clip(offset, 0, 2 * radius)], 0).astype(np.float32)

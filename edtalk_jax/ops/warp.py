@@ -84,10 +84,15 @@ def _corners(features):
   if _whole_vectors(channels):  # a matrix product per corner is quicker than putting whole vectors side by side
     choose = jnp.eye(4 * channels, dtype=features.dtype).reshape(2, 2, channels, 4 * channels)
     return jax.lax.conv_general_dilated(
-      features, choose, (1, 1), [(1, 1)] * 2, dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-      precision=jax.lax.Precision.HIGHEST)  # fmt: skip
+      features,
+      choose,
+      (1, 1),
+      [(1, 1)] * 2,
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+      precision=jax.lax.Precision.HIGHEST,
+    )
   padded = jnp.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)))
-  return jnp.concatenate([padded[:, i:i + height + 1, j:j + width + 1] for i in (0, 1) for j in (0, 1)], -1)
+  return jnp.concatenate([padded[:, i : i + height + 1, j : j + width + 1] for i in (0, 1) for j in (0, 1)], -1)
 
 
 @jax.custom_vjp

@@ -19,11 +19,35 @@ KINDS: tuple[tuple[str, frozenset[str]], ...] = (
   ('gather', frozenset({'gather', 'dynamic-slice', 'dynamic-update-slice'})),
   ('sort', frozenset({'sort'})),
   ('reduction', frozenset({'reduce', 'reduce-window'})),
-  ('elementwise', frozenset({
-    'add', 'subtract', 'multiply', 'divide', 'maximum', 'minimum', 'select', 'compare', 'exponential', 'rsqrt', 'sqrt',
-    'tanh', 'log', 'power', 'negate', 'abs', 'clamp', 'logistic', 'convert', 'floor', 'exponential-minus-one',
-  })),
-)  # fmt: skip
+  (
+    'elementwise',
+    frozenset(
+      {
+        'add',
+        'subtract',
+        'multiply',
+        'divide',
+        'maximum',
+        'minimum',
+        'select',
+        'compare',
+        'exponential',
+        'rsqrt',
+        'sqrt',
+        'tanh',
+        'log',
+        'power',
+        'negate',
+        'abs',
+        'clamp',
+        'logistic',
+        'convert',
+        'floor',
+        'exponential-minus-one',
+      }
+    ),
+  ),
+)
 WITHOUT_ESTIMATE = ('scatter', 'gather', 'sort', 'pad')
 COPIES = 'copies and padding'  # nothing is computed: layouts, slices, padding, concatenation
 

@@ -92,11 +92,13 @@ class Module:
     while frame in frames:
       row = _numbers(frames[frame])
       place = _numbers(locations[row['file_location_id']])
-      found.append(Frame(
-        file=files[place['file_name_id']].strip('"'),
-        function=functions[place['function_name_id']].strip('"'),
-        line=place['line'],
-      ))  # fmt: skip
+      found.append(
+        Frame(
+          file=files[place['file_name_id']].strip('"'),
+          function=functions[place['function_name_id']].strip('"'),
+          line=place['line'],
+        )
+      )
       if row['parent_frame_id'] == frame:
         break
       frame = row['parent_frame_id']
@@ -130,8 +132,13 @@ class Module:
     if found := re.search(r'"known_trip_count":\{"n":"(\d+)"\}', instruction.attributes):
       return int(found[1])
     inside = {inner.name: inner for name in instruction.called for inner in self.computations[name]}
-    ends = [i for i in inside.values() if i.opcode == 'compare' and 'direction=LT' in i.attributes
-            and inside.get(i.operands[0], i).opcode == 'get-tuple-element']  # fmt: skip
+    ends = [
+      i
+      for i in inside.values()
+      if i.opcode == 'compare'
+      and 'direction=LT' in i.attributes
+      and inside.get(i.operands[0], i).opcode == 'get-tuple-element'
+    ]
     limits = [inside[i.operands[1]] for i in ends if i.operands[1] in inside]
     constants = [int(i.arguments) for i in limits if i.opcode == 'constant']
     return constants[0] if len(constants) == 1 else 1
@@ -186,7 +193,7 @@ def _instruction(name: str, text: str) -> Instruction:
   end = _closing(text, 0) + 1 if text.startswith('(') else text.index(' ')
   opcode, _, rest = text[end:].lstrip().partition('(')
   close = _closing('(' + rest, 0) - 1
-  attributes = rest[close + 1:]
+  attributes = rest[close + 1 :]
   called = _CALLED.findall(attributes)
   for branches in _BRANCHES.findall(attributes):
     called += [branch.strip().lstrip('%') for branch in branches.split(',')]

@@ -38,8 +38,9 @@ def of(compiled: Any, limit: float) -> Memory:
   """Reads the memory of a `jax.stages.Compiled`."""
   found = compiled.memory_analysis()
   results = found.output_size_in_bytes - found.alias_size_in_bytes
-  return Memory(found.argument_size_in_bytes, found.temp_size_in_bytes,
-                results + found.generated_code_size_in_bytes, int(limit))  # fmt: skip
+  return Memory(
+    found.argument_size_in_bytes, found.temp_size_in_bytes, results + found.generated_code_size_in_bytes, int(limit)
+  )
 
 
 def traffic(compiled: Any, module: hlo.Module) -> float:
@@ -59,7 +60,8 @@ def exhausted(message: str, arguments: int, limit: float) -> Memory | None:
   It says 'Used 19.20G of 15.75G hbm' or 'HLO temporaries (512.00G) exceeds available HBM (15.75G)'.
   """
   found = re.search(r'Used ([\d.]+)([KMGT]) of ([\d.]+)([KMGT])', message) or re.search(
-    r'\(([\d.]+)([KMGT])\) exceeds available HBM \(([\d.]+)([KMGT])\)', message)  # fmt: skip
+    r'\(([\d.]+)([KMGT])\) exceeds available HBM \(([\d.]+)([KMGT])\)', message
+  )
   if found is None:
     return None
   unit = {'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}

@@ -68,6 +68,4 @@ def _batched(size: int, placement: jax.sharding.Sharding, field: jax.ShapeDtypeS
 
 def device_bytes(tree: Any) -> int:
   """Bytes that each device holds of ShapeDtypeStructs with shardings."""
-  return sum(
-    leaf.dtype.itemsize * math.prod(leaf.sharding.shard_shape(leaf.shape)) for leaf in jax.tree.leaves(tree)
-  )
+  return sum(leaf.dtype.itemsize * math.prod(leaf.sharding.shard_shape(leaf.shape)) for leaf in jax.tree.leaves(tree))

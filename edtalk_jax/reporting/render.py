@@ -19,33 +19,54 @@ def facts(report: Report) -> Rows:
   memory, gib = report.memory, lambda size: f'{size / 2**30:.2f} GiB'
   mesh = ' x '.join(f'{axis} {size}' for axis, size in report.mesh.items())
   rows = [
-    ('machine', f'{report.topology}' + (f', {report.slices} slices' if report.slices > 1 else '')
-     + f': {report.chips} chips, {report.devices} devices, mesh {mesh}'),
+    (
+      'machine',
+      f'{report.topology}'
+      + (f', {report.slices} slices' if report.slices > 1 else '')
+      + f': {report.chips} chips, {report.devices} devices, mesh {mesh}',
+    ),
     ('batch', f'{report.batch_size} examples, {report.batch_size / report.devices:g} a device, {report.dtype}'),
-    ('memory of a device', f'{gib(memory.peak)} of {gib(memory.limit)}: arguments {gib(memory.arguments)}, '
-     f'temporaries {gib(memory.temporaries)}, other {gib(memory.other)}'),
-    ('fits', ('yes' if report.fits else 'NO')
-     + f'; largest batch {report.largest_batch} ({report.largest_batch // report.devices} a device), estimated'),
-    ('operations', f'{report.model_flops / report.batch_size * report.devices / 1e12:.2f} TFLOP an example, '
-     f'{report.model_flops / 1e12:.2f} a device and step; {report.executed_flops / 1e12:.2f} as this platform runs it'),
-  ]  # fmt: skip
+    (
+      'memory of a device',
+      f'{gib(memory.peak)} of {gib(memory.limit)}: arguments {gib(memory.arguments)}, '
+      f'temporaries {gib(memory.temporaries)}, other {gib(memory.other)}',
+    ),
+    (
+      'fits',
+      ('yes' if report.fits else 'NO')
+      + f'; largest batch {report.largest_batch} ({report.largest_batch // report.devices} a device), estimated',
+    ),
+    (
+      'operations',
+      f'{report.model_flops / report.batch_size * report.devices / 1e12:.2f} TFLOP an example, '
+      f'{report.model_flops / 1e12:.2f} a device and step; {report.executed_flops / 1e12:.2f} as this platform runs it',
+    ),
+  ]
   if not report.step_seconds:
     return rows
   exposed = report.exposed_seconds / report.step_seconds
   unestimated = ', '.join(f'{share.count} {share.name}' for share in report.unestimated)
-  cost = 'no price known (--prices)' if report.million_cost is None else (
-    f'{report.million_cost:.2f} {report.currency} a million examples, at {report.chip_hour:g} a chip and hour '
-    f'({report.price_date})')  # fmt: skip
+  cost = (
+    'no price known (--prices)'
+    if report.million_cost is None
+    else (
+      f'{report.million_cost:.2f} {report.currency} a million examples, at {report.chip_hour:g} a chip and hour '
+      f'({report.price_date})'
+    )
+  )
   return [
     *rows,
     ('HBM traffic', f'{report.bytes_accessed / 1e9:.1f} GB a step, {report.intensity:.0f} FLOP a byte'),
-    ('step', f'{report.step_seconds * 1e3:.1f} ms: computation {report.compute_seconds * 1e3:.1f}, collectives not '
-     f'hidden {report.exposed_seconds * 1e3:.2f} ({exposed:.1%})'),
+    (
+      'step',
+      f'{report.step_seconds * 1e3:.1f} ms: computation {report.compute_seconds * 1e3:.1f}, collectives not '
+      f'hidden {report.exposed_seconds * 1e3:.2f} ({exposed:.1%})',
+    ),
     *([('not in the step', f'{unestimated}: the compiler gives no time for them')] if unestimated else []),
     ('floor', f'{report.floor_seconds * 1e3:.1f} ms for convolutions and matrix products at the peaks of the chip'),
     ('speed', f'{report.examples_per_second:.1f} examples/s, {report.mfu:.1%} MFU'),
     ('cost', cost),
-  ]  # fmt: skip
+  ]
 
 
 def collective_rows(report: Report) -> Rows:
@@ -55,8 +76,17 @@ def collective_rows(report: Report) -> Rows:
     groups[one.kind, one.group].append(one)
   total = lambda many, name: sum(getattr(one, name) for one in many)
   rows = sorted(groups.items(), key=lambda item: -total(item[1], 'seconds'))
-  return [(kind, str(group), str(len(many)), f'{total(many, "size") / 1e6:.2f}', f'{total(many, "seconds") * 1e3:.3f}',
-           f'{total(many, "hidden") * 1e3:.3f}') for (kind, group), many in rows]  # fmt: skip
+  return [
+    (
+      kind,
+      str(group),
+      str(len(many)),
+      f'{total(many, "size") / 1e6:.2f}',
+      f'{total(many, "seconds") * 1e3:.3f}',
+      f'{total(many, "hidden") * 1e3:.3f}',
+    )
+    for (kind, group), many in rows
+  ]
 
 
 def share_rows(shares: Sequence[Any]) -> Rows:

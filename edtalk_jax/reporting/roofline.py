@@ -83,5 +83,6 @@ def _outside(jaxpr: Any) -> int:
 
 def _bytes(aval: Any) -> int:
   dtype = getattr(aval, 'dtype', None)
-  return 0 if dtype is None or jax.dtypes.issubdtype(dtype, jax.dtypes.extended) else math.prod(
-    aval.shape) * dtype.itemsize
+  return (
+    0 if dtype is None or jax.dtypes.issubdtype(dtype, jax.dtypes.extended) else math.prod(aval.shape) * dtype.itemsize
+  )

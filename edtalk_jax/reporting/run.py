@@ -33,8 +33,10 @@ def configure(path: str, overrides: Sequence[str], mesh: str | None, batch_size:
     UserError: in one line.
   """
   config = settings_lib.load(path, overrides)
-  more = {'--mesh ': [f'mesh.{part.strip()}' for part in mesh.split(',')] if mesh else [],
-          '--batch-size ': [] if batch_size is None else [f'data.batch_size={batch_size}']}  # fmt: skip
+  more = {
+    '--mesh ': [f'mesh.{part.strip()}' for part in mesh.split(',')] if mesh else [],
+    '--batch-size ': [] if batch_size is None else [f'data.batch_size={batch_size}'],
+  }
   for option, settings in more.items():
     try:
       config = settings_lib.apply_overrides(config, settings)
@@ -44,9 +46,16 @@ def configure(path: str, overrides: Sequence[str], mesh: str | None, batch_size:
 
 
 def write(
-  path: str, overrides: Sequence[str], mesh: str | None, batch_sizes: Sequence[int], topology: Topology,
-  prices: Prices, *, out: str | None = None, hlo: str | None = None,
-) -> None:  # fmt: skip
+  path: str,
+  overrides: Sequence[str],
+  mesh: str | None,
+  batch_sizes: Sequence[int],
+  topology: Topology,
+  prices: Prices,
+  *,
+  out: str | None = None,
+  hlo: str | None = None,
+) -> None:
   """Prints a report for each batch size; writes them to the folder `out` and their programs to the folder `hlo`.
 
   Raises:
@@ -80,9 +89,15 @@ def _save(file: pathlib.Path, text: str) -> None:
 
 
 def reports(
-  path: str, overrides: Sequence[str], mesh: str | None, batch_sizes: Sequence[int], topology: Topology,
-  prices: Prices, say: Say = print, keep_hlo: Callable[[int, str], None] | None = None,
-) -> Iterator[Report]:  # fmt: skip
+  path: str,
+  overrides: Sequence[str],
+  mesh: str | None,
+  batch_sizes: Sequence[int],
+  topology: Topology,
+  prices: Prices,
+  say: Say = print,
+  keep_hlo: Callable[[int, str], None] | None = None,
+) -> Iterator[Report]:
   """Yields a report for each batch size, the configuration's own where none is given.
 
   Each estimates the largest batch from its own memory and that of those before it.
@@ -105,11 +120,20 @@ def reports(
   memories: dict[int, Memory] = {}
   for config in configs:
     base = {
-      'config': path, 'overrides': tuple(overrides), 'stage': config.run.stage, 'dtype': config.model.dtype,
-      'topology': topology.name, 'slices': topology.slices, 'chips': topology.chips, 'largest_batch': 0,
-      'batch_size': config.data.batch_size, 'chip_hour': prices.chip_hour.get(topology.chip.name),
-      'currency': prices.currency, 'price_date': prices.date, 'versions': _versions(),
-    }  # fmt: skip
+      'config': path,
+      'overrides': tuple(overrides),
+      'stage': config.run.stage,
+      'dtype': config.model.dtype,
+      'topology': topology.name,
+      'slices': topology.slices,
+      'chips': topology.chips,
+      'largest_batch': 0,
+      'batch_size': config.data.batch_size,
+      'chip_hour': prices.chip_hour.get(topology.chip.name),
+      'currency': prices.currency,
+      'price_date': prices.date,
+      'versions': _versions(),
+    }
     report, gradients = one(config, topology, base, say, keep_hlo)
     memories[report.batch_size // report.devices] = report.memory
     largest = memory.largest_batch(memories, program.example_bytes(config), gradients)
@@ -129,10 +153,16 @@ def _compiled(
   name = program.digest(lowered)
   say(f'{topology.name}, batch {config.data.batch_size}: compiling, which takes minutes (program {name[:12]})')
   found = {
-    'devices': len(devices), 'mesh': dict(mesh.shape), 'method': 'compiled', 'program': name, 'peak': chip.peak,
-    'model_flops': flops.count_jaxpr(traced.jaxpr) / len(devices), 'executed_flops': floor.flops,
-    'floor_seconds': floor.seconds, 'compiler': programs.compiler_options(config, mesh),
-  }  # fmt: skip
+    'devices': len(devices),
+    'mesh': dict(mesh.shape),
+    'method': 'compiled',
+    'program': name,
+    'peak': chip.peak,
+    'model_flops': flops.count_jaxpr(traced.jaxpr) / len(devices),
+    'executed_flops': floor.flops,
+    'floor_seconds': floor.seconds,
+    'compiler': programs.compiler_options(config, mesh),
+  }
   gradients = gradient_bytes(config, inputs[0])
   start = time.process_time()
   try:
@@ -151,13 +181,18 @@ def _compiled(
   exchanged = collectives.find(module, topology, len(devices))
   kinds = cycles.by_kind(module)
   return Report(
-    **base, **found, compile_seconds=round(seconds, 1), memory=memory.of(compiled, chip.memory),
+    **base,
+    **found,
+    compile_seconds=round(seconds, 1),
+    memory=memory.of(compiled, chip.memory),
     bytes_accessed=memory.traffic(compiled, module),
     compute_seconds=sum(kind.cycles for kind in kinds) / topology.chip.clock,
     exposed_seconds=sum(one.seconds - one.hidden for one in exchanged),
-    kinds=tuple(kinds), sources=tuple(cycles.by_source(module)),
-    unestimated=tuple(cycles.without_estimate(module)), collectives=tuple(exchanged),
-  ), gradients  # fmt: skip
+    kinds=tuple(kinds),
+    sources=tuple(cycles.by_source(module)),
+    unestimated=tuple(cycles.without_estimate(module)),
+    collectives=tuple(exchanged),
+  ), gradients
 
 
 def _from_shapes(
@@ -171,9 +206,10 @@ def _from_shapes(
   if config.data.batch_size % devices:
     raise UserError(f'--batch-size {config.data.batch_size} must be a multiple of the {devices} devices')
   own = dataclasses.replace(
-    config, mesh=MeshConfig(),
+    config,
+    mesh=MeshConfig(),
     data=dataclasses.replace(config.data, batch_size=config.data.batch_size // devices),
-  )  # fmt: skip
+  )
   mesh = sharding.make_mesh(own.mesh, jax.devices()[:1]).abstract_mesh
   traced, inputs = program.trace(own, mesh)
   floor = roofline.floor(traced.jaxpr, chip)
@@ -182,13 +218,22 @@ def _from_shapes(
   held = program.device_bytes(inputs)
   exchanged = Collective('all-reduce', 'gradients', devices, gradients, seconds, min(seconds, floor.seconds))
   return Report(
-    **base, devices=devices, mesh={**mesh.shape, 'data': devices}, method='shapes',
-    program=program.digest(program.lower(traced, mesh, chip.platform)), compile_seconds=0.0,
+    **base,
+    devices=devices,
+    mesh={**mesh.shape, 'data': devices},
+    method='shapes',
+    program=program.digest(program.lower(traced, mesh, chip.platform)),
+    compile_seconds=0.0,
     memory=Memory(held, max(0, roofline.live_bytes(traced.jaxpr) - held), 0, int(chip.memory)),
-    model_flops=flops.count_jaxpr(traced.jaxpr), executed_flops=floor.flops, bytes_accessed=floor.size,
-    floor_seconds=floor.seconds, compute_seconds=floor.seconds, exposed_seconds=seconds - exchanged.hidden,
-    peak=chip.peak, collectives=(exchanged,) if devices > 1 else (),
-  ), gradients  # fmt: skip
+    model_flops=flops.count_jaxpr(traced.jaxpr),
+    executed_flops=floor.flops,
+    bytes_accessed=floor.size,
+    floor_seconds=floor.seconds,
+    compute_seconds=floor.seconds,
+    exposed_seconds=seconds - exchanged.hidden,
+    peak=chip.peak,
+    collectives=(exchanged,) if devices > 1 else (),
+  ), gradients
 
 
 def gradient_bytes(config: Config, state: Any) -> int:

@@ -53,8 +53,10 @@ def run(
   missing = shelf.open_folder(judges).missing  # a wrong folder is no news to get after days of training
   chain_run.run(chain, train, str(folder / 'runs'), until=LAST, say=say)
   workdir = str(folder / 'runs' / LAST)
-  measured = {name: _measured(workdir, data, folder / 'measured' / name, split, settings, judges, say)
-              for name, data in tests.items()}  # fmt: skip
+  measured = {
+    name: _measured(workdir, data, folder / 'measured' / name, split, settings, judges, say)
+    for name, data in tests.items()
+  }
   found = table.cells(measured)
   table.write(folder, found, _about(chain, train, tests, split, measured, missing))
   say(table.markdown(found, {}))
@@ -82,8 +84,10 @@ def _check(chain: Chain, train: str, tests: Mapping[str, str], split: str) -> No
     if split not in (there := records.splits(folder)):
       raise UserError(f'--data {name}={folder}: no split {split}; there are {", ".join(there)}')
     if known := _people(folder, split) & _people(train, 'train'):
-      raise UserError(f'--data {name}={folder}: {len(known)} people of split {split} are trained on in --train '
-                      f'{train}: {", ".join(sorted(known)[:5])}; docs/reproducing.md says how splits are kept alike')
+      raise UserError(
+        f'--data {name}={folder}: {len(known)} people of split {split} are trained on in --train '
+        f'{train}: {", ".join(sorted(known)[:5])}; docs/reproducing.md says how splits are kept alike'
+      )
 
 
 def _people(folder: str, split: str) -> set[str]:
@@ -97,19 +101,28 @@ def _measured(
   path = folder / 'metrics.json'
   if path.is_file():
     before = json.loads(path.read_text(encoding='utf-8'))
-    same = {'step': hand_off.open_run(workdir, parts=()).step, 'fingerprint': records.Clips(data, split).fingerprint,
-            'split': split, 'judges': shelf.open_folder(judges).used}  # fmt: skip
+    same = {
+      'step': hand_off.open_run(workdir, parts=()).step,
+      'fingerprint': records.Clips(data, split).fingerprint,
+      'split': split,
+      'judges': shelf.open_folder(judges).used,
+    }
     if before.items() >= same.items() and all(getattr(settings, k) == v for k, v in before['settings'].items()):
       say(f'{folder}: measured before')
       return before
-  return evaluation.run(workdir, data, split=split, out=str(folder), settings=settings, leakage=False, judges=judges,
-                        paintings=True)  # fmt: skip
+  return evaluation.run(
+    workdir, data, split=split, out=str(folder), settings=settings, leakage=False, judges=judges, paintings=True
+  )
 
 
 def _about(
-  chain: Chain, train: str, tests: Mapping[str, str], split: str, measured: Mapping[str, Mapping[str, Any]],
+  chain: Chain,
+  train: str,
+  tests: Mapping[str, str],
+  split: str,
+  measured: Mapping[str, Mapping[str, Any]],
   missing: Mapping[str, str],
-) -> dict[str, str]:  # fmt: skip
+) -> dict[str, str]:
   """What was done, in words."""
   about = {'trained on': train}
   steps = [f'{config.run.stage} {config.run.steps:,}' for config in chain.chosen(until=LAST)]
@@ -117,9 +130,12 @@ def _about(
   for name, folder in tests.items():
     content = measured[name]
     same = content['protocols'].get('same_clip', {})
-    about[name] = (f'{folder}, split {split}: {same.get("sequences", 0)} clips of {same.get("identities", 0)} people, '
-                   f'{content["image_size"]} pixels, test list {content["test_list"][:12]}')  # fmt: skip
-  about[published.AUDIO] = ("mouth from the clip's sound, head pose and expression from its frames (our reading); "
-                            'clips with sound only')
+    about[name] = (
+      f'{folder}, split {split}: {same.get("sequences", 0)} clips of {same.get("identities", 0)} people, '
+      f'{content["image_size"]} pixels, test list {content["test_list"][:12]}'
+    )
+  about[published.AUDIO] = (
+    "mouth from the clip's sound, head pose and expression from its frames (our reading); clips with sound only"
+  )
   about[published.VIDEO] = "every motion from the clip's frames"
   return about | {f'{measure} not measured': missing[measure] for measure in table.JUDGED if measure in missing}

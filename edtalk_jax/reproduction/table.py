@@ -14,9 +14,17 @@ from edtalk_jax.reproduction.published import AUDIO, TABLE, VIDEO, Published
 
 ROWS = {VIDEO: GENERATED, AUDIO: HEARD}  # the paper's methods by the names of ours
 # Columns in the paper's order, and the protocol that each is of.
-COLUMNS = {'psnr': 'same_clip', 'ssim': 'same_clip', 'm_lmd_centred': 'same_clip', 'f_lmd_centred': 'same_clip',
-           'fid': 'same_clip', 'csim': 'same_clip', 'cpbd': 'same_clip', 'sync_c': 'video',
-           'acc_emo': 'video'}  # fmt: skip
+COLUMNS = {
+  'psnr': 'same_clip',
+  'ssim': 'same_clip',
+  'm_lmd_centred': 'same_clip',
+  'f_lmd_centred': 'same_clip',
+  'fid': 'same_clip',
+  'csim': 'same_clip',
+  'cpbd': 'same_clip',
+  'sync_c': 'video',
+  'acc_emo': 'video',
+}
 JUDGED = ('FID', 'CSIM', 'Sync-C, Sync-D', 'Acc_emo')  # of these, by networks of others: names in `judges.shelf`
 LABELS = {metric.key: metric for columns in metrics.BY_PROTOCOL.values() for metric in columns}
 JSON, MARKDOWN, PAGE = 'table.json', 'table.md', 'report.html'
@@ -58,15 +66,27 @@ def cells(measured: Mapping[str, Mapping[str, Any]]) -> list[Cell]:
       for key, protocol in COLUMNS.items():
         value = content['protocols'].get(protocol, {}).get('methods', {}).get(row, {}).get(key) or {}
         number = lambda name, value=value: math.nan if value.get(name) is None else float(value[name])
-        found.append(Cell(data, method, key, TABLE.get((data, method), {}).get(key), number('mean'), number('low'),
-                          number('high'), value.get('identities', 0)))  # fmt: skip
+        found.append(
+          Cell(
+            data,
+            method,
+            key,
+            TABLE.get((data, method), {}).get(key),
+            number('mean'),
+            number('low'),
+            number('high'),
+            value.get('identities', 0),
+          )
+        )
   return found
 
 
 def write(folder: pathlib.Path, found: Sequence[Cell], about: Mapping[str, Any]) -> None:
   """Writes the three files; `about` is what was trained and measured, in words."""
-  plain = [{**dataclasses.asdict(cell), **{name: _plain(getattr(cell, name)) for name in ('value', 'low', 'high')}}
-           for cell in found]  # fmt: skip
+  plain = [
+    {**dataclasses.asdict(cell), **{name: _plain(getattr(cell, name)) for name in ('value', 'low', 'high')}}
+    for cell in found
+  ]
   files.write(folder / JSON, json.dumps({'about': dict(about), 'caveat': CAVEAT, 'cells': plain}, indent=2) + '\n')
   files.write(folder / MARKDOWN, markdown(found, about))
   files.write(folder / PAGE, render(found, about))
@@ -101,8 +121,11 @@ def _by_data(found: Sequence[Cell]) -> list[tuple[str, list[str], list[tuple[str
   sections = []
   for data in dict.fromkeys(cell.data for cell in found):
     own = {(cell.method, cell.metric): cell for cell in found if cell.data == data}
-    shown = [key for key in COLUMNS if any(cell.published or not math.isnan(cell.value)
-                                           for (_, metric), cell in own.items() if metric == key)]  # fmt: skip
+    shown = [
+      key
+      for key in COLUMNS
+      if any(cell.published or not math.isnan(cell.value) for (_, metric), cell in own.items() if metric == key)
+    ]
     rows = []
     for method in dict.fromkeys(method for method, _ in own):
       row = [own[method, key] for key in shown]

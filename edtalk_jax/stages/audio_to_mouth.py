@@ -71,15 +71,19 @@ def build(config: Config) -> Stage:
     model_losses=functools.partial(score, train=everything),
     validation_losses=functools.partial(score, train=False),
     over_batch='BatchNorm' if everything else '',
-    samples=(('source', 'source', 0), ('target', 'real', SHOWN), ('mouth by sound', 'fake', SHOWN),
-             ('mouth by picture', 'by_picture', SHOWN)),
+    samples=(
+      ('source', 'source', 0),
+      ('target', 'real', SHOWN),
+      ('mouth by sound', 'fake', SHOWN),
+      ('mouth by picture', 'by_picture', SHOWN),
+    ),
     perceptual=bool(config.loss.perceptual),
     arrays={**lips.fields(config.model.image_size), 'mel': lips.mel(FRAMES), 'sync_mel': lips.mel()},
     moving=MOVING if everything else '',
     given=f'^{NAME}/(params/encoder|batch_stats)/' if given else '',
     reads={'sync_expert': expert.run} if expert and expert.run else {},
     **networks.judging(FRAMES),
-  )  # fmt: skip
+  )
 
 
 def _given(config: Config) -> tuple[Params, bool]:

@@ -40,8 +40,10 @@ def build(config: Config) -> Stage:
 
   def init(key):
     blank = jnp.zeros((1, 2, module.channels)), jnp.zeros((1, 2, MEL_BANDS * MEL_COLUMNS // POOL**2))
-    return {'model': {'flow': module.init(key, *blank, blank[0][:, 0], jnp.ones((1, 2), bool))['params']},
-            'discriminator': {}}
+    return {
+      'model': {'flow': module.init(key, *blank, blank[0][:, 0], jnp.ones((1, 2), bool))['params']},
+      'discriminator': {},
+    }
 
   return Stage(
     name='audio_to_pose',
@@ -52,12 +54,14 @@ def build(config: Config) -> Stage:
     init_frozen=dict,
     model_losses=functools.partial(_model_losses, module=module, weight=config.flow),
     arrays={
-      'pose': floats(frames, module.channels), 'mel': floats(frames, MEL_BANDS, MEL_COLUMNS),
-      'length': jax.ShapeDtypeStruct((), np.int32), 'noise': floats(frames, module.channels),
+      'pose': floats(frames, module.channels),
+      'mel': floats(frames, MEL_BANDS, MEL_COLUMNS),
+      'length': jax.ShapeDtypeStruct((), np.int32),
+      'noise': floats(frames, module.channels),
     },
     sampling={'frames': frames},
     start=functools.partial(_start, module=module),
-  )  # fmt: skip
+  )
 
 
 def features(mel: jax.Array) -> jax.Array:

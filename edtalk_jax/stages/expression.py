@@ -115,8 +115,10 @@ def _model_losses(
   weight = networks.config.loss
   emphasis = regions.emphasis(weight, batch, ('target',))
   terms = networks.painting_terms(discriminator, frozen['perceptual'], fake, real, emphasis)
-  found = {name: (network(frozen[name], fake), network(frozen[name], jax.lax.stop_gradient(real)))
-           for name, network in features.items()}
+  found = {
+    name: (network(frozen[name], fake), network(frozen[name], jax.lax.stop_gradient(real)))
+    for name, network in features.items()
+  }
   if 'emotion' in found:
     terms['emotion'] = weight.emotion * losses.feature_l1(*found['emotion'])
   if 'identity' in found:

@@ -39,8 +39,10 @@ class Features:
     merged = merge_views(images)
     found = self._apply(params, merged)
     if found.ndim != 2 or len(found) != len(merged):
-      raise UserError(f'features.{self._name}={self._spec}: expected features [{len(merged)}, n] of {len(merged)} '
-                      f'images, got {list(found.shape)}')
+      raise UserError(
+        f'features.{self._name}={self._spec}: expected features [{len(merged)}, n] of {len(merged)} '
+        f'images, got {list(found.shape)}'
+      )
     return split_views(found.astype(jnp.float32), images.shape[1])
 
 

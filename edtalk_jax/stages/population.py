@@ -37,7 +37,8 @@ def gather(population: dict[str, Array], codes: Array) -> dict[str, Array]:
   return {
     'count': count + len(codes),
     'mean': population['mean'] + share * shift,
-    'covariance': (1 - share) * population['covariance'] + share * _product(rest.T, rest) / len(codes)
+    'covariance': (1 - share) * population['covariance']
+    + share * _product(rest.T, rest) / len(codes)
     + share * (1 - share) * jnp.outer(shift, shift),
   }
 

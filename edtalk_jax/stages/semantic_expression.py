@@ -51,11 +51,15 @@ def build(config: Config) -> Stage:
     init_frozen=dict,
     model_losses=functools.partial(_model_losses, module=module),
     arrays={
-      'target': floats(module.features), 'neutral': floats(module.features), 'audio': floats(module.audio),
-      'text': floats(module.text), 'known': floats(2),
+      'target': floats(module.features),
+      'neutral': floats(module.features),
+      'audio': floats(module.audio),
+      'text': floats(module.text),
+      'known': floats(2),
     },
     sampling={
-      'audio_features': settings.audio, 'text_features': settings.text,
+      'audio_features': settings.audio,
+      'text_features': settings.text,
       'from_neutral': settings.target == 'from_neutral',
       'drop': (settings.drop_audio, settings.drop_text),
     },
@@ -64,7 +68,7 @@ def build(config: Config) -> Stage:
       'words': semantics.text_file(settings.text, records),
     },
     start=functools.partial(_start, module=module),
-  )  # fmt: skip
+  )
 
 
 def _start(model: Params, batch: dict, *, module: SemanticExpression) -> dict[str, jax.Array]:

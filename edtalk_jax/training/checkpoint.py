@@ -263,4 +263,4 @@ def reason(error: BaseException, limit: int = 200) -> str:
   if number := re.search(r"os_error_code='(\d+)'", str(error)):
     return os.strerror(int(number[1]))
   text = ' '.join(str(error).split()) or type(error).__name__
-  return text if len(text) <= limit else text[:limit - 3] + '...'
+  return text if len(text) <= limit else text[: limit - 3] + '...'

@@ -206,8 +206,12 @@ def _members(environment: Mapping[str, str]) -> dict[str, Any] | None:
   count, index = _number(environment, COUNT, 1), _number(environment, INDEX, 0)
   if not 0 <= index < count:
     raise UserError(f'{INDEX}={index}: expected 0 to {count - 1}, as {COUNT}={count}')
-  return {'coordinator_address': environment[ADDRESS], 'num_processes': count, 'process_id': index,
-          'cluster_detection_method': 'deactivate'}  # fmt: skip
+  return {
+    'coordinator_address': environment[ADDRESS],
+    'num_processes': count,
+    'process_id': index,
+    'cluster_detection_method': 'deactivate',
+  }
 
 
 def _number(environment: Mapping[str, str], name: str, default: Any) -> Any:

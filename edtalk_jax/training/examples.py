@@ -37,11 +37,15 @@ def motion_source(config: Config, stage: Stage, data: str | None, say: Say) -> O
   if config.data.synthetic_batch or not sampling.get(stage.sampler).motion:
     return None
   if not config.data.motion:
-    raise UserError(f'stage {stage.name} learns from motion weights; give --set data.motion=RUN, the run that reads '
-                    'them, of stage mouth_pose or a later one')  # fmt: skip
+    raise UserError(
+      f'stage {stage.name} learns from motion weights; give --set data.motion=RUN, the run that reads '
+      'them, of stage mouth_pose or a later one'
+    )
   if jax.process_count() > 1 and data is not None and storage.is_remote(data):
-    raise UserError(f'--data {data}: motion weights are written beside the records, which several hosts must share; '
-                    f'give a folder that all of them mount, or train stage {stage.name} on one host')  # fmt: skip
+    raise UserError(
+      f'--data {data}: motion weights are written beside the records, which several hosts must share; '
+      f'give a folder that all of them mount, or train stage {stage.name} on one host'
+    )
   return hand_off_lib.open_run(config.data.motion, parts=('model',), say=say)
 
 

@@ -38,8 +38,10 @@ def reader(workdir: str, config: Config, folder: pathlib.Path | None = None) -> 
     raise UserError(f'{workdir}: the run that read its motion weights is needed, too: {error}') from None
   read_by = (record.read(folder or pathlib.Path(workdir)).get('motion') or {}).get('fingerprint')
   if read_by and read_by != opened.fingerprint:
-    raise UserError(f'{workdir}: learned from motion weights that {config.data.motion} read with other parameters than '
-                    f'it has now, at step {opened.step}; train it again')  # fmt: skip
+    raise UserError(
+      f'{workdir}: learned from motion weights that {config.data.motion} read with other parameters than '
+      f'it has now, at step {opened.step}; train it again'
+    )
   return opened
 
 
@@ -87,8 +89,9 @@ def ensure(
       about = {'records': of_records, 'fingerprint': source.fingerprint, 'step': source.step, 'run': source.workdir}
       for split in missing():
         clips, started = Clips(data, split), time.monotonic()
-        say(f'reading the motion weights of split {split} with {source.workdir} at step {source.step}: '
-            f'{len(clips)} clips')
+        say(
+          f'reading the motion weights of split {split} with {source.workdir} at step {source.step}: {len(clips)} clips'
+        )
         lengths, weights = read(model, clips, workers, skip_corrupt)
         motion.write(folder, split, lengths, weights, about)
         frames = sum(count for _, count in lengths)

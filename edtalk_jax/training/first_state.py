@@ -65,9 +65,9 @@ def _set_by_data(examples: Examples, programs: Programs) -> set[str]:
 def _check_frozen(stage: Stage, drawn: Iterable[str], why: str) -> None:
   """Raises UserError if any parameter that is drawn at random here would never be trained."""
   fine = [stage.trainable, *filter(None, (stage.moving, stage.given))]  # an empty `trainable` matches everything
-  frozen = sorted(
-    path for path in drawn if path.startswith('model/') and not any(re.search(p, path[6:]) for p in fine)
-  )
+  frozen = sorted(path for path in drawn if path.startswith('model/') and not any(re.search(p, path[6:]) for p in fine))
   if frozen:
-    raise UserError(f'stage {stage.name} does not train {frozen[0]} and {len(frozen) - 1} more arrays, but {why}; '
-                    f'give --from a run of {stage.starts_from or stage.name}')
+    raise UserError(
+      f'stage {stage.name} does not train {frozen[0]} and {len(frozen) - 1} more arrays, but {why}; '
+      f'give --from a run of {stage.starts_from or stage.name}'
+    )

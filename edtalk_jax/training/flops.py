@@ -106,8 +106,16 @@ def _dot(equation: Any) -> int:
 def _convolution(equation: Any) -> int:
   params, (x, kernel), y = equation.params, [v.aval.shape for v in equation.invars], equation.outvars[0].aval.shape
   x_axes, kernel_axes, y_axes = params['dimension_numbers']  # batch or output features, channels, space
-  spaces = zip(x_axes[2:], kernel_axes[2:], y_axes[2:], params['window_strides'], params['padding'],
-               params['lhs_dilation'], params['rhs_dilation'], strict=True)  # fmt: skip
+  spaces = zip(
+    x_axes[2:],
+    kernel_axes[2:],
+    y_axes[2:],
+    params['window_strides'],
+    params['padding'],
+    params['lhs_dilation'],
+    params['rhs_dilation'],
+    strict=True,
+  )
   # A product for each position of the output, tap of the kernel, input channel of the group, output channel and
   # example; only the first two are ever zero by construction, and each axis by itself.
   positions = math.prod(

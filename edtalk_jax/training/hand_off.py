@@ -91,8 +91,14 @@ def open_run(
     raise UserError(f'{workdir}: the run has no {"whole " if shelf.steps() else ""}checkpoint')
   about = shelf.about(step)
   config = record.config_of(about['run'], str(shelf.path(step)))
-  return Opened(workdir=workdir, step=step, path=shelf.path(step), config=config, arrays=about['arrays'],
-                fingerprint=integrity.fingerprint(shelf.path(step)))  # fmt: skip
+  return Opened(
+    workdir=workdir,
+    step=step,
+    path=shelf.path(step),
+    config=config,
+    arrays=about['arrays'],
+    fingerprint=integrity.fingerprint(shelf.path(step)),
+  )
 
 
 def fetched(
@@ -178,8 +184,11 @@ def hand_off(params: dict[str, Any], source: Opened) -> tuple[dict[str, Any], Ha
       f'--from {source.workdir}: its model has other sizes: {wrong[0]} ({len(wrong)} arrays differ); '
       'compare the two config.json'
     )
-  wanted = {path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
-            for path, leaf in fresh.items() if path in there}
+  wanted = {
+    path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+    for path, leaf in fresh.items()
+    if path in there
+  }
   found = trees.flatten(checkpoint.read_parts(source.path, trees.unflatten(wanted)))
   report = HandOff(
     source=source.workdir,

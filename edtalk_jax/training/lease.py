@@ -33,8 +33,9 @@ class Lease:
     UserError: if another trainer is at work there.
   """
 
-  def __init__(self, store: Store, say: Callable[[str], None], *, every: float = SIGN_EVERY,
-               patience: float = PATIENCE):  # fmt: skip
+  def __init__(
+    self, store: Store, say: Callable[[str], None], *, every: float = SIGN_EVERY, patience: float = PATIENCE
+  ):
     self._store, self._say, self._every, self._patience = store, say, every, patience
     self._mine = {'trainer': f'process {os.getpid()} on {platform.node()}', 'token': uuid.uuid4().hex}
     self._lost: str | None = None
@@ -62,15 +63,19 @@ class Lease:
     if found is not None and not self._is_mine(found):
       self._lost = found.get('trainer', '?')
     if self._lost is not None:
-      raise UserError(f'{self._store.url}: another trainer is at work here ({self._lost}); wait for its end, or choose '
-                      'another --workdir')  # fmt: skip
+      raise UserError(
+        f'{self._store.url}: another trainer is at work here ({self._lost}); wait for its end, or choose '
+        'another --workdir'
+      )
 
   def _wait(self) -> None:
     first = self._read()
     if first is None:
       return
-    self._say(f'{self._store.url}: {first.get("trainer", "?")} was at work here; waiting {self._patience:.0f} s for a '
-              'sign of life')  # fmt: skip
+    self._say(
+      f'{self._store.url}: {first.get("trainer", "?")} was at work here; waiting {self._patience:.0f} s for a '
+      'sign of life'
+    )
     deadline = time.monotonic() + self._patience
     while time.monotonic() < deadline:
       time.sleep(min(self._every / 3, self._patience))

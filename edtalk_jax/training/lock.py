@@ -34,8 +34,10 @@ def held(workdir: pathlib.Path) -> Iterator[None]:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
       file.seek(0)
-      raise UserError(f'{workdir}: another trainer is at work here ({file.read().strip()}); wait for its end, '
-                      'or choose another --workdir') from None  # fmt: skip
+      raise UserError(
+        f'{workdir}: another trainer is at work here ({file.read().strip()}); wait for its end, '
+        'or choose another --workdir'
+      ) from None
     except OSError:
       pass  # no locks on this file system
     file.truncate(0)

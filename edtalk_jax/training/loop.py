@@ -146,8 +146,9 @@ class Loop:
     Raises RunStopped if the state is not finite: no run could go on from it.
     """
     if not self._programs.finite(state):
-      raise RunStopped(f'step {number}: a parameter or moment is not finite; it is not saved, checkpoints of earlier '
-                       'steps are kept')  # fmt: skip
+      raise RunStopped(
+        f'step {number}: a parameter or moment is not finite; it is not saved, checkpoints of earlier steps are kept'
+      )
     loss = self._validate(number, state, log) if validate else math.inf
     log.sync()
     self._checkpoints.save(state, loss)

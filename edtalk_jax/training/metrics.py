@@ -94,7 +94,7 @@ def truncate(path: pathlib.Path, last_step: int) -> int:
     file.flush()
     os.fsync(file.fileno())
   temporary.replace(path)
-  return lines[:max(kept, default=-1) + 1].count(None)
+  return lines[: max(kept, default=-1) + 1].count(None)
 
 
 def progress_line(step: int, steps: int, rate: float, batch_size: int, values: Mapping[str, float]) -> str:

@@ -97,8 +97,10 @@ class StepReader:
       self._skipped(made, values)
     elif (median := self._spikes.sees(values['loss'])) is not None:
       self._tell(made, 'spike', loss=values['loss'], median=median)
-      self._say(f'step {made.number}: loss {values["loss"]:.4g} jumps out of those before (median {median:.4g}); '
-                f'{self._events.path} names the examples')  # fmt: skip
+      self._say(
+        f'step {made.number}: loss {values["loss"]:.4g} jumps out of those before (median {median:.4g}); '
+        f'{self._events.path} names the examples'
+      )
 
   def summary(self) -> list[str]:
     """What there is to say at the end of a run that went wrong in places; [] if it did not."""

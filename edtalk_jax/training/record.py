@@ -21,8 +21,10 @@ FILE = 'config.json'
 # Changing these between two starts of a run changes neither the mathematics of a step nor the examples, but for those
 # that meet a corrupt record: a run that stopped there may go on without it.
 # `data.motion` names a folder; what counts is the fingerprint of the weights, which is compared.
-FREE = ('run.steps', 'log.', 'checkpoint.', 'data.workers', 'data.on_corrupt', 'data.motion', 'mesh.', 'guard.',
-        'model.remat', 'optimizer.accumulate', 'run.compiler')
+FREE = (
+  'run.steps', 'log.', 'checkpoint.', 'data.workers', 'data.on_corrupt', 'data.motion', 'mesh.', 'guard.',
+  'model.remat', 'optimizer.accumulate', 'run.compiler',
+)  # fmt: skip
 # Names a run, whose fingerprint is compared and not its folder, so that runs may be moved; or a released file.
 RUN_OR_FILE = 'audio.sync_expert'
 
@@ -79,7 +81,8 @@ def check_same(workdir: pathlib.Path | str, old: Mapping[str, Any], content: Map
   differing = [
     f'{name}: {before.get(name)!r} there, {now.get(name)!r} here'
     for name in sorted({*before, *now})
-    if before.get(name) != now.get(name) and not name.startswith(FREE)
+    if before.get(name) != now.get(name)
+    and not name.startswith(FREE)
     and not (name == RUN_OR_FILE and _is_run(before[name]) and _is_run(now[name]))
   ]
   for name, get in (

@@ -52,8 +52,9 @@ def _wanted(store: storage.Store) -> tuple[str, dict[str, int]]:
   roots = sorted(name.removesuffix(DESCRIPTION) for name in sizes if name.split('/')[-1] == DESCRIPTION)
   if len(roots) != 1:
     found = ', '.join(root or '.' for root in roots) or 'none'
-    raise UserError(f'{store.url}: expected the records of one data set, found {found}; copy the --out of edtalk '
-                    'prepare there')  # fmt: skip
+    raise UserError(
+      f'{store.url}: expected the records of one data set, found {found}; copy the --out of edtalk prepare there'
+    )
   root = roots[0]
   wanted = lambda name: name.rpartition('/')[0] == root.rstrip('/') or name == transcripts.FILE  # which lies at the top
   return root, {name: size for name, size in sizes.items() if wanted(name)}
@@ -68,9 +69,12 @@ def _digests(listed: bytes) -> dict[str, str]:
 
 
 def _copy(
-  store: storage.Store, sizes: Mapping[str, int], folder: pathlib.Path, known: Mapping[str, str],
+  store: storage.Store,
+  sizes: Mapping[str, int],
+  folder: pathlib.Path,
+  known: Mapping[str, str],
   say: Callable[[str], None],
-) -> None:  # fmt: skip
+) -> None:
   """Copies what is not here yet; a file has its name when it is whole, so that a copy that is broken off goes on."""
   files = {name: folder / name.rpartition('/')[2] for name in sizes}
   missing = [name for name, path in files.items() if not path.exists()]
@@ -80,8 +84,10 @@ def _copy(
   for left in folder.glob('*.part'):
     left.unlink()
   if (free := shutil.disk_usage(folder).free) < total:
-    raise UserError(f'{store.url}: {total / 1e9:.2f} GB, but {folder} has {free / 1e9:.2f} GB left; set '
-                    f'{storage.CACHE} to a larger disk')  # fmt: skip
+    raise UserError(
+      f'{store.url}: {total / 1e9:.2f} GB, but {folder} has {free / 1e9:.2f} GB left; set '
+      f'{storage.CACHE} to a larger disk'
+    )
   say(f'copying {len(missing)} files, {total / 1e9:.2f} GB, from {store.url} to {folder}')
   began = time.monotonic()
   storage.parallel(lambda name: _fetch(store, name, files[name], sizes[name], known.get(files[name].name)), missing)

@@ -50,17 +50,24 @@ def build(
     if stage.logits is None:
       raise UserError(f'loss.r1={weight:g}: stage {stage.name} has no logits to take it of')
     update = functools.partial(
-      r1_update, weight=weight * optimizer.discriminator_every, stage=stage, parts=parts,
+      r1_update,
+      weight=weight * optimizer.discriminator_every,
+      stage=stage,
+      parts=parts,
       optimizer=discriminator_optimizer,
-    )  # fmt: skip
+    )
     found.append(functools.partial(_every, n=optimizer.discriminator_every, update=update))
   if weight := config.loss.path_length:
     if stage.path_lengths is None:
       raise UserError(f'loss.path_length={weight:g}: stage {stage.name} defines no path lengths')
     update = functools.partial(
-      path_length_update, weight=weight * optimizer.generator_every, stage=stage, parts=parts,
-      optimizer=model_optimizer, key=jax.random.key(config.run.seed),
-    )  # fmt: skip
+      path_length_update,
+      weight=weight * optimizer.generator_every,
+      stage=stage,
+      parts=parts,
+      optimizer=model_optimizer,
+      key=jax.random.key(config.run.seed),
+    )
     found.append(functools.partial(_every, n=optimizer.generator_every, update=update))
   return tuple(found)
 

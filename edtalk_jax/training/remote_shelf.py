@@ -62,8 +62,10 @@ class RemoteShelf:
         aside = self._move_aside(step)
         say(f'{self.where(step)} is damaged: {damage}; moved to {aside}, an earlier checkpoint is used instead')
     if damaged := sorted(name for name in self._folders() if DAMAGED in name):
-      raise UserError(f'{self._store.url}/{FOLDER}: no whole checkpoint is left, only {", ".join(damaged)}; to start '
-                      'from scratch, choose another --workdir or delete them')  # fmt: skip
+      raise UserError(
+        f'{self._store.url}/{FOLDER}: no whole checkpoint is left, only {", ".join(damaged)}; to start '
+        'from scratch, choose another --workdir or delete them'
+      )
     return None
 
   def fetch_whole(self, step: int, parts: Iterable[str] | None = None) -> None:
@@ -116,8 +118,11 @@ class RemoteShelf:
   def _fetch(self, step: int, parts: Iterable[str] | None = None) -> None:
     """Brings a checkpoint, or parts of it, to the stage. Raises Damaged, and leaves nothing, if it is not whole."""
     folder, wanted, text = self._here.path(step), None if parts is None else {*parts}, self._manifest(step)
-    names = [name for name in integrity.parse(text)['files']
-             if wanted is None or '/' not in name or name.split('/')[0] in wanted]  # fmt: skip
+    names = [
+      name
+      for name in integrity.parse(text)['files']
+      if wanted is None or '/' not in name or name.split('/')[0] in wanted
+    ]
     try:
       folder.mkdir(parents=True)
       (folder / integrity.FILE).write_bytes(text)

@@ -86,9 +86,18 @@ def train(
       say(f'{name}: {path or "none"}')
     with Checkpoints(folder, config.checkpoint, content, place.remote) as checkpoints:
       loop = Loop(
-        config, stage, programs, frozen, held_out, mesh=mesh, workdir=folder, checkpoints=checkpoints,
-        began=content['began'], observe=observe, say=say
-      )  # fmt: skip
+        config,
+        stage,
+        programs,
+        frozen,
+        held_out,
+        mesh=mesh,
+        workdir=folder,
+        checkpoints=checkpoints,
+        began=content['began'],
+        observe=observe,
+        say=say,
+      )
       with cluster.collectives():
         steps = int(loop.run(state, batches).step)
   say(f'finished {steps} steps of stage {stage.name}; next: python eval.py --workdir {workdir} --data {given}')

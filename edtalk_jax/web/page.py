@@ -29,8 +29,12 @@ Animate only people who agree to it.
 """
 _MEDIA = ['image', 'video', 'audio', '.npz']
 _LABELS = {'mouth': 'Mouth', 'pose': 'Head pose', 'expression': 'Expression', 'motion': 'Motion'}
-_EXTEND = {'hold': 'hold its last frame', 'pingpong': 'play back and forth', 'loop': 'start again',
-           'stop': 'end with the shortest'}  # fmt: skip
+_EXTEND = {
+  'hold': 'hold its last frame',
+  'pingpong': 'play back and forth',
+  'loop': 'start again',
+  'stop': 'end with the shortest',
+}
 # What messages call the options of the command, as the page does.
 _WORDS = {'--no-crop': 'switching off “Find the face”', '--face': '“Which face”'}
 
@@ -63,8 +67,13 @@ class Fields:
   def job(self, given: Mapping[Any, Any]) -> Job:
     """Returns what a visitor asks for, of component -> value."""
     options = animation.Options(
-      fps=given[self.fps], extend=given[self.extend], smooth=given[self.smooth], crop=given[self.crop],
-      face=given[self.face], paste=given[self.paste])
+      fps=given[self.fps],
+      extend=given[self.extend],
+      smooth=given[self.smooth],
+      crop=given[self.crop],
+      face=given[self.face],
+      paste=given[self.paste],
+    )
     return Job(
       source=given[self.picture if given[self.kind] == 'picture' else self.video] or '',
       driver=given[self.driver] or '',
@@ -73,7 +82,8 @@ class Fields:
       files={bank: given[field] for bank, field in self.files.items() if given[field]},
       text=given[self.text],
       emotions={name: given[field] for name, field in self.emotions.items()},
-      options=options)
+      options=options,
+    )
 
 
 def build(service: Service, find_faces: bool = True) -> gr.Blocks:
@@ -114,8 +124,13 @@ def build(service: Service, find_faces: bool = True) -> gr.Blocks:
       stopping.discard(visitor.session_hash)  # stopped while there was nothing to stop
 
     button.click(begin, queue=False, api_visibility='private').then(
-      animate, fields.all(), [result, video, motion, status], show_progress_on=result, concurrency_limit=1,
-      api_visibility='private')
+      animate,
+      fields.all(),
+      [result, video, motion, status],
+      show_progress_on=result,
+      concurrency_limit=1,
+      api_visibility='private',
+    )
     stop.click(leave, queue=False, api_visibility='private')
     page.unload(leave)
   for field in page.blocks.values():
@@ -165,25 +180,44 @@ def _fields(service: Service, find_faces: bool) -> Fields:
   banks = service.model.banks
   gr.Markdown('### 1. Portrait')
   kind = gr.Radio([('Picture', 'picture'), ('Video', 'video')], value='picture', show_label=False, container=False)
-  picture = gr.Image(label='Portrait', type='filepath', image_mode=None, sources=['upload', 'webcam', 'clipboard'],
-                     height=240, elem_id='picture')
-  video = gr.Video(label='Video, whose face is painted anew', sources=['upload', 'webcam'], height=240, visible=False,
-                   elem_id='video')
-  kind.change(lambda what: (gr.update(visible=what == 'picture'), gr.update(visible=what == 'video')), kind,
-              [picture, video], api_visibility='private', queue=False)
+  picture = gr.Image(
+    label='Portrait',
+    type='filepath',
+    image_mode=None,
+    sources=['upload', 'webcam', 'clipboard'],
+    height=240,
+    elem_id='picture',
+  )
+  video = gr.Video(
+    label='Video, whose face is painted anew', sources=['upload', 'webcam'], height=240, visible=False, elem_id='video'
+  )
+  kind.change(
+    lambda what: (gr.update(visible=what == 'picture'), gr.update(visible=what == 'video')),
+    kind,
+    [picture, video],
+    api_visibility='private',
+    queue=False,
+  )
   gr.Markdown('### 2. What moves it')
   hears = service.model.hears
   with gr.Row():
     driver = gr.Video(label='Driving video', sources=['upload', 'webcam'], height=300, min_width=220, elem_id='driver')
-    audio = gr.Audio(label='Sound for the mouth' if hears else 'Sound of the result', type='filepath',
-                     sources=['upload', 'microphone'], editable=False, min_width=220, elem_id='audio')
+    audio = gr.Audio(
+      label='Sound for the mouth' if hears else 'Sound of the result',
+      type='filepath',
+      sources=['upload', 'microphone'],
+      editable=False,
+      min_width=220,
+      elem_id='audio',
+    )
   follows, files, emotions = {}, {}, {}
   for bank in banks:
     follows[bank], files[bank] = _follow(service, bank)
     if bank == 'expression' and service.emotions:
       emotions = _emotions(service, follows[bank])
-  text = gr.Textbox(label='What is said, for the expression', max_length=5000, visible='expression' in service.makers,
-                    elem_id='text')
+  text = gr.Textbox(
+    label='What is said, for the expression', max_length=5000, visible='expression' in service.makers, elem_id='text'
+  )
   with gr.Accordion('Details', open=False, elem_id='details'):
     details = _details(find_faces)
   return Fields(kind, picture, video, driver, audio, follows, files, text, emotions, **details)
@@ -200,8 +234,13 @@ def _follow(service: Service, bank: str) -> tuple[gr.Radio, gr.File]:
     choices.insert(1, ('emotions', 'emotions'))
   label = _LABELS.get(bank, bank)
   what = gr.Radio(choices, value=choices[0][1], label=f'{label} follows', elem_id=f'follow-{bank}')
-  file = gr.File(label=f'{label}: a video, picture or motion file (.npz)', file_types=_MEDIA, visible=False, height=160,
-                 elem_id=f'file-{bank}')
+  file = gr.File(
+    label=f'{label}: a video, picture or motion file (.npz)',
+    file_types=_MEDIA,
+    visible=False,
+    height=160,
+    elem_id=f'file-{bank}',
+  )
   what.change(lambda chosen: gr.update(visible=chosen == 'file'), what, file, api_visibility='private', queue=False)
   return what, file
 
@@ -215,8 +254,9 @@ def _emotions(service: Service, expression: gr.Radio) -> dict[str, gr.Slider]:
         name: gr.Slider(0, 1.5, 0, step=0.05, label=name.capitalize(), min_width=140, elem_id=f'emotion-{name}')
         for name in service.emotions
       }
-  expression.change(lambda chosen: gr.update(visible=chosen == 'emotions'), expression, group,
-                    api_visibility='private', queue=False)
+  expression.change(
+    lambda chosen: gr.update(visible=chosen == 'emotions'), expression, group, api_visibility='private', queue=False
+  )
   return sliders
 
 
@@ -224,24 +264,37 @@ def _details(find_faces: bool) -> dict[str, Any]:
   extend = [(text, name) for name, text in _EXTEND.items()]
   assert {name for _, name in extend} == set(get_args(timeline.Extend))
   return {
-    'crop': gr.Checkbox(find_faces, label='Find the face', interactive=find_faces, info=(
-      'In every file; off: take the largest centred square.' if find_faces else
-      'Needs the extra [faces]; the largest centred square is taken.')),
-    'face': gr.Dropdown([('largest', 'largest'), *((f'{n}, from left to right', str(n)) for n in range(1, 10))],
-                        value='largest', label='Which face of the portrait', interactive=find_faces),
+    'crop': gr.Checkbox(
+      find_faces,
+      label='Find the face',
+      interactive=find_faces,
+      info=(
+        'In every file; off: take the largest centred square.'
+        if find_faces
+        else 'Needs the extra [faces]; the largest centred square is taken.'
+      ),
+    ),
+    'face': gr.Dropdown(
+      [('largest', 'largest'), *((f'{n}, from left to right', str(n)) for n in range(1, 10))],
+      value='largest',
+      label='Which face of the portrait',
+      interactive=find_faces,
+    ),
     'paste': gr.Checkbox(False, label='Whole picture', info='Put the face back into the picture that it is from.'),
     'extend': gr.Dropdown(extend, value='hold', label='A driver that is too short shall'),
     'smooth': gr.Slider(0, 5, 0, step=0.5, label='Smoothing over time (frames)'),
     'fps': gr.Slider(10, 60, 25, step=1, label='Frame rate (frames per second)'),
-  }  # fmt: skip
+  }
 
 
 def _small_print(service: Service) -> str:
   model, limits = service.model, service.limits
   ears = 'hears sound' if model.hears else 'does not hear'
-  return (f'Model: stage {model.config.run.stage}, {model.image_size} pixels, step {model.step}; {ears}.\n\n'
-          f'Files: at most {limits.seconds:g} s and {limits.megabytes} MB each. They stay on the computer that runs '
-          f'this page and are deleted after {limits.minutes:g} minutes.')
+  return (
+    f'Model: stage {model.config.run.stage}, {model.image_size} pixels, step {model.step}; {ears}.\n\n'
+    f'Files: at most {limits.seconds:g} s and {limits.megabytes} MB each. They stay on the computer that runs '
+    f'this page and are deleted after {limits.minutes:g} minutes.'
+  )
 
 
 def _trouble(error: Exception) -> str:
@@ -278,5 +331,3 @@ def _uploads_only(field: gr.components.Component) -> None:
 
 def _path(payload: Any) -> str | None:
   return payload.path if payload is not None else None
-
-

@@ -15,8 +15,16 @@ from edtalk_jax.web.service import Limits, Service
 _SWEEP_SECONDS = 60
 
 
-def serve(model: Model, run: str, *, host: str, port: int, limits: Limits, makers: Mapping[str, str],
-          say: Callable[[str], None] = print) -> None:
+def serve(
+  model: Model,
+  run: str,
+  *,
+  host: str,
+  port: int,
+  limits: Limits,
+  makers: Mapping[str, str],
+  say: Callable[[str], None] = print,
+) -> None:
   """Serves the page of a model until SIGINT or SIGTERM.
 
   Args:
@@ -64,9 +72,22 @@ def start(service: Service, *, host: str = '127.0.0.1', port: int = 0):
   page.queue(max_size=service.limits.waiting, default_concurrency_limit=1, api_open=False)
   try:
     page.launch(
-      server_name=host, server_port=port or None, max_file_size=service.limits.megabytes * 2**20, css=page_lib.CSS,
-      prevent_thread_lock=True, quiet=True, share=False, inbrowser=False, show_error=False, ssr_mode=False, pwa=False,
-      mcp_server=False, enable_monitoring=False, run_history=False, footer_links=[])
+      server_name=host,
+      server_port=port or None,
+      max_file_size=service.limits.megabytes * 2**20,
+      css=page_lib.CSS,
+      prevent_thread_lock=True,
+      quiet=True,
+      share=False,
+      inbrowser=False,
+      show_error=False,
+      ssr_mode=False,
+      pwa=False,
+      mcp_server=False,
+      enable_monitoring=False,
+      run_history=False,
+      footer_links=[],
+    )
   except OSError:
     raise UserError(f'--port {port}: is taken, or {host} is no address of this machine') from None
   return page

@@ -93,8 +93,14 @@ class Service:
     limits: of what is asked for.
   """
 
-  def __init__(self, model: Model, folder: str | os.PathLike, limits: Limits | None = None,
-               presets: Presets | None = None, makers: Mapping[str, str] | None = None):
+  def __init__(
+    self,
+    model: Model,
+    folder: str | os.PathLike,
+    limits: Limits | None = None,
+    presets: Presets | None = None,
+    makers: Mapping[str, str] | None = None,
+  ):
     """Takes what `Attributes` names."""
     self.model, self.presets, self.limits, self.makers = model, presets, limits or Limits(), dict(makers or {})
     self.folder = pathlib.Path(folder).resolve()
@@ -137,8 +143,18 @@ class Service:
     # All spaces have their drivers; the common one gives the sound where there is no other.
     driver = job.driver if job.driver and not job.audio else None
     [done] = animation.animate(
-      self.model, job.source, drivers, video, driver=driver, audio=job.audio or None, weights=weights,
-      save_motion=motion, options=job.options, say=say, progress=progress)
+      self.model,
+      job.source,
+      drivers,
+      video,
+      driver=driver,
+      audio=job.audio or None,
+      weights=weights,
+      save_motion=motion,
+      options=job.options,
+      say=say,
+      progress=progress,
+    )
     return Made(video, motion, done)
 
   def _drivers(self, job: Job) -> dict[str, str]:

@@ -40,8 +40,9 @@ def read(path: str | pathlib.Path, what: str, within: Sequence[str] = ()) -> Ten
     groups = contents(pathlib.Path(path)).groups
     found = [groups[name] for name in ('', *within) if name in groups]
     if not found:
-      raise ValueError(f'it holds {", ".join(groups) or "no tensors"}, '
-                       f'expected {" or ".join(within) or "a state dict"}')
+      raise ValueError(
+        f'it holds {", ".join(groups) or "no tensors"}, expected {" or ".join(within) or "a state dict"}'
+      )
   except OSError as error:
     raise ValueError(f'{what}: {path}: {error.strerror}') from None
   except ValueError as error:
@@ -79,8 +80,10 @@ def _sorted(saved: Any) -> Content:
 
 
 def _is_state(value: Any) -> bool:
-  return isinstance(value, Mapping) and bool(value) and all(
-    isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in value.items()
+  return (
+    isinstance(value, Mapping)
+    and bool(value)
+    and all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in value.items())
   )
 
 

@@ -116,8 +116,9 @@ def official_layout(params: Mapping[str, Any], config: AnyConfig, network: str) 
   _check_network(network)
   names = [name for _, group in official_names.BANKS.get(network, ()) for name in group]
   if names and [name for name, _ in config.banks] != names:
-    raise ValueError(f'banks {", ".join(name for name, _ in config.banks)} do not fit {network}, '
-                     f'which has {", ".join(names)}')
+    raise ValueError(
+      f'banks {", ".join(name for name, _ in config.banks)} do not fit {network}, which has {", ".join(names)}'
+    )
   flat = {path: np.asarray(array) for path, array in flax.traverse_util.flatten_dict(params, sep='/').items()}
   entries = official_names.entries(network, config)
   expected = {entry.path for entry in entries} | {f'navigation/banks/{name}' for name in names}
@@ -172,7 +173,7 @@ def _official_signs(arrays: Arrays, config: AnyConfig, network: str) -> dict[str
   for name, size in config.banks:
     last = config.head_layers - 1
     head = f'enc.fc.{config.trunk_layers + last}' if network == 'lia' else f'{official_names.HEADS[name]}.{last}'
-    result[head] = signs[first:first + size]
+    result[head] = signs[first : first + size]
     first += size
   return result
 

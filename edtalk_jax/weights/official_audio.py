@@ -44,8 +44,9 @@ def save(variables: Mapping[str, Any], network: str) -> dict[str, np.ndarray]:
   found = list(_entries(network))
   checks.names(network, missing={e.path for e in found} - set(flat), unknown=set(flat) - {e.path for e in found})
   arrays = {e.name: np.ascontiguousarray(e.layout.save(flat[e.path])) for e in found}
-  steps = {f'{name}.{k}.{STEP}': np.zeros((), np.int64)
-           for name, _, layers in STACKS[network] for k in range(len(layers))}
+  steps = {
+    f'{name}.{k}.{STEP}': np.zeros((), np.int64) for name, _, layers in STACKS[network] for k in range(len(layers))
+  }
   return arrays | steps
 
 

@@ -20,10 +20,20 @@ BANKS = {
 HEADS = {'mouth': 'lip_fc', 'pose': 'pose_fc', 'expression': 'exp_fc'}
 # Convolutions within torchvision's vgg19().features, and the slice of the official code that holds each.
 VGG19 = {
-  'conv1_1': (1, 0), 'conv1_2': (2, 2), 'conv2_1': (2, 5), 'conv2_2': (3, 7), 'conv3_1': (3, 10), 'conv3_2': (4, 12),
-  'conv3_3': (4, 14), 'conv3_4': (4, 16), 'conv4_1': (4, 19), 'conv4_2': (5, 21), 'conv4_3': (5, 23),
-  'conv4_4': (5, 25), 'conv5_1': (5, 28),
-}  # fmt: skip
+  'conv1_1': (1, 0),
+  'conv1_2': (2, 2),
+  'conv2_1': (2, 5),
+  'conv2_2': (3, 7),
+  'conv3_1': (3, 10),
+  'conv3_2': (4, 12),
+  'conv3_3': (4, 14),
+  'conv3_4': (4, 16),
+  'conv4_1': (4, 19),
+  'conv4_2': (5, 21),
+  'conv4_3': (5, 23),
+  'conv4_4': (5, 25),
+  'conv5_1': (5, 28),
+}
 
 
 class Layout(NamedTuple):

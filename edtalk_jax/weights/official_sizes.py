@@ -57,7 +57,7 @@ def _heads(arrays: Mapping[str, np.ndarray], network: str) -> tuple[tuple[tuple[
 def _lia_heads(arrays: Mapping[str, np.ndarray], network: str) -> tuple[tuple[tuple[str, int], ...], int, int]:
   """LIA keeps trunk and head in one list, whose last layer is the head."""
   trunk = _count(arrays, 'enc.fc', 'weight') - 1
-  (_, (bank,)), = BANKS[network]
+  ((_, (bank,)),) = BANKS[network]
   return ((bank, _shape(arrays, f'enc.fc.{max(trunk, 0)}.weight')[0]),), trunk, 1
 
 

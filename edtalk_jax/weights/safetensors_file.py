@@ -11,9 +11,17 @@ import numpy as np
 from edtalk_jax.weights.tensors import BFLOAT16, Tensor
 
 DTYPES = {
-  'F64': np.dtype('<f8'), 'F32': np.dtype('<f4'), 'F16': np.dtype('<f2'), 'BF16': BFLOAT16, 'I64': np.dtype('<i8'),
-  'I32': np.dtype('<i4'), 'I16': np.dtype('<i2'), 'I8': np.dtype('i1'), 'U8': np.dtype('u1'), 'BOOL': np.dtype('?'),
-}  # fmt: skip
+  'F64': np.dtype('<f8'),
+  'F32': np.dtype('<f4'),
+  'F16': np.dtype('<f2'),
+  'BF16': BFLOAT16,
+  'I64': np.dtype('<i8'),
+  'I32': np.dtype('<i4'),
+  'I16': np.dtype('<i2'),
+  'I8': np.dtype('i1'),
+  'U8': np.dtype('u1'),
+  'BOOL': np.dtype('?'),
+}
 LARGEST_HEADER = 100_000_000  # bytes, of the format's own definition
 
 

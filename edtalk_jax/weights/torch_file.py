@@ -31,11 +31,17 @@ DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSErr
 MOST_AXES = 16
 LARGEST_PICKLE = 1 << 26  # bytes; names and shapes of a network of ours take 0.1 MB
 DTYPES = {
-  'FloatStorage': np.dtype('<f4'), 'DoubleStorage': np.dtype('<f8'), 'HalfStorage': np.dtype('<f2'),
-  'BFloat16Storage': BFLOAT16, 'LongStorage': np.dtype('<i8'), 'IntStorage': np.dtype('<i4'),
-  'ShortStorage': np.dtype('<i2'), 'CharStorage': np.dtype('i1'), 'ByteStorage': np.dtype('u1'),
+  'FloatStorage': np.dtype('<f4'),
+  'DoubleStorage': np.dtype('<f8'),
+  'HalfStorage': np.dtype('<f2'),
+  'BFloat16Storage': BFLOAT16,
+  'LongStorage': np.dtype('<i8'),
+  'IntStorage': np.dtype('<i4'),
+  'ShortStorage': np.dtype('<i2'),
+  'CharStorage': np.dtype('i1'),
+  'ByteStorage': np.dtype('u1'),
   'BoolStorage': np.dtype('?'),
-}  # fmt: skip
+}
 
 
 class Unreadable(ValueError):
@@ -212,7 +218,10 @@ def _tensor(storage: Storage, offset: int, shape: tuple[int, ...], stride: tuple
       raise ValueError(f'cut short: {len(data)} bytes of a tensor of shape {shape}')
     flat = np.frombuffer(data, storage.dtype)
     steps = [step * storage.dtype.itemsize for step in stride]
-    return np.lib.stride_tricks.as_strided(flat[offset:], shape, steps, writeable=False) if count else np.empty(
-      shape, storage.dtype)
+    return (
+      np.lib.stride_tricks.as_strided(flat[offset:], shape, steps, writeable=False)
+      if count
+      else np.empty(shape, storage.dtype)
+    )
 
   return Tensor(shape, storage.dtype, values)

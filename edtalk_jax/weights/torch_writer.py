@@ -21,10 +21,16 @@ def write(path: pathlib.Path, groups: Mapping[str, Arrays]) -> None:
   names = {dtype: name for name, dtype in DTYPES.items()}
   arrays = [np.asarray(array) for group in groups.values() for array in group.values()]
   keys = iter(range(len(arrays)))
-  pickled = b'\x80\x02' + _dictionary({
-    group: _dictionary({name: _tensor(array, names[array.dtype], str(next(keys))) for name, array in state.items()})
-    for group, state in groups.items()
-  }) + b'.'  # fmt: skip
+  pickled = (
+    b'\x80\x02'
+    + _dictionary(
+      {
+        group: _dictionary({name: _tensor(array, names[array.dtype], str(next(keys))) for name, array in state.items()})
+        for group, state in groups.items()
+      }
+    )
+    + b'.'
+  )
   root = path.stem
   with path.open('wb') as file, zipfile.ZipFile(file, 'w', zipfile.ZIP_STORED) as archive:
     _add(archive, f'{root}/data.pkl', pickled)

@@ -29,7 +29,7 @@ class FakeModel:
   def motion(self, images):
     self.calls.append(('motion', len(images)))
     means = images.mean((1, 2))
-    return {bank: means[:, i:i + 1].astype(np.float32) for i, bank in enumerate(self.banks)}
+    return {bank: means[:, i : i + 1].astype(np.float32) for i, bank in enumerate(self.banks)}
 
   def generate(self, source, motion):
     count = len(next(iter(motion.values())))
@@ -60,7 +60,7 @@ def video(path, levels, channel, fps=25, seconds_of_sound=None):
   frames = []
   for level in levels:
     frame = np.full((SIZE, 2 * SIZE, 3), 60, np.uint8)  # not square: the centre is what counts
-    frame[:, SIZE // 2:-SIZE // 2, channel] = level
+    frame[:, SIZE // 2 : -SIZE // 2, channel] = level
     frames.append(frame)
   media.write_video(path, frames, fps, tone(seconds_of_sound) if seconds_of_sound else None, crf=1)
   return str(path)

@@ -62,8 +62,13 @@ def test_a_silent_video_cannot_be_heard(tmp_path, run):
 def test_sound_drives_no_head(tmp_path, run):
   path = sound(tmp_path / 'a.wav', tone(1))
   with pytest.raises(UserError, match=r'--pose .*a\.wav: sound drives the mouth only'):
-    animation.animate(FakeModel(), str(tmp_path / 'portrait.png'), {'pose': path}, str(tmp_path / 'out.mp4'),
-                      options=animation.Options(crop=False))
+    animation.animate(
+      FakeModel(),
+      str(tmp_path / 'portrait.png'),
+      {'pose': path},
+      str(tmp_path / 'out.mp4'),
+      options=animation.Options(crop=False),
+    )
 
 
 def test_a_portrait_that_is_sound(tmp_path, run):
@@ -84,7 +89,7 @@ def test_a_cover_picture_is_no_video(tmp_path):
     container.mux(picture.encode(av.VideoFrame(64, 64, 'yuvj420p')))
     container.mux(picture.encode(None))
     for first in range(0, 16_000, 1024):
-      frame = av.AudioFrame.from_ndarray(tone(1.0)[None, first:first + 1024], format='fltp', layout='mono')
+      frame = av.AudioFrame.from_ndarray(tone(1.0)[None, first : first + 1024], format='fltp', layout='mono')
       frame.sample_rate, frame.pts = 16_000, first
       container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
@@ -98,11 +103,16 @@ def test_a_video_that_claims_too_many_pixels(tmp_path, monkeypatch):
     list(framing.driver_frames(path, SIZE, None))
 
 
-@pytest.mark.parametrize('name, value, message', [
-  ('fps', 0, '--fps 0: expected 1 to 120'), ('smooth', -1, '--smooth -1: expected 0 to 100'),
-  ('face', 'second', '--face second: expected largest, only, or a number from 1'),
-  ('extend', 'stretch', '--extend stretch: expected hold'), ('longest', 10, '--longest 10: expected 64 to 8192'),
-])
+@pytest.mark.parametrize(
+  'name, value, message',
+  [
+    ('fps', 0, '--fps 0: expected 1 to 120'),
+    ('smooth', -1, '--smooth -1: expected 0 to 100'),
+    ('face', 'second', '--face second: expected largest, only, or a number from 1'),
+    ('extend', 'stretch', '--extend stretch: expected hold'),
+    ('longest', 10, '--longest 10: expected 64 to 8192'),
+  ],
+)
 def test_options_out_of_range_are_named(name, value, message):
   with pytest.raises(UserError, match=message):
     animation.Options(**{name: value})
@@ -120,9 +130,9 @@ def test_damaged_headers_give_motion_or_one_line(tmp_path, name):
   if name == 'a.flac':
     _convert(tmp_path / 'a.wav', path)
   whole, refused = path.read_bytes(), 0
-  edges = np.r_[:min(400, len(whole)), max(0, len(whole) - 800):len(whole)]  # where headers and indexes are
+  edges = np.r_[: min(400, len(whole)), max(0, len(whole) - 800) : len(whole)]  # where headers and indexes are
   for trial in range(40):
-    data = bytearray(whole if trial % 3 else whole[:rng.integers(1, len(whole))])
+    data = bytearray(whole if trial % 3 else whole[: rng.integers(1, len(whole))])
     for place in rng.choice(edges, size=6):
       data[min(place, len(data) - 1)] = rng.integers(256)
     path.write_bytes(data)

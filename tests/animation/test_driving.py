@@ -136,8 +136,9 @@ def test_any_frame_rate(tmp_path, portrait, fps):
 def test_stop_ends_with_the_shortest_driver_that_moves(tmp_path, portrait):
   mouth, pose = video(tmp_path / 'mouth.mp4', [90] * 9, 0), video(tmp_path / 'pose.mp4', [90] * 6, 1)
   options = animation.Options(crop=False, extend='stop')
-  [done] = animation.animate(FakeModel(), portrait, {'mouth': mouth, 'pose': pose}, str(tmp_path / 'out.mp4'),
-                             options=options)
+  [done] = animation.animate(
+    FakeModel(), portrait, {'mouth': mouth, 'pose': pose}, str(tmp_path / 'out.mp4'), options=options
+  )
   assert done.frames == 6
 
 
@@ -159,12 +160,15 @@ def test_smoothing_spreads_a_jump_and_keeps_what_is_steady(tmp_path, portrait):
   assert np.diff(means).max() < 40 and abs(means[0] - 60) < 6 and abs(means[-1] - 180) < 6
 
 
-@pytest.mark.parametrize('extend, expected', [
-  ('hold', [50, 100, 200, 200, 200, 200, 200]),
-  ('loop', [50, 100, 200, 50, 100, 200, 50]),
-  ('pingpong', [50, 100, 200, 100, 50, 100, 200]),
-  ('stop', [50, 100, 200]),
-])
+@pytest.mark.parametrize(
+  'extend, expected',
+  [
+    ('hold', [50, 100, 200, 200, 200, 200, 200]),
+    ('loop', [50, 100, 200, 50, 100, 200, 50]),
+    ('pingpong', [50, 100, 200, 100, 50, 100, 200]),
+    ('stop', [50, 100, 200]),
+  ],
+)
 def test_a_source_video_keeps_its_frames_and_gets_the_mouth(tmp_path, extend, expected):
   source, mouth = video(tmp_path / 's.mp4', [50, 100, 200], 2), video(tmp_path / 'm.mp4', np.linspace(40, 220, 7), 0)
   out, model = str(tmp_path / 'out.mp4'), FakeModel()
@@ -172,14 +176,15 @@ def test_a_source_video_keeps_its_frames_and_gets_the_mouth(tmp_path, extend, ex
   assert done.frames == len(expected) and ('repaint', 3) in model.calls
   means = _means(out)
   np.testing.assert_allclose(means[:, 2], expected, atol=8)
-  np.testing.assert_allclose(means[:, 0], np.linspace(40, 220, 7)[:len(expected)], atol=8)
+  np.testing.assert_allclose(means[:, 0], np.linspace(40, 220, 7)[: len(expected)], atol=8)
 
 
 def test_several_sources_share_one_reading_of_the_drivers(tmp_path, portrait):
   PIL.Image.new('RGB', (SIZE, SIZE), (50, 50, 90)).save(tmp_path / 'second.png')
   driver, model = video(tmp_path / 'd.mp4', [150] * 4, 0), FakeModel()
-  done = animation.animate(model, [portrait, str(tmp_path / 'second.png')], {}, str(tmp_path / 'out'), driver=driver,
-                           options=PLAIN)
+  done = animation.animate(
+    model, [portrait, str(tmp_path / 'second.png')], {}, str(tmp_path / 'out'), driver=driver, options=PLAIN
+  )
   assert [one.path for one in done] == [str(tmp_path / 'out' / name) for name in ('portrait.mp4', 'second.mp4')]
   assert sum(call[0] == 'motion' for call in model.calls) == 1
   for one, blue in zip(done, (200, 90), strict=True):

@@ -19,8 +19,9 @@ class OneFace:
     return np.array([[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]], np.float32)
 
   def landmarks_in(self, frame, box):
-    return np.random.default_rng(0).permutation(np.stack([np.linspace(box[0], box[2], 68),
-                                                          np.linspace(box[1], box[3], 68)], axis=1), axis=0)
+    return np.random.default_rng(0).permutation(
+      np.stack([np.linspace(box[0], box[2], 68), np.linspace(box[1], box[3], 68)], axis=1), axis=0
+    )
 
 
 def test_a_face_is_framed_and_a_framed_picture_is_kept(tmp_path):

@@ -20,12 +20,15 @@ READER = types.SimpleNamespace(spaces={'mouth': 'aa', 'pose': 'bb', 'expression'
 def runs(monkeypatch):
   """Untrained runs of both stages, whose weights the same model has read."""
   configs = {
-    'flow': dataclasses.replace(tiny.config('audio_to_pose'),
-                                flow=FlowConfig(frames=6, steps=2, hidden=8, layers=1, condition=4)),
+    'flow': dataclasses.replace(
+      tiny.config('audio_to_pose'), flow=FlowConfig(frames=6, steps=2, hidden=8, layers=1, condition=4)
+    ),
     'semantic': dataclasses.replace(tiny.config('semantic_expression'), semantic=SemanticConfig(width=16)),
-  }  # fmt: skip
-  restored = {name: types.SimpleNamespace(config=config, params=stages.build(config).init(jax.random.key(0))['model'])
-              for name, config in configs.items()}
+  }
+  restored = {
+    name: types.SimpleNamespace(config=config, params=stages.build(config).init(jax.random.key(0))['model'])
+    for name, config in configs.items()
+  }
   monkeypatch.setattr(making.hand_off, 'read_run', restored.__getitem__)
   monkeypatch.setattr(making, '_reader', lambda workdir, config: READER)
   return restored
@@ -52,8 +55,9 @@ def test_a_file_of_both_is_as_long_as_the_sound(runs, sound, tmp_path):
 
 
 def test_seed_and_words_count(runs, sound, tmp_path):
-  make = lambda **settings: making.make('talk.wav', tmp_path / 'x.npz', pose='flow', expression='semantic',
-                                        settings=making.Settings(**settings))
+  make = lambda **settings: making.make(
+    'talk.wav', tmp_path / 'x.npz', pose='flow', expression='semantic', settings=making.Settings(**settings)
+  )
   one = make()
   assert not np.array_equal(make(seed=1)['pose'], one['pose'])
   np.testing.assert_array_equal(make()['pose'], one['pose'])

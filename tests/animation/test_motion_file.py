@@ -30,18 +30,21 @@ def test_a_file_of_bare_arrays_will_do(tmp_path):
   assert motion_file.read(tmp_path / 'bare.npz', FakeModel(), 25)['mouth'].tolist() == [[1.0], [2.0]]
 
 
-@pytest.mark.parametrize('arrays, message', [
-  ({'eye': np.zeros((2, 1))}, 'holds eye, expected weights of mouth, pose'),
-  ({}, 'holds nothing'),
-  ({'mouth': np.zeros((2, 3))}, r'mouth must be numbers \[frames, 1\], got float64\[2, 3\]'),
-  ({'mouth': np.zeros((0, 1))}, 'mouth must be numbers'),
-  ({'mouth': np.array([['a']])}, 'mouth must be numbers'),
-  ({'mouth': np.full((2, 1), np.nan)}, 'not finite'),
-  ({'mouth': np.zeros((2, 1)), 'fps': np.float64(0)}, 'fps must be'),
-  ({'mouth': np.zeros((2, 1)), 'fps': np.zeros(3)}, 'fps must be'),
-  ({'mouth': np.zeros((2, 1)), 'spaces': np.array('{"mouth": "other"}')}, 'mouth is motion of another model'),
-  ({'mouth': np.zeros((2, 1)), 'spaces': np.array('[')}, 'spaces is damaged'),
-])
+@pytest.mark.parametrize(
+  'arrays, message',
+  [
+    ({'eye': np.zeros((2, 1))}, 'holds eye, expected weights of mouth, pose'),
+    ({}, 'holds nothing'),
+    ({'mouth': np.zeros((2, 3))}, r'mouth must be numbers \[frames, 1\], got float64\[2, 3\]'),
+    ({'mouth': np.zeros((0, 1))}, 'mouth must be numbers'),
+    ({'mouth': np.array([['a']])}, 'mouth must be numbers'),
+    ({'mouth': np.full((2, 1), np.nan)}, 'not finite'),
+    ({'mouth': np.zeros((2, 1)), 'fps': np.float64(0)}, 'fps must be'),
+    ({'mouth': np.zeros((2, 1)), 'fps': np.zeros(3)}, 'fps must be'),
+    ({'mouth': np.zeros((2, 1)), 'spaces': np.array('{"mouth": "other"}')}, 'mouth is motion of another model'),
+    ({'mouth': np.zeros((2, 1)), 'spaces': np.array('[')}, 'spaces is damaged'),
+  ],
+)
 def test_wrong_contents_are_named(tmp_path, arrays, message):
   np.savez(tmp_path / 'x.npz', **arrays)
   with pytest.raises(UserError, match=message):

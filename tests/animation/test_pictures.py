@@ -66,8 +66,13 @@ def test_8k_is_read_and_scaled_down(tmp_path):
   assert pictures.limited(np.zeros((8, 4001, 3), np.uint8), 1000).shape == (2, 1000, 3)
 
 
-@pytest.mark.parametrize('size, message', [((4, 400), r'has 4x400 pixels, expected 16x16 or more'),
-                                           ((20_000, 6_000), 'has 20000x6000 pixels, at most 100000000')])
+@pytest.mark.parametrize(
+  'size, message',
+  [
+    ((4, 400), r'has 4x400 pixels, expected 16x16 or more'),
+    ((20_000, 6_000), 'has 20000x6000 pixels, at most 100000000'),
+  ],
+)
 def test_sizes_that_show_no_face_are_refused(tmp_path, size, message):
   with pytest.raises(DataError, match=message):
     pictures.read(_saved(tmp_path, PIL.Image.new('1', size)))
@@ -87,7 +92,7 @@ def test_damaged_headers_give_a_picture_or_one_line(tmp_path, kind):
   whole, rng = stream.getvalue(), np.random.default_rng(7)
   path, refused = tmp_path / 'x.img', 0
   for trial in range(120):
-    data = bytearray(whole if trial % 3 else whole[:rng.integers(1, len(whole))])
+    data = bytearray(whole if trial % 3 else whole[: rng.integers(1, len(whole))])
     for place in rng.integers(min(len(data), 100), size=4):  # headers come first
       data[place] = rng.integers(256)
     path.write_bytes(data)

@@ -37,14 +37,16 @@ class FakeClips(list):
     return [types.SimpleNamespace(emotion=clip.emotion, frames=len(clip)) for clip in self]
 
 
-CLIPS = FakeClips([
-  FakeClip('anna', 'neutral', [10, 10, 10]),
-  FakeClip('bert', 'neutral', [30]),
-  FakeClip('anna', 'happy', [100, 200]),  # 150 on average
-  FakeClip('anna', 'happy', [50]),
-  FakeClip('bert', 'happy', [60]),
-  FakeClip('carl', '', [250]),  # of whom nothing is known
-])
+CLIPS = FakeClips(
+  [
+    FakeClip('anna', 'neutral', [10, 10, 10]),
+    FakeClip('bert', 'neutral', [30]),
+    FakeClip('anna', 'happy', [100, 200]),  # 150 on average
+    FakeClip('anna', 'happy', [50]),
+    FakeClip('bert', 'happy', [60]),
+    FakeClip('carl', '', [250]),  # of whom nothing is known
+  ]
+)
 
 
 @pytest.fixture(scope='module')
@@ -67,8 +69,14 @@ def test_few_frames_are_spread_over_the_clip():
 
 
 def test_strengths_count_from_neutral(found):
-  for text, weight in {'neutral': 20, 'happy': 80, 'happy:0.5': 50, 'happy:0': 20, 'happy:-0.5': -10,
-                       'happy:0.5+happy:0.25+neutral:3': 65}.items():  # fmt: skip
+  for text, weight in {
+    'neutral': 20,
+    'happy': 80,
+    'happy:0.5': 50,
+    'happy:0': 20,
+    'happy:-0.5': -10,
+    'happy:0.5+happy:0.25+neutral:3': 65,
+  }.items():
     np.testing.assert_allclose(found.mix(text), [[weight, weight]], rtol=1e-6, err_msg=text)
 
 

@@ -17,7 +17,7 @@ def test_frames_are_those_of_the_whole_sound_with_other_motion_going_on(size):
   wave = np.concatenate([tone(0.5), np.zeros(8_000, np.float32), tone(0.72)])
   pose = np.float32([[10], [90], [200]])
   stream = _stream(model, motion={'pose': pose})
-  parts = [stream.feed(wave[first:first + size]) for first in range(0, len(wave), size)]
+  parts = [stream.feed(wave[first : first + size]) for first in range(0, len(wave), size)]
   frames = np.concatenate([*parts, stream.finish()])
   assert len(frames) == 43  # 1.72 s
   assert all(len(part) % 4 == 0 for part in parts)

@@ -4,11 +4,14 @@ import pytest
 from edtalk_jax.animation import timeline
 
 
-@pytest.mark.parametrize('policy, expected', [
-  ('hold', [0, 1, 2, 2, 2, 2, 2]),
-  ('loop', [0, 1, 2, 0, 1, 2, 0]),
-  ('pingpong', [0, 1, 2, 1, 0, 1, 2]),
-])
+@pytest.mark.parametrize(
+  'policy, expected',
+  [
+    ('hold', [0, 1, 2, 2, 2, 2, 2]),
+    ('loop', [0, 1, 2, 0, 1, 2, 0]),
+    ('pingpong', [0, 1, 2, 1, 0, 1, 2]),
+  ],
+)
 def test_a_short_driver_goes_on_as_its_policy_says(policy, expected):
   np.testing.assert_array_equal(timeline.extended(3, 7, policy), expected)
 

@@ -13,14 +13,27 @@ from tests.animation.fakes import SIZE, FakeModel, video
 
 def _network(path, shape=('n', 3, 'h', 'w'), factor=2, offset=0.0):
   """Repeats pixels `factor` times and adds an offset."""
-  nodes = [helper.make_node('Resize', ['x', '', 'scales'], ['large'], mode='nearest', nearest_mode='floor',
-                            coordinate_transformation_mode='asymmetric'),
-           helper.make_node('Add', ['large', 'offset'], ['y'])]
+  nodes = [
+    helper.make_node(
+      'Resize',
+      ['x', '', 'scales'],
+      ['large'],
+      mode='nearest',
+      nearest_mode='floor',
+      coordinate_transformation_mode='asymmetric',
+    ),
+    helper.make_node('Add', ['large', 'offset'], ['y']),
+  ]
   graph = helper.make_graph(
-    nodes, 'repeat', [helper.make_tensor_value_info('x', TensorProto.FLOAT, shape)],
+    nodes,
+    'repeat',
+    [helper.make_tensor_value_info('x', TensorProto.FLOAT, shape)],
     [helper.make_tensor_value_info('y', TensorProto.FLOAT, [None] * 4)],
-    [helper.make_tensor('scales', TensorProto.FLOAT, [4], [1, 1, factor, factor]),
-     helper.make_tensor('offset', TensorProto.FLOAT, [1], [offset])])
+    [
+      helper.make_tensor('scales', TensorProto.FLOAT, [4], [1, 1, factor, factor]),
+      helper.make_tensor('offset', TensorProto.FLOAT, [1], [offset]),
+    ],
+  )
   save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8), path)
   return str(path)
 

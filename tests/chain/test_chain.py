@@ -24,8 +24,9 @@ CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
 
 
 def config(stage, steps=2):
-  return dataclasses.replace(toy.CONFIG, run=RunConfig(stage=stage, steps=steps),
-                             log=LogConfig(every=1, samples_every=0, validate_batches=0))
+  return dataclasses.replace(
+    toy.CONFIG, run=RunConfig(stage=stage, steps=steps), log=LogConfig(every=1, samples_every=0, validate_batches=0)
+  )
 
 
 CHAIN = Chain(tuple(map(config, STAGES)))
@@ -167,10 +168,13 @@ def test_options_of_all_stages_and_of_one():
     plan.override(CHAIN, ['sync:run.steps=9'])
 
 
-@pytest.mark.parametrize('runs, message', [
-  (('mouth_pose', 'reconstruction'), 'mouth_pose needs reconstruction, which comes after it'),
-  (('reconstruction', 'reconstruction'), 'one run of each stage'),
-])
+@pytest.mark.parametrize(
+  'runs, message',
+  [
+    (('mouth_pose', 'reconstruction'), 'mouth_pose needs reconstruction, which comes after it'),
+    (('reconstruction', 'reconstruction'), 'one run of each stage'),
+  ],
+)
 def test_an_order_that_cannot_be_is_refused(runs, message):
   with pytest.raises(ValueError, match=message):
     Chain(tuple(map(config, runs)))
@@ -199,13 +203,17 @@ def test_a_chain_is_no_configuration_of_one_run():
 def test_key_figures_of_pictures_and_spaces():
   metrics = {
     'protocols': {'same_clip': {'gain_over_source_unchanged': {'psnr': {'mean': 2.5, 'low': 2.0, 'high': 3.0}}}},
-    'disentanglement': {'r2': {
-      'mouth': {'opening': {'value': 0.8, 'low': 0.7, 'high': 0.9}},
-      'pose': {'yaw': {'value': None, 'low': None, 'high': None}},
-    }},
-  }  # fmt: skip
-  assert figures.of(metrics) == [figures.Figure('PSNR over source unchanged, dB', 2.5, 2.0, 3.0),
-                                 figures.Figure('R² of opening in mouth', 0.8, 0.7, 0.9)]
+    'disentanglement': {
+      'r2': {
+        'mouth': {'opening': {'value': 0.8, 'low': 0.7, 'high': 0.9}},
+        'pose': {'yaw': {'value': None, 'low': None, 'high': None}},
+      }
+    },
+  }
+  assert figures.of(metrics) == [
+    figures.Figure('PSNR over source unchanged, dB', 2.5, 2.0, 3.0),
+    figures.Figure('R² of opening in mouth', 0.8, 0.7, 0.9),
+  ]
   assert figures.of({'protocols': {}}) == []
 
 

@@ -53,8 +53,9 @@ def mead_tree(tmp_path_factory):
     for sentence in ('001', '002'):
       front = root / actor / 'video' / 'front' / 'angry' / 'level_1' / f'{sentence}.mp4'
       silent = actor == 'M003'
-      videos.write(front, 48 if silent else 40, seed=seed, fps=30 if silent else 25,
-                   audio_seconds=None if silent else 1.6)
+      videos.write(
+        front, 48 if silent else 40, seed=seed, fps=30 if silent else 25, audio_seconds=None if silent else 1.6
+      )
       if silent:
         sound = root / actor / 'audio' / 'angry' / 'level_1' / f'{sentence}.m4a'
         media.write_video(sound.with_suffix('.mp4'), videos.pictures(40), 25, videos.tone(1.6))

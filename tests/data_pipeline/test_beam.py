@@ -15,14 +15,23 @@ from tests.data_pipeline.conftest import CONFIG
 from tests.data_pipeline.test_mock_trees import build, rows
 
 HAS_BEAM = importlib.util.find_spec('apache_beam') is not None
-needs_beam = pytest.mark.skipif(not HAS_BEAM, reason='needs the extra [beam], which wants older versions of pillow, '
-                                'protobuf and pyarrow than constraints.txt pins (docs/datasets.md)')
+needs_beam = pytest.mark.skipif(
+  not HAS_BEAM,
+  reason='needs the extra [beam], which wants older versions of pillow, '
+  'protobuf and pyarrow than constraints.txt pins (docs/datasets.md)',
+)
 
 
 def tasks(tmp_path, *names):
   """Tasks whose entries are not there yet."""
-  return [worker.Task(inputs.Video(tmp_path / f'{name}.mp4', name, tmp_path / f'{name}.npy'),
-                      cache.Entry(tmp_path / 'cache', name, name), name) for name in names]
+  return [
+    worker.Task(
+      inputs.Video(tmp_path / f'{name}.mp4', name, tmp_path / f'{name}.npy'),
+      cache.Entry(tmp_path / 'cache', name, name),
+      name,
+    )
+    for name in names
+  ]
 
 
 def kill_at_b(path, *args, **kwargs):
@@ -74,9 +83,13 @@ def test_without_beam_one_line_says_what_to_install(mead_tree, tmp_path):
 
 
 @needs_beam
-@pytest.mark.parametrize('options', [
+@pytest.mark.parametrize(
+  'options',
+  [
     'runner=FnApiRunner,direct_num_workers=2,direct_running_mode=multi_processing',
-    'runner=PortableRunner,job_endpoint=embed,environment_type=LOOPBACK'])
+    'runner=PortableRunner,job_endpoint=embed,environment_type=LOOPBACK',
+  ],
+)
 def test_beam_writes_the_same_records(mead_tree, tmp_path, options):
   build(mead_tree, tmp_path / 'one', dataset='mead')
   build(mead_tree, tmp_path / 'beam', dataset='mead', beam=options)

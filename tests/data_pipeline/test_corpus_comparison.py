@@ -32,7 +32,11 @@ def test_biases_are_those_of_an_upright_face():
 def test_offsets_are_those_of_trusted_clips_that_their_authors_are_sure_of():
   peak = lambda lag, height: height * (lag == corpus.synchrony.LAGS).astype(float)
   points = videos.face_landmarks(100, 256)
-  found = [pair('a', points, points, peak(4, 0.6), 4), pair('b', points, points, peak(2, 0.1), 2),
-           pair('c', points, points, peak(3, 0.6), 3, sync='unverified'), pair('d', points, points)]  # fmt: skip
+  found = [
+    pair('a', points, points, peak(4, 0.6), 4),
+    pair('b', points, points, peak(2, 0.1), 2),
+    pair('c', points, points, peak(3, 0.6), 3, sync='unverified'),
+    pair('d', points, points),
+  ]
   assert [(offset.whole, p.video) for offset, p in corpus.offsets(found, 0.3)] == [(4, 'a')]
   assert [p.video for _, p in corpus.offsets(found, 0.05)] == ['a', 'b']

@@ -4,7 +4,9 @@ from data_pipeline import identities
 from data_pipeline.errors import DataError
 
 
-@pytest.mark.parametrize(('name', 'expected'), [
+@pytest.mark.parametrize(
+  ('name', 'expected'),
+  [
     ('M003#angry#level_1#001', identities.Label('M003', 'angry', 1)),
     ('WDA_BarackObama0_000#12', identities.Label('WDA_BarackObama')),
     ('WDA_BarackObama1_001', identities.Label('WDA_BarackObama')),
@@ -12,7 +14,8 @@ from data_pipeline.errors import DataError
     ('folder/p017_02', identities.Label('p017')),
     ('Jürgen Müller#2', identities.Label('Jürgen Müller')),
     ('_odd', identities.Label('_odd')),
-])
+  ],
+)
 def test_labels_from_names(name, expected):
   assert identities.from_name(name) == expected
 
@@ -20,8 +23,10 @@ def test_labels_from_names(name, expected):
 def test_splits_do_not_depend_on_the_other_videos():
   everyone = [identities.Label(f'p{k:03d}') for k in range(200)]
   splits = identities.assign_splits(everyone, {})
-  assert {identities.assign_splits([*everyone[:50], label], {})[label.identity] == splits[label.identity]
-          for label in everyone} == {True}
+  assert {
+    identities.assign_splits([*everyone[:50], label], {})[label.identity] == splits[label.identity]
+    for label in everyone
+  } == {True}
   shares = [list(splits.values()).count(split) for split in identities.SPLITS]
   assert shares[0] > 130 and min(shares) > 5
 
@@ -41,13 +46,16 @@ def test_csv_wins_and_is_checked(tmp_path):
   assert identities.read_metadata(path) == {'x1': identities.Label('anna', 'happy', 2, 'test')}
 
 
-@pytest.mark.parametrize(('text', 'message'), [
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
     ('name\nx\n', 'column id'),
     ('id,split\nx,dev\n', "line 2: split must be one of train, val, test, got 'dev'"),
     ('split,id\ntest\n', 'line 2: the column id is empty'),
     ('id,emotion\nx,bored\n', 'emotion must be one of'),
     ('id,split,identity\nx,train,p\ny,test,p\n', 'identity p is in the splits train and test'),
-])
+  ],
+)
 def test_wrong_csv_ends_in_one_line(tmp_path, text, message):
   path = tmp_path / 'metadata.csv'
   path.write_text(text, encoding='utf-8')

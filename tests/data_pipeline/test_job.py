@@ -152,12 +152,15 @@ def test_a_dead_process_is_a_reason_and_tried_again(source, tmp_path, monkeypatc
   assert run(source, tmp_path / 'out').rejected == 0
 
 
-@pytest.mark.parametrize('damage', [
+@pytest.mark.parametrize(
+  'damage',
+  [
     lambda entry: (entry / 'outcome.json').write_text('{"clips": 1'),
     lambda entry: (entry / 'outcome.json').write_text('{"clips": 1, "rejected": []}'),
     lambda entry: (entry / '00001.npz').unlink(),
     lambda entry: (entry / '00001.npz').write_bytes((entry / '00001.npz').read_bytes()[:500]),
-])
+  ],
+)
 def test_damaged_work_is_done_again(source, tmp_path, damage):
   run(source, tmp_path / 'out')
   before = records.fingerprint(tmp_path / 'out')
@@ -200,8 +203,10 @@ def test_every_process_writes_the_same_bytes(source, tmp_path):
   run(source, tmp_path / 'here')
   # Two, because two processes may agree about an order by chance.
   for name in ('p1', 'p2'):
-    code = ('from tests.data_pipeline.conftest import run; import pathlib; '
-            f'run(pathlib.Path({os.fspath(source)!r}), pathlib.Path({os.fspath(tmp_path / name)!r}))')
+    code = (
+      'from tests.data_pipeline.conftest import run; import pathlib; '
+      f'run(pathlib.Path({os.fspath(source)!r}), pathlib.Path({os.fspath(tmp_path / name)!r}))'
+    )
     subprocess.run([sys.executable, '-c', code], check=True, cwd=pathlib.Path(__file__).parents[2])
     assert records.fingerprint(tmp_path / name) == records.fingerprint(tmp_path / 'here')
 
@@ -214,9 +219,13 @@ def test_running_again_does_not_unpack_the_clips(source, tmp_path, monkeypatch):
   assert (tmp_path / 'out' / job.MANIFEST).read_bytes() == before
 
 
-@pytest.mark.parametrize(('options', 'message'), [
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
     ({'workers': -1}, '--workers must be at least 0, got -1'),
-    ({'max_rejected': 1.5}, '--max-rejected must be between 0 and 1, got 1.5')])
+    ({'max_rejected': 1.5}, '--max-rejected must be between 0 and 1, got 1.5'),
+  ],
+)
 def test_wrong_numbers_end_in_one_line(source, tmp_path, options, message):
   with pytest.raises(DataError, match=message):
     run(source, tmp_path / 'out', **options)

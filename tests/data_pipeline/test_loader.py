@@ -98,8 +98,9 @@ def test_neutral_frames_drive_nothing_but_the_source(prepared):
 
 def test_emotional_clips_can_be_left_out(prepared):
   clips = records.Clips(prepared, 'train')
-  emotions = lambda **options: [clips.infos[k].emotion for k in sampling.Population(
-    clips, sampling.get('mouth_pose'), **options).usable]
+  emotions = lambda **options: [
+    clips.infos[k].emotion for k in sampling.Population(clips, sampling.get('mouth_pose'), **options).usable
+  ]
   assert set(emotions()) == {'', 'happy', 'neutral'}
   assert emotions(emotions='neutral') == [word for word in emotions() if word != 'happy']
   made = batches(prepared, 'mouth_pose', emotions='neutral')
@@ -154,7 +155,7 @@ def test_a_corrupt_record_is_named(prepared_copy):
   shard = next(records.find_dataset(prepared_copy).glob('*train*'))
   data = bytearray(shard.read_bytes())
   middle = len(data) // 2
-  data[middle:middle + 4096] = bytes(4096)
+  data[middle : middle + 4096] = bytes(4096)
   shard.write_bytes(data)
   with pytest.raises(DataError, match=r'(record \d+ of split .train. is corrupt|corrupt picture)') as caught:
     source = batches(prepared_copy)
@@ -178,10 +179,16 @@ def test_an_error_in_a_worker_reaches_the_parent_in_one_line(prepared_copy):
   assert not multiprocessing.active_children()
 
 
-@pytest.mark.parametrize(('changes', 'message'), [
-    ({'split': 'val'}, "no clips in the split 'val'; the data set has"), ({'sampler': 'x'}, 'sampler must be one of'),
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'split': 'val'}, "no clips in the split 'val'; the data set has"),
+    ({'sampler': 'x'}, 'sampler must be one of'),
     ({'batch_size': 3, 'process_count': 2}, 'batch_size must be a positive multiple of process_count = 2, got 3'),
-    ({'workers': -1}, 'workers must be at least 0'), ({'image_size': 0}, 'image_size must be positive')])
+    ({'workers': -1}, 'workers must be at least 0'),
+    ({'image_size': 0}, 'image_size must be positive'),
+  ],
+)
 def test_mistakes_end_in_one_line(prepared, changes, message):
   with pytest.raises(ValueError, match=message) as caught:
     loader.make_loader(prepared, **{'sampler': 'mouth_pose', 'workers': 0, **OPTIONS, **changes})
@@ -206,14 +213,18 @@ def edit_index(folder, change):
   path.write_text(json.dumps(stored), encoding='utf-8')
 
 
-@pytest.mark.parametrize(('change', 'message'), [
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
     (lambda stored: stored.pop('clips'), 'corrupt or incomplete'),
     (lambda stored: stored.pop('bytes'), 'corrupt or incomplete'),
     (lambda stored: stored['clips']['train'][0].pop('frames'), 'corrupt or incomplete'),
     (lambda stored: stored['clips']['train'].pop(), r'\d+ clips in the split .train., the records hold \d+'),
     (lambda stored: stored['clips'].pop('train'), '0 clips in the split'),
     (lambda stored: stored['bytes'].popitem(), 'bytes, expected none by clips.json'),
-    (lambda stored: stored['shards'].popitem(), 'by clips.json')])
+    (lambda stored: stored['shards'].popitem(), 'by clips.json'),
+  ],
+)
 def test_an_index_that_does_not_fit_is_an_error(prepared_copy, change, message):
   edit_index(prepared_copy, change)
   with pytest.raises(DataError, match=message) as caught:
@@ -226,7 +237,7 @@ def test_a_changed_letter_of_the_index_is_found(prepared_copy):
   path = records.find_dataset(prepared_copy) / 'clips.json'
   text = path.read_text(encoding='utf-8')
   place = text.index('"identity": "') + len('"identity": "')
-  path.write_text(f'{text[:place]}X{text[place + 1:]}', encoding='utf-8')
+  path.write_text(f'{text[:place]}X{text[place + 1 :]}', encoding='utf-8')
   with pytest.raises(DataError, match='corrupt or incomplete'):
     records.Clips(prepared_copy, 'train')
 
@@ -247,12 +258,16 @@ def test_a_corrupt_description_ends_in_one_line(prepared_copy, read):
 
 
 def test_readers_do_not_load_what_only_preparation_needs():
-  code = ('import sys, data_pipeline.loader; '
-          'sys.exit(any(name in sys.modules for name in ("librosa", "av", "data_pipeline.prepare")))')
+  code = (
+    'import sys, data_pipeline.loader; '
+    'sys.exit(any(name in sys.modules for name in ("librosa", "av", "data_pipeline.prepare")))'
+  )
   assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
 
 
 def test_the_data_pipeline_imports_neither_jax_nor_edtalk():
-  code = ('import sys, data_pipeline.job, data_pipeline.records, data_pipeline.sampling, data_pipeline.faces; '
-          'sys.exit(any(name in sys.modules for name in ("jax", "edtalk_jax", "tensorflow", "torch")))')
+  code = (
+    'import sys, data_pipeline.job, data_pipeline.records, data_pipeline.sampling, data_pipeline.faces; '
+    'sys.exit(any(name in sys.modules for name in ("jax", "edtalk_jax", "tensorflow", "torch")))'
+  )
   assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0

@@ -37,7 +37,7 @@ def test_rotation_of_the_display_matrix_is_applied(tmp_path):
   fixed = lambda *values: np.array(values, '>i4').tobytes()
   one = 0x10000
   quarter_clockwise = fixed(0, one, 0, -one, 0, 0, 0, 0, 0x40000000)
-  (tmp_path / 'q.mp4').write_bytes(data[:at] + quarter_clockwise + data[at + 36:])
+  (tmp_path / 'q.mp4').write_bytes(data[:at] + quarter_clockwise + data[at + 36 :])
   upright, turned = (next(media.read_frames(tmp_path / name)) for name in ('r.mp4', 'q.mp4'))
   np.testing.assert_array_equal(turned, np.rot90(upright, -1))
 
@@ -87,7 +87,7 @@ def test_audio_reader_gives_the_same_as_reading_at_once(tmp_path):
   path = videos.write(tmp_path / 'a.mp4', 50, audio_seconds=2)
   reader, whole = media.AudioReader(path), media.read_audio(path)
   parts = np.concatenate([reader.take(k, k + 5_000) for k in range(0, 30_000, 5_000)])
-  np.testing.assert_array_equal(parts, np.round(whole[:len(parts)] * 32768).astype(np.int16))
+  np.testing.assert_array_equal(parts, np.round(whole[: len(parts)] * 32768).astype(np.int16))
   with pytest.raises(ValueError, match='forward only'):
     reader.take(0, 10)
 
@@ -102,8 +102,9 @@ def test_failed_writing_leaves_nothing_behind(tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(('content', 'reason'), [
-    (None, 'no such file'), (b'', 'cannot be opened'), (b'x' * 5000, 'cannot')])
+@pytest.mark.parametrize(
+  ('content', 'reason'), [(None, 'no such file'), (b'', 'cannot be opened'), (b'x' * 5000, 'cannot')]
+)
 def test_unreadable_files_say_why(tmp_path, content, reason):
   path = tmp_path / 'bad name ü.mp4'
   if content is not None:

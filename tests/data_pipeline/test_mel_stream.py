@@ -17,7 +17,7 @@ def _wave(samples, seed=0):
 def _streamed(wave, pieces, block=8):
   stream, found = MelStream(block), []
   for piece in pieces:
-    found += list(stream.feed(wave[piece[0]:piece[1]]))
+    found += list(stream.feed(wave[piece[0] : piece[1]]))
   return [*found, *stream.finish()]
 
 

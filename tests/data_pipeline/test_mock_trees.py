@@ -38,10 +38,15 @@ def clip_ids(out):
 def test_mead_is_one_clip_a_sentence_with_the_sound_beside_it(mead_tree, tmp_path):
   summary = build(mead_tree, tmp_path, dataset='mead')
   assert (summary.videos, summary.rejected) == (6, 0)
-  assert clip_ids(tmp_path) == sorted(f'{actor}#angry#level_1#{k}' for actor in ('M003', 'W009', 'M030')
-                                      for k in ('001', '002'))
-  clip = next(clip for split in records.splits(tmp_path) for clip in records.Clips(tmp_path, split)
-              if clip.clip_id == 'M003#angry#level_1#001')
+  assert clip_ids(tmp_path) == sorted(
+    f'{actor}#angry#level_1#{k}' for actor in ('M003', 'W009', 'M030') for k in ('001', '002')
+  )
+  clip = next(
+    clip
+    for split in records.splits(tmp_path)
+    for clip in records.Clips(tmp_path, split)
+    if clip.clip_id == 'M003#angry#level_1#001'
+  )
   assert (clip.identity, clip.emotion, clip.record.emotion_level, len(clip)) == ('M003', 'angry', 1, 40)
   assert len(clip.waveform) == 40 * 640 and abs(clip.waveform).max() > 0.2  # 48 frames at 30 fps are 40 at 25
 
@@ -49,12 +54,22 @@ def test_mead_is_one_clip_a_sentence_with_the_sound_beside_it(mead_tree, tmp_pat
 def test_hdtf_is_pieces_of_takes(hdtf_tree, tmp_path):
   build(hdtf_tree, tmp_path, dataset='hdtf')
   # Pieces are 25 frames here, 125 by default.
-  assert clip_ids(tmp_path) == ['RD_Radio1_000#1', 'RD_Radio1_001#1', 'RD_Radio1_001#2', 'WDA_NancyPelosi0_000#1',
-                                'WDA_NancyPelosi0_000#2', 'WDA_NancyPelosi0_000#3']
+  assert clip_ids(tmp_path) == [
+    'RD_Radio1_000#1',
+    'RD_Radio1_001#1',
+    'RD_Radio1_001#2',
+    'WDA_NancyPelosi0_000#1',
+    'WDA_NancyPelosi0_000#2',
+    'WDA_NancyPelosi0_000#3',
+  ]
   by_name = {row['clip']: row for row in rows(tmp_path)}
   assert [by_name[f'RD_Radio1_001#{k}']['begin_frame'] for k in (1, 2)] == [50, 75]
-  clip = next(clip for split in records.splits(tmp_path) for clip in records.Clips(tmp_path, split)
-              if clip.clip_id == 'RD_Radio1_001#2')
+  clip = next(
+    clip
+    for split in records.splits(tmp_path)
+    for clip in records.Clips(tmp_path, split)
+    if clip.clip_id == 'RD_Radio1_001#2'
+  )
   numbers = [videos.number(clip.frame(k)) for k in range(25)]
   expected = np.arange(75, 100) % 55
   # Colours pass through H.264 and JPEG; a frame's number is 4 grey levels from the next.
@@ -118,8 +133,10 @@ def test_records_do_not_depend_on_workers(dataset, mead_tree, hdtf_tree, tmp_pat
 def test_a_job_killed_again_and_again_ends_with_the_same_records(mead_tree, tmp_path):
   build(mead_tree, tmp_path / 'whole', dataset='mead')
   out = tmp_path / 'killed'
-  code = ('import pathlib, sys; from tests.data_pipeline.test_mock_trees import build; '
-          'build(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), dataset="mead")')
+  code = (
+    'import pathlib, sys; from tests.data_pipeline.test_mock_trees import build; '
+    'build(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), dataset="mead")'
+  )
   for wanted in (1, 3):  # killed as soon as so many videos are finished
     process = subprocess.Popen([sys.executable, '-c', code, mead_tree, out], cwd=ROOT)
     while process.poll() is None and len(list(out.glob('cache/[!.]*'))) < wanted:

@@ -59,14 +59,17 @@ def _flip(path):
   path.write_bytes(content)
 
 
-@pytest.mark.parametrize('name, damage, message', [
-  ('mouth.npy', _cut, 'bytes, expected'),
-  ('mouth.npy', lambda path: path.unlink(), 'missing'),
-  ('mouth.npy', _flip, 'other bytes than were written'),
-  ('index.json', _cut, 'not an index'),
-  ('index.json', lambda path: path.write_text(path.read_text().replace('anna', 'otto')), 'other bytes'),
-  ('index.json', lambda path: path.unlink(), 'no motion weights here'),
-])
+@pytest.mark.parametrize(
+  'name, damage, message',
+  [
+    ('mouth.npy', _cut, 'bytes, expected'),
+    ('mouth.npy', lambda path: path.unlink(), 'missing'),
+    ('mouth.npy', _flip, 'other bytes than were written'),
+    ('index.json', _cut, 'not an index'),
+    ('index.json', lambda path: path.write_text(path.read_text().replace('anna', 'otto')), 'other bytes'),
+    ('index.json', lambda path: path.unlink(), 'no motion weights here'),
+  ],
+)
 def test_damage_is_named_in_one_line(folder, name, damage, message):
   damage(folder / 'train' / name)
   with pytest.raises(DataError, match=message) as caught:

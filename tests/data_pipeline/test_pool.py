@@ -55,8 +55,10 @@ def note_and_wait(path):
 
 
 def test_workers_end_with_a_job_that_is_killed(tmp_path):
-  code = ('import pathlib, sys; from data_pipeline import pool; from tests.data_pipeline import test_pool; '
-          'list(pool.run(test_pool.note_and_wait, [pathlib.Path(sys.argv[1], "x")] * 2, 2))')
+  code = (
+    'import pathlib, sys; from data_pipeline import pool; from tests.data_pipeline import test_pool; '
+    'list(pool.run(test_pool.note_and_wait, [pathlib.Path(sys.argv[1], "x")] * 2, 2))'
+  )
   job = subprocess.Popen([sys.executable, '-c', code, str(tmp_path)], cwd=pathlib.Path(__file__).parents[2])
   while len(notes := list(tmp_path.iterdir())) < 2:
     assert job.poll() is None

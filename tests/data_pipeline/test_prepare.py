@@ -63,16 +63,20 @@ def test_pixels_that_are_not_square_are_made_square(tmp_path):
   np.testing.assert_allclose(clip.landmarks, expected, atol=1e-3)
 
 
-@pytest.mark.parametrize(('make', 'reason'), [
+@pytest.mark.parametrize(
+  ('make', 'reason'),
+  [
     (lambda path: path.write_bytes(b'nothing'), 'cannot be opened'),
     (lambda path: videos.write(path, 1), 'too short: 1 frames'),
-    (lambda path: (videos.write(path, 20), np.save(path.with_suffix('.npy'), np.full((20, 68, 2), np.nan))),
-     'no face'),
+    (lambda path: (videos.write(path, 20), np.save(path.with_suffix('.npy'), np.full((20, 68, 2), np.nan))), 'no face'),
     (lambda path: (videos.write(path, 20), np.save(path.with_suffix('.npy'), np.zeros((20, 5)))), 'must have shape'),
     (lambda path: (videos.write(path, 20), path.with_suffix('.npy').write_bytes(b'x')), 'cannot be read'),
-    (lambda path: (videos.write(path, 30), np.save(path.with_suffix('.npy'), videos.face_landmarks(12))),
-     'given for 12'),
-])
+    (
+      lambda path: (videos.write(path, 30), np.save(path.with_suffix('.npy'), videos.face_landmarks(12))),
+      'given for 12',
+    ),
+  ],
+)
 def test_bad_videos_are_rejected_with_a_reason_and_the_rest_is_kept(tmp_path, make, reason):
   source = tmp_path / 'in'
   videos.write(source / 'good one ü.mp4', 12)
@@ -87,8 +91,10 @@ def test_bad_videos_are_rejected_with_a_reason_and_the_rest_is_kept(tmp_path, ma
   assert rows['good one ü']['status'] == 'ok'
 
 
-@pytest.mark.parametrize(('seconds', 'has_audio', 'note'), [
-    (None, False, 'no audio'), (0.4, False, 'audio ends after'), (1.45, True, 'padded with silence'), (1.6, True, '')])
+@pytest.mark.parametrize(
+  ('seconds', 'has_audio', 'note'),
+  [(None, False, 'no audio'), (0.4, False, 'audio ends after'), (1.45, True, 'padded with silence'), (1.6, True, '')],
+)
 def test_missing_and_short_audio(tmp_path, seconds, has_audio, note):
   path = videos.write(tmp_path / 'a.mp4', 40, audio_seconds=seconds)
   config = dataclasses.replace(CONFIG, longest=40, min_audio=0.8)
@@ -179,8 +185,9 @@ def test_worker_processes_give_the_same_records(tmp_path):
   assert records.fingerprint(tmp_path / 'here') == records.fingerprint(tmp_path / 'there')
 
 
-@pytest.mark.parametrize(('arguments', 'message'), [
-    (['missing'], 'missing: no such file or folder'), (['.'], 'no videos in')])
+@pytest.mark.parametrize(
+  ('arguments', 'message'), [(['missing'], 'missing: no such file or folder'), (['.'], 'no videos in')]
+)
 def test_mistakes_in_the_inputs_end_in_one_line(tmp_path, monkeypatch, arguments, message):
   monkeypatch.chdir(tmp_path)
   with pytest.raises(DataError, match=message):
@@ -189,12 +196,12 @@ def test_mistakes_in_the_inputs_end_in_one_line(tmp_path, monkeypatch, arguments
 
 def test_without_dlib_the_message_says_what_to_install(tmp_path):
   source = videos.write(tmp_path / 'a.mp4', 12, landmarks=False)
-  code = f'''
+  code = f"""
 import sys
 sys.modules['dlib'] = None
 from data_pipeline import job
 job.prepare_folder([{os.fspath(source)!r}], {os.fspath(tmp_path / 'out')!r}, workers=0)
-'''
+"""
   done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
   assert done.stderr.splitlines()[-1].endswith('.npy for each video)')
   assert 'edtalk-jax[faces]' in done.stderr

@@ -18,7 +18,7 @@ def chips(count=12, seed=0, coarseness=2.0):
   noise = np.random.default_rng(seed).normal(size=(128, 128 + count))
   smooth = scipy.ndimage.gaussian_filter(noise, coarseness, mode='wrap')
   picture = np.clip(128 + 45 * smooth / smooth.std(), 0, 255).astype(np.uint8)
-  return np.stack([picture[:, k:k + 128] for k in range(count)])
+  return np.stack([picture[:, k : k + 128] for k in range(count)])
 
 
 def test_a_blurred_picture_is_less_sharp():
@@ -40,11 +40,17 @@ def test_a_cut_is_found_where_it_is():
     assert place == before and strength > Limits().max_cut
 
 
-@pytest.mark.parametrize('frames', [
-  chips(20), chips(1), chips(2),
-  np.clip(chips(20).astype(int) + np.linspace(0, 60, 20, dtype=int)[:, None, None], 0, 255).astype(np.uint8),
-  np.concatenate([chips(20)[:1]] * 10 + [chips(20)]),  # begins to move
-], ids=['moving', 'one frame', 'two frames', 'growing brighter', 'a still that starts'])
+@pytest.mark.parametrize(
+  'frames',
+  [
+    chips(20),
+    chips(1),
+    chips(2),
+    np.clip(chips(20).astype(int) + np.linspace(0, 60, 20, dtype=int)[:, None, None], 0, 255).astype(np.uint8),
+    np.concatenate([chips(20)[:1]] * 10 + [chips(20)]),  # begins to move
+  ],
+  ids=['moving', 'one frame', 'two frames', 'growing brighter', 'a still that starts'],
+)
 def test_motion_and_light_are_no_cut(frames):
   assert pictures.cut(frames)[0] < Limits().max_cut
 
@@ -81,6 +87,7 @@ def test_a_face_whose_points_jump_has_jitter_and_one_that_moves_has_not():
 
 def test_the_pose_of_a_turned_head_is_seen():
   from data_pipeline import head_pose
+
   yaw = np.radians(70)
   turn = np.array([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
   points = np.zeros((6, 68, 2))
@@ -90,23 +97,39 @@ def test_the_pose_of_a_turned_head_is_seen():
   assert faces.pose(points, np.zeros(6)) == (0, 0, 0)
 
 
-GOOD = {'face': 100.0, 'sharpness': 50.0, 'jitter': 1.0, 'yaw': 5.0, 'pitch': -5.0, 'roll': 0.0, 'cut': 2.0,
-        'cut_frame': 3, 'loudness': -20.0, 'av_offset': 0.3, 'av_confidence': 0.5, 'av_shift': 0}
+GOOD = {
+  'face': 100.0,
+  'sharpness': 50.0,
+  'jitter': 1.0,
+  'yaw': 5.0,
+  'pitch': -5.0,
+  'roll': 0.0,
+  'cut': 2.0,
+  'cut_frame': 3,
+  'loudness': -20.0,
+  'av_offset': 0.3,
+  'av_confidence': 0.5,
+  'av_shift': 0,
+}
 
 
-@pytest.mark.parametrize(('values', 'reason'), [
-  ({}, ''),
-  ({'loudness': None, 'av_offset': None, 'av_confidence': None, 'av_shift': None}, ''),
-  ({'face': 20.0}, 'face too small: 20.0 pixels from brows to chin, at least 24 are needed'),
-  ({'sharpness': 2.0}, 'blurred: sharpness 2.0'),
-  ({'jitter': 70.0}, 'landmarks jump'),
-  ({'yaw': -71.0}, 'head turned too far: yaw -71.0 degrees, at most 60 are allowed'),
-  ({'pitch': 50.0}, 'pitch 50.0'), ({'roll': 50.0}, 'roll 50.0'),
-  ({'cut': 40.0}, 'cut: at frame 3 pictures change by 40.0 grey levels'),
-  ({'av_offset': 13.2}, 'sound out of step: 13.2 frames late (confidence 0.5), at most 10 can be corrected'),
-  ({'av_offset': 13.2, 'av_confidence': 0.2}, ''),
-  ({'av_offset': 6.2, 'av_shift': 6}, ''),
-])
+@pytest.mark.parametrize(
+  ('values', 'reason'),
+  [
+    ({}, ''),
+    ({'loudness': None, 'av_offset': None, 'av_confidence': None, 'av_shift': None}, ''),
+    ({'face': 20.0}, 'face too small: 20.0 pixels from brows to chin, at least 24 are needed'),
+    ({'sharpness': 2.0}, 'blurred: sharpness 2.0'),
+    ({'jitter': 70.0}, 'landmarks jump'),
+    ({'yaw': -71.0}, 'head turned too far: yaw -71.0 degrees, at most 60 are allowed'),
+    ({'pitch': 50.0}, 'pitch 50.0'),
+    ({'roll': 50.0}, 'roll 50.0'),
+    ({'cut': 40.0}, 'cut: at frame 3 pictures change by 40.0 grey levels'),
+    ({'av_offset': 13.2}, 'sound out of step: 13.2 frames late (confidence 0.5), at most 10 can be corrected'),
+    ({'av_offset': 13.2, 'av_confidence': 0.2}, ''),
+    ({'av_offset': 6.2, 'av_shift': 6}, ''),
+  ],
+)
 def test_a_fault_is_told_with_its_figure_and_limit(values, reason):
   found = verdict.fault(GOOD | values, Limits())
   assert found.startswith(reason) if not reason.startswith(('pitch', 'roll')) else reason in found
@@ -153,7 +176,7 @@ def shifted(waveform, samples):
   """The same sound, later by so many samples, with silence where nothing is known."""
   moved = np.zeros_like(waveform)
   if samples >= 0:
-    moved[samples:] = waveform[:len(waveform) - samples]
+    moved[samples:] = waveform[: len(waveform) - samples]
   else:
     moved[:samples] = waveform[-samples:]
   return moved
@@ -173,7 +196,7 @@ def test_another_ones_sound_a_still_mouth_and_silence_are_not_trusted(spoken):
   still = np.repeat(points[:1], len(points), axis=0)
   assert synchrony.measure(still, waveform) == Offset()
   assert synchrony.measure(points, np.zeros_like(waveform)) == Offset()
-  assert synchrony.measure(points[:40], waveform[:40 * 640]) == Offset()  # too short to tell
+  assert synchrony.measure(points[:40], waveform[: 40 * 640]) == Offset()  # too short to tell
   assert synchrony.measure(points, waveform[:0]) == Offset()
 
 
@@ -185,7 +208,7 @@ def test_sound_beyond_the_clip_counts(spoken):
   # With sound all around, every lag compares all frames; these are plain correlations.
   lag = 9
   seen, heard = (synchrony.without_slow(values) for values in (opening, level))
-  expected = np.corrcoef(seen, heard[15 + lag:60 + lag])[0, 1]
+  expected = np.corrcoef(seen, heard[15 + lag : 60 + lag])[0, 1]
   assert wide[synchrony.SEARCH + lag] == pytest.approx(expected)
 
 
@@ -254,7 +277,7 @@ def test_heads_that_nod_alike_are_copies_only_if_they_sound_alike():
   assert match.motion > duplicates.SAME_MOTION and match.least < duplicates.EVERY_TRACK and not match.same
   sound = babble(130, 1)
   assert not compare(sound[:385], babble(120, 2)).same
-  late = sound[16:16 + 385] + babble(120, 3) / 4  # five frames, and another recorder
+  late = sound[16 : 16 + 385] + babble(120, 3) / 4  # five frames, and another recorder
   assert compare(sound[:385], late).same
 
 

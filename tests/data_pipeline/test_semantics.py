@@ -99,8 +99,10 @@ def test_what_is_not_there_is_never_used_and_what_is_left_never_dropped(tmp_path
 def test_targets_count_from_the_persons_neutral_clips():
   """Ann has two neutral clips and a happy one, Bob a sad one, which a clip of Ann's takes the place of."""
   emotions = [('Ann', 'neutral'), ('Ann', 'neutral'), ('Ann', 'happy'), ('Bob', 'sad')]
-  infos = [types.SimpleNamespace(clip_id=str(k), identity=who, emotion=emotion, frames=2)
-           for k, (who, emotion) in enumerate(emotions)]  # fmt: skip
+  infos = [
+    types.SimpleNamespace(clip_id=str(k), identity=who, emotion=emotion, frames=2)
+    for k, (who, emotion) in enumerate(emotions)
+  ]
   silent = [types.SimpleNamespace(mel=np.zeros((0, 80), np.float32), nbytes=0, **vars(info)) for info in infos]
   values = {'0': 1.0, '1': 3.0, '2': 7.0, '3': 100.0}
 
@@ -118,7 +120,8 @@ def test_targets_count_from_the_persons_neutral_clips():
     return made
 
   take = lambda people, number, seed=0: semantics.semantic_expression(
-    people, Draw(number, np.random.default_rng(seed)), Options(8, from_neutral=True))
+    people, Draw(number, np.random.default_rng(seed)), Options(8, from_neutral=True)
+  )
   both = population(values)
   assert [take(both, k)['target'].item() for k in range(3)] == [-1, 1, 5]
   assert take(both, 2)['neutral'].item() == 2

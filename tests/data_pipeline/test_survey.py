@@ -32,8 +32,9 @@ def test_a_copy_is_rejected_and_not_in_the_records(doubled):
   rows = {row['video']: row for row in survey.read_manifest(doubled)}
   assert rows['a1']['status'] == 'ok' and set(verdict.DIGITS) <= set(rows['a1'])
   assert rows['b1']['status'] == 'rejected'
-  assert rows['b1']['reason'] == ('duplicate: of a1#1, 30 frames with the same motion (correlation 1.00) and the same '
-                                  'sound (1.00)')
+  assert rows['b1']['reason'] == (
+    'duplicate: of a1#1, 30 frames with the same motion (correlation 1.00) and the same sound (1.00)'
+  )
   assert (doubled / thumbnails.FOLDER / thumbnails.name_of('b1', 0)).read_bytes()[:2] == b'\xff\xd8'
   assert [info.clip_id for split in records.splits(doubled) for info in records.Clips(doubled, split).infos] == ['a1#1']
 
@@ -44,7 +45,9 @@ def test_the_survey_tells_what_was_kept_and_why_the_rest_was_not(doubled):
   assert (kept.clip, kept.frames, kept.has_audio, found.measured_here) == ('a1#1', 30, True, 0)
   assert kept.measures['face'] == pytest.approx(0.48 * videos.SIDE, rel=0.02)
   assert {kind: len(items) for kind, items in survey.kinds(found.rejected).items()} == {
-    'duplicate': 1, 'no face found': 1}
+    'duplicate': 1,
+    'no face found': 1,
+  }
   assert set(found.shown) == {'a1#1'}
 
 
@@ -57,8 +60,10 @@ def test_the_page_shows_it_and_needs_nothing_else(doubled, tmp_path):
 
 
 def test_people_in_two_splits_are_said():
-  kept = [survey.Kept(f'{who}#{split}', split, who, '', 30, True, {})
-          for who, split in (('ann', 'train'), ('ann', 'test'), ('bob', 'train'), ('eve', 'test'))]  # fmt: skip
+  kept = [
+    survey.Kept(f'{who}#{split}', split, who, '', 30, True, {})
+    for who, split in (('ann', 'train'), ('ann', 'test'), ('bob', 'train'), ('eve', 'test'))
+  ]
   of = lambda clips: data_report.render(survey.Survey(clips, [], {}, 0), title='x')
   assert '1 person is in more than one split: ann.' in of(kept)
   assert 'No person is in two splits.' in of(kept[1:])

@@ -37,8 +37,9 @@ def test_functions_agree_with_numpy():
   np.testing.assert_allclose(exact.sin(x), np.sin(x), atol=1e-9)  # truncated series
   np.testing.assert_allclose(exact.cos(x), np.cos(x), atol=1e-9)
   np.testing.assert_allclose(exact.exp(x), np.exp(x), rtol=1e-9)
-  np.testing.assert_allclose(exact.interpolate(x, (-7, 1, 4), (2, 3, -5)), np.interp(x, (-7, 1, 4), (2, 3, -5)),
-                             atol=1e-12)  # rounding
+  np.testing.assert_allclose(
+    exact.interpolate(x, (-7, 1, 4), (2, 3, -5)), np.interp(x, (-7, 1, 4), (2, 3, -5)), atol=1e-12
+  )  # rounding
 
 
 def test_streams_are_reproducible_and_differ_by_name():
@@ -60,8 +61,10 @@ def test_rasteriser_agrees_with_a_test_of_every_pixel():
   rows, columns = np.mgrid[:side, :side]
   for k in range(count):
     (xa, xb, xc), (ya, yb, yc) = x[triangles[:, k]], y[triangles[:, k]]
-    sides = [(q - p) * (rows - s) - (t - s) * (columns - p)
-             for p, q, s, t in ((xa, xb, ya, yb), (xb, xc, yb, yc), (xc, xa, yc, ya))]
+    sides = [
+      (q - p) * (rows - s) - (t - s) * (columns - p)
+      for p, q, s, t in ((xa, xb, ya, yb), (xb, xc, yb, yc), (xc, xa, yc, ya))
+    ]
     expected[np.all(np.array(sides) >= 0, 0) | np.all(np.array(sides) <= 0, 0)] = k
   found = raster.visible(x, y, triangles, side).reshape(side, side)
   np.testing.assert_array_equal(found, expected)
@@ -105,12 +108,31 @@ def test_the_mask_of_the_background_is_where_nothing_moves(renderer):
   assert changed[inner].mean() < 0.002  # a label is that of the pixel's middle, which tips of hair may miss
 
 
-@pytest.mark.parametrize(('factor', 'amount', 'point', 'axis'), [
-    ('yaw', 20, 30, 0), ('pitch', 15, 30, 1), ('roll', 15, 27, 0), ('shift_x', 0.1, 30, 0), ('shift_y', 0.1, 30, 1),
-    ('opening', 0.5, 8, 1), ('width', 1.0, 54, 0), ('rounding', 1.0, 48, 0), ('blink', 1.0, 37, 1),
-    ('lid_raise', -1.0, 37, 1), ('squint', -1.0, 41, 1), ('smile', -1.0, 48, 1), ('frown', 1.0, 48, 1),
-    ('smirk', -1.0, 54, 1), ('inner_brow', -1.0, 21, 1), ('outer_brow', -1.0, 18, 1), ('furrow', 1.0, 21, 1),
-    ('sneer', -1.0, 50, 1), ('zoom', 0.2, 8, 1), ('gaze_y', 1.0, 37, 1)])
+@pytest.mark.parametrize(
+  ('factor', 'amount', 'point', 'axis'),
+  [
+    ('yaw', 20, 30, 0),
+    ('pitch', 15, 30, 1),
+    ('roll', 15, 27, 0),
+    ('shift_x', 0.1, 30, 0),
+    ('shift_y', 0.1, 30, 1),
+    ('opening', 0.5, 8, 1),
+    ('width', 1.0, 54, 0),
+    ('rounding', 1.0, 48, 0),
+    ('blink', 1.0, 37, 1),
+    ('lid_raise', -1.0, 37, 1),
+    ('squint', -1.0, 41, 1),
+    ('smile', -1.0, 48, 1),
+    ('frown', 1.0, 48, 1),
+    ('smirk', -1.0, 54, 1),
+    ('inner_brow', -1.0, 21, 1),
+    ('outer_brow', -1.0, 18, 1),
+    ('furrow', 1.0, 21, 1),
+    ('sneer', -1.0, 50, 1),
+    ('zoom', 0.2, 8, 1),
+    ('gaze_y', 1.0, 37, 1),
+  ],
+)
 def test_a_factor_moves_its_landmark_in_its_direction(renderer, factor, amount, point, axis):
   """A negative amount stands for a factor that moves its landmark upwards."""
   rest = renderer.render(state()).landmarks
@@ -135,7 +157,7 @@ def test_a_turning_head_has_parallax_and_hides_its_far_side(renderer):
   assert moved[30] > 1.25 * moved[[39, 42]].mean() > 0  # the tip of the nose is nearer than the eyes; a cut-out gives 1
   far, near = (np.abs(turned.landmarks[a, 0] - turned.landmarks[b, 0]) for a, b in ((42, 45), (36, 39)))
   assert far < 0.8 * near
-  assert (turned.mask == parts.EYES)[:, SIZE // 2:].sum() > 0
+  assert (turned.mask == parts.EYES)[:, SIZE // 2 :].sum() > 0
 
 
 def test_gaze_moves_the_iris_and_nothing_else(renderer):
@@ -160,7 +182,7 @@ def test_sizes_show_the_same_scene():
 def test_people_differ_and_are_functions_of_the_seed():
   vectors = np.stack([identity.draw(0, k).vector() for k in range(20)])
   assert vectors.shape == (20, 39)
-  assert (vectors[:, :len(identity.SHAPES)].std(0) > 0.2).all()
+  assert (vectors[:, : len(identity.SHAPES)].std(0) > 0.2).all()
   np.testing.assert_array_equal(identity.draw(0, 7).vector(), vectors[7])
   assert not np.array_equal(identity.draw(1, 7).vector(), vectors[7])
 
@@ -183,11 +205,14 @@ def test_the_voice_is_loud_when_the_mouth_is_open():
   for k in range(6):
     said = speech.speak(exact.Stream(k, 'test'), 75, 120.0, 1.0)
     assert said.waveform.shape == (75 * 640,) and np.abs(said.waveform).max() < 32767
-    loudness.append(np.sqrt((said.waveform.reshape(75, 640).astype(float)**2).mean(1)))
+    loudness.append(np.sqrt((said.waveform.reshape(75, 640).astype(float) ** 2).mean(1)))
     mouth.append(said.mouth[:, 0])
-  correlation = {shift: np.corrcoef(np.concatenate([x[3:-3] for x in loudness]),
-                                    np.concatenate([np.roll(x, shift)[3:-3] for x in mouth]))[0, 1]
-                 for shift in range(-3, 4)}
+  correlation = {
+    shift: np.corrcoef(
+      np.concatenate([x[3:-3] for x in loudness]), np.concatenate([np.roll(x, shift)[3:-3] for x in mouth])
+    )[0, 1]
+    for shift in range(-3, 4)
+  }
   assert correlation[0] > 0.5
   assert max(correlation, key=correlation.get) == 0  # sound and mouth are in step
 
@@ -223,7 +248,7 @@ def test_expressiveness_scales_what_the_emotion_does_and_nothing_else():
   np.testing.assert_array_equal(still_calm.track, calm.track)
   columns = factors.COLUMNS_OF_EXPRESSION
   np.testing.assert_array_equal(np.delete(strong.track, columns, axis=1), np.delete(usual.track, columns, axis=1))
-  strengths = usual.track[:, factors.COLUMN['emotion_angry']:] * (np.array(factors.EMOTIONS) == usual.emotion)
+  strengths = usual.track[:, factors.COLUMN['emotion_angry'] :] * (np.array(factors.EMOTIONS) == usual.emotion)
   # Brows lift with the voice and lips that speak are not pressed, in either.
   plain = [k for k, name in enumerate(factors.EXPRESSION) if name not in ('inner_brow', 'outer_brow', 'press')]
   more = (strong.track - usual.track)[:, columns][:, plain]
@@ -258,16 +283,19 @@ def digests() -> dict[str, str]:
   def digest(*arrays):
     return hashlib.sha256(b''.join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()[:16]
 
-  return {'track': digest(shot.track), 'sound': digest(shot.speech.waveform),
-          'pictures': digest(*(f.image for f in frames), *(f.mask for f in frames)),
-          'landmarks': digest(*(f.landmarks for f in frames))}
+  return {
+    'track': digest(shot.track),
+    'sound': digest(shot.speech.waveform),
+    'pictures': digest(*(f.image for f in frames), *(f.mask for f in frames)),
+    'landmarks': digest(*(f.landmarks for f in frames)),
+  }
 
 
 GOLDEN = {
-    'track': '7d4ec28c98d3616b',
-    'sound': 'aa804cc8094b3050',
-    'pictures': 'cfa72fab6cc16626',
-    'landmarks': 'a139b7a355791164',
+  'track': '7d4ec28c98d3616b',
+  'sound': 'aa804cc8094b3050',
+  'pictures': 'cfa72fab6cc16626',
+  'landmarks': 'a139b7a355791164',
 }
 
 
@@ -279,8 +307,14 @@ def test_bytes_do_not_depend_on_the_vector_instructions():
   """NumPy's own sine and exponential give other bits without these."""
   code = 'from tests.data_pipeline import test_synthetic; print(test_synthetic.digests())'
   environment = {**os.environ, 'NPY_DISABLE_CPU_FEATURES': 'X86_V4 X86_V3 AVX512F AVX512_SKX AVX2 FMA3'}
-  done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], env=environment, capture_output=True, text=True,
-                        cwd=pathlib.Path(__file__).parents[2], timeout=120)
+  done = subprocess.run(
+    [sys.executable, '-W', 'ignore', '-c', code],
+    env=environment,
+    capture_output=True,
+    text=True,
+    cwd=pathlib.Path(__file__).parents[2],
+    timeout=120,
+  )
   assert done.returncode == 0, done.stderr
   assert ast.literal_eval(done.stdout) == GOLDEN
 

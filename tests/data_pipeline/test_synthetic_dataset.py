@@ -50,8 +50,9 @@ def test_records_hold_what_they_were_rendered_from(made):
 
 def test_every_number_of_workers_gives_the_same_bytes(made, tmp_path):
   synthetic.make(PLAN, tmp_path, workers=2)
-  first, second = ({p.name: p.read_bytes() for p in sorted(root.glob('synthetic/*/*.array_record*'))}
-                   for root in (made, tmp_path))
+  first, second = (
+    {p.name: p.read_bytes() for p in sorted(root.glob('synthetic/*/*.array_record*'))} for root in (made, tmp_path)
+  )
   assert first == second and first
   assert records.fingerprint(made) == records.fingerprint(tmp_path)
 
@@ -63,8 +64,9 @@ def test_more_clips_do_not_change_the_first_ones():
 
 @pytest.mark.parametrize('sampler', ['reconstruction', 'mouth_pose'])
 def test_the_loader_makes_batches_of_it(made, sampler):
-  batches = loader.Batches(str(made), split='train', sampler=sampler, image_size=64, batch_size=4, seed=0,
-                           cache_bytes=1 << 20)
+  batches = loader.Batches(
+    str(made), split='train', sampler=sampler, image_size=64, batch_size=4, seed=0, cache_bytes=1 << 20
+  )
   batches.open()
   batch = batches[0]
   shapes = {name: value.shape for name, value in batch.items() if name not in ('index', 'origin', 'corrupt')}
@@ -80,7 +82,10 @@ def test_prepare_finds_the_known_landmarks_again(made, tmp_path):
     assert set(found) == set(known)  # clips.csv carries the splits
     for name, item in found.items():
       assert (item.identity, item.emotion, item.record.emotion_level) == (
-          known[name].identity, known[name].emotion, known[name].record.emotion_level)
+        known[name].identity,
+        known[name].emotion,
+        known[name].record.emotion_level,
+      )
       left, top, side = item.record.crop_box
       original = (item.landmarks() + 0.5) * (side / 64) + (left, top) - 0.5
       np.testing.assert_allclose(original, known[name].landmarks(), atol=1e-3)  # float32
@@ -106,7 +111,7 @@ def test_dlib_finds_the_faces_and_agrees_about_landmarks():
     boxes = detector.boxes(frame.image, thorough=False)
     if len(boxes):
       found = detector.landmarks_in(frame.image, boxes[0])
-      distances.append(np.sqrt(((found - frame.landmarks)**2).sum(-1)))
+      distances.append(np.sqrt(((found - frame.landmarks) ** 2).sum(-1)))
       box_errors.append(np.abs(clip.face_boxes(frame.landmarks[None])[0] - boxes[0]).mean())
   assert len(distances) >= people - 1
   assert np.median(distances) < 4

@@ -29,7 +29,7 @@ def moving(count, speed=1, side=20, channel=0, gaps=()):
   frames = np.zeros((count, 100, 200, 3), np.uint8)
   for k in range(count):
     if k not in gaps:
-      frames[k, 30:30 + side, 10 + speed * k:10 + speed * k + side, channel] = 255
+      frames[k, 30 : 30 + side, 10 + speed * k : 10 + speed * k + side, channel] = 255
   return frames
 
 

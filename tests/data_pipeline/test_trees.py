@@ -18,13 +18,16 @@ def names(listing):
   return [video.video_id for video in listing.videos]
 
 
-@pytest.mark.parametrize(('path', 'name'), [
+@pytest.mark.parametrize(
+  ('path', 'name'),
+  [
     ('MEAD/M003/video/front/angry/level_1/001.mp4', 'M003#angry#level_1#001'),
     ('MEAD/W009/video/video/front/neutral/level_1/040.mp4', 'W009#neutral#level_1#040'),  # unpacked beside its archive
     ('W011_video/video/front/sad/level_3/7.mp4', 'W011#sad#level_3#007'),
     ('M003/video/front/surprise/level_2/030.mp4', 'M003#surprised#level_2#030'),
     ('MEAD_front/Original_video/M003#fear#level_3#012.mp4', 'M003#fear#level_3#012'),
-])
+  ],
+)
 def test_mead_gives_official_names(path, name):
   listing = mead.find(paths(path))
   (video,) = listing.videos
@@ -34,8 +37,13 @@ def test_mead_gives_official_names(path, name):
 
 
 def test_mead_takes_front_views_only_with_the_sound_beside_them():
-  files = paths('M003/video/front/angry/level_1/001.mp4', 'M003/video/left_30/angry/level_1/001.mp4',
-                'M003/video/top/angry/level_1/001.mp4', 'M003/audio/angry/level_1/001.m4a', 'M003/readme.txt')
+  files = paths(
+    'M003/video/front/angry/level_1/001.mp4',
+    'M003/video/left_30/angry/level_1/001.mp4',
+    'M003/video/top/angry/level_1/001.mp4',
+    'M003/audio/angry/level_1/001.m4a',
+    'M003/readme.txt',
+  )
   listing = mead.find(files)
   assert names(listing) == ['M003#angry#level_1#001']
   assert listing.videos[0].excerpt.sound == files[3]
@@ -55,8 +63,11 @@ def test_hdtf_finds_takes_cut_or_within_their_video():
   videos = paths('RD_Radio1.mp4', 'Radio11_0.mp4', 'RD_Radio11_001.mp4')
   listing = hdtf.by_lists(takes, videos)
   spans = {video.video_id: (video.path.name, video.excerpt.begin, video.excerpt.end) for video in listing.videos}
-  assert spans == {'RD_Radio1_000': ('RD_Radio1.mp4', 20, 95), 'RD_Radio11_000': ('Radio11_0.mp4', 0, float('inf')),
-                   'RD_Radio11_001': ('RD_Radio11_001.mp4', 0, float('inf'))}
+  assert spans == {
+    'RD_Radio1_000': ('RD_Radio1.mp4', 20, 95),
+    'RD_Radio11_000': ('Radio11_0.mp4', 0, float('inf')),
+    'RD_Radio11_001': ('RD_Radio11_001.mp4', 0, float('inf')),
+  }
   assert {video.excerpt.cut for video in listing.videos} == {cutting.PIECES}
   assert listing.notes == ('1 of 4 takes of the lists are not there',)
 
@@ -86,8 +97,14 @@ def test_hours_are_read():
 
 
 def test_voxceleb_keeps_its_owners_test_people():
-  listing = voxceleb.find(paths('dev/mp4/id00012/21Uxsk56VDQ/00001.mp4', 'test/mp4/id00017/01dfn2spqyE/00001.mp4',
-                                'test/id10001#7w0IBEWc9Qw#000993#001143.mp4', 'other/x.mp4'))
+  listing = voxceleb.find(
+    paths(
+      'dev/mp4/id00012/21Uxsk56VDQ/00001.mp4',
+      'test/mp4/id00017/01dfn2spqyE/00001.mp4',
+      'test/id10001#7w0IBEWc9Qw#000993#001143.mp4',
+      'other/x.mp4',
+    )
+  )
   splits = {video.video_id: listing.labels[video].split for video in listing.videos}
   assert splits['id00017#01dfn2spqyE#00001'] == splits['id10001#7w0IBEWc9Qw#000993#001143'] == 'test'
   assert splits['id00012#21Uxsk56VDQ#00001'] in ('train', 'val')
@@ -117,9 +134,14 @@ def test_links_keep_their_names(tmp_path):
   assert inputs.walk([tmp_path / 'tree']) == [tmp_path / 'tree' / 'RD_Radio1_000.mp4']
 
 
-@pytest.mark.parametrize(('cut', 'runs'), [
-    (cutting.EVEN, [(0, 10, 30), (0, 30, 50)]), (cutting.WHOLE, [(0, 10, 50)]),
-    (cutting.PIECES, [(1, 10, 25), (2, 25, 50)])])
+@pytest.mark.parametrize(
+  ('cut', 'runs'),
+  [
+    (cutting.EVEN, [(0, 10, 30), (0, 30, 50)]),
+    (cutting.WHOLE, [(0, 10, 50)]),
+    (cutting.PIECES, [(1, 10, 25), (2, 25, 50)]),
+  ],
+)
 def test_runs_of_a_face_are_cut(cut, runs):
   assert cutting.runs(cut, 10, 50, 25) == runs
 

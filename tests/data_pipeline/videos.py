@@ -21,7 +21,7 @@ def face_landmarks(count: int, side: int = SIDE) -> np.ndarray:
   unit[:, 27:36] = np.stack([np.full(9, 0.5), np.linspace(0.4, 0.58, 9)], -1)
   ring = np.linspace(0, 2 * np.pi, 6, endpoint=False)
   for begin, x in ((36, 0.38), (42, 0.62)):
-    unit[:, begin:begin + 6] = np.stack([x + 0.05 * np.cos(ring), 0.4 + 0.02 * np.sin(ring)], -1)
+    unit[:, begin : begin + 6] = np.stack([x + 0.05 * np.cos(ring), 0.4 + 0.02 * np.sin(ring)], -1)
   lips = np.linspace(0, 2 * np.pi, 20, endpoint=False)
   opening = 0.03 + 0.02 * np.sin(t / 3)
   unit[:, 48:, 0] = 0.5 + 0.1 * np.cos(lips)
@@ -46,8 +46,16 @@ def tone(seconds: float) -> np.ndarray:
   return (0.3 * np.sin(2 * np.pi * 300 * times)).astype(np.float32)
 
 
-def write(path: pathlib.Path, count: int = 40, *, seed: int = 0, side: int = SIDE, fps: float = 25,
-          audio_seconds: float | None = None, landmarks: bool = True) -> pathlib.Path:
+def write(
+  path: pathlib.Path,
+  count: int = 40,
+  *,
+  seed: int = 0,
+  side: int = SIDE,
+  fps: float = 25,
+  audio_seconds: float | None = None,
+  landmarks: bool = True,
+) -> pathlib.Path:
   """Writes a video and, beside it, the landmarks of its face."""
   sound = tone(audio_seconds) if audio_seconds else None
   media.write_video(path, pictures(count, side, seed), fps, sound)
@@ -71,8 +79,9 @@ def write_variable_rate(path: pathlib.Path, times_ms: list[int], start_ms: int =
   return path
 
 
-def write_with_sound(path: pathlib.Path, video_ms: int, blocks: list[tuple[int, np.ndarray]],
-                     count: int = 50) -> pathlib.Path:
+def write_with_sound(
+  path: pathlib.Path, video_ms: int, blocks: list[tuple[int, np.ndarray]], count: int = 50
+) -> pathlib.Path:
   """Writes a Matroska video that begins at `video_ms`, with float32 sound in blocks (begin in ms, samples)."""
   with av.open(str(path), 'w') as container:
     stream = container.add_stream('libx264', rate=25)

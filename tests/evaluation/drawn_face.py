@@ -20,8 +20,9 @@ def face(opening=0.0, width=50.0, brow=0.0, smile=0.0, turn=None, scale=1.0, shi
   the points of a measure are those that `face_measures` assumes.
   """
   points = np.zeros((68, 3))
-  points[:17] = np.stack([70 * np.sin(np.linspace(-1.5, 1.5, 17)), 30 + 80 * np.cos(np.linspace(-1.5, 1.5, 17)),
-                          np.full(17, 20.0)], axis=1)
+  points[:17] = np.stack(
+    [70 * np.sin(np.linspace(-1.5, 1.5, 17)), 30 + 80 * np.cos(np.linspace(-1.5, 1.5, 17)), np.full(17, 20.0)], axis=1
+  )
   points[list(head_pose.RIGID)] = head_pose.FACE
   for inner, outer, brows in ((39, 36, (21, 20, 19, 18, 17)), (42, 45, (22, 23, 24, 25, 26))):
     # Inner brows lie 14 mm before the eyes' inner corners, outer ones as deep as the outer corners.

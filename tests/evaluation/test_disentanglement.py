@@ -24,7 +24,7 @@ def _codes(factors, turn=None, seed=1):
   rng = np.random.default_rng(seed)
   values = np.stack([factors[name] for name in NAMES], axis=1)
   values = ((values - values.mean(0)) / values.std(0)) @ (np.eye(6) if turn is None else turn)
-  parts = (values[:, 2 * k:2 * k + 2] @ np.linalg.qr(rng.normal(size=(2, 2)))[0] + 3.0 for k in range(3))
+  parts = (values[:, 2 * k : 2 * k + 2] @ np.linalg.qr(rng.normal(size=(2, 2)))[0] + 3.0 for k in range(3))
   return dict(zip(GROUPS, parts, strict=True))
 
 
@@ -63,8 +63,9 @@ def test_factors_permuted_at_random_are_at_chance(factors):
 
 def test_mixing_the_spaces_lowers_every_score_step_by_step(factors):
   turns = [_between_spaces(degrees) for degrees in (0, 20, 30, 40, 50, 60)]
-  means = np.array([_means(disentanglement.score(_codes(factors, turn), factors, IDENTITIES, GROUPS))
-                    for turn in turns])
+  means = np.array(
+    [_means(disentanglement.score(_codes(factors, turn), factors, IDENTITIES, GROUPS)) for turn in turns]
+  )
   assert (np.diff(means, axis=0) < -0.02).all()  # more than the scores vary with the 600 frames drawn
   # By hand: at 60 degrees every space holds 4/9, 4/9 and 1/9 of the groups' variance. Held-out R2 lies about 0.02
   # below such shares, which moves the smallest of them by a fifth and the entropy by a few hundredths.
@@ -90,8 +91,10 @@ def test_people_who_only_help_to_fit_are_not_scored(factors):
   """Half of the people have codes of noise: their R2 is nil, that of the others is what it would be without noise."""
   scored = np.arange(600) < 300
   codes = _codes(factors)
-  worse = {name: np.where(scored[:, None], code, np.random.default_rng(4).normal(size=code.shape))
-           for name, code in codes.items()}
+  worse = {
+    name: np.where(scored[:, None], code, np.random.default_rng(4).normal(size=code.shape))
+    for name, code in codes.items()
+  }
   clean = disentanglement.score(codes, factors, IDENTITIES, GROUPS, scored=scored)
   assert (clean.identities, clean.fitted_identities, clean.frames) == (6, 12, 300)
   assert clean.r2['pose']['yaw'].value > 0.9999
@@ -119,8 +122,12 @@ def test_intervals_contain_the_value_and_shrink_with_more_people(factors):
   noisy = {name: code + np.random.default_rng(3).normal(size=code.shape) for name, code in _codes(factors).items()}
   many = disentanglement.score(noisy, factors, IDENTITIES, GROUPS).r2['pose']['yaw']
   few = np.arange(600) < 200
-  some = disentanglement.score({name: code[few] for name, code in noisy.items()},
-                               {name: values[few] for name, values in factors.items()}, IDENTITIES[few], GROUPS)
+  some = disentanglement.score(
+    {name: code[few] for name, code in noisy.items()},
+    {name: values[few] for name, values in factors.items()},
+    IDENTITIES[few],
+    GROUPS,
+  )
   assert many.low < many.value < many.high
   assert many.high - many.low < some.r2['pose']['yaw'].high - some.r2['pose']['yaw'].low
 

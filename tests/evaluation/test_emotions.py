@@ -62,8 +62,9 @@ def test_what_is_not_told_is_said():
 
 
 def test_only_labelled_clips_are_read():
-  infos = [types.SimpleNamespace(clip_id=f'c{k}', identity=f'p{k}', frames=4, emotion='sad' if k else '')
-           for k in range(3)]
+  infos = [
+    types.SimpleNamespace(clip_id=f'c{k}', identity=f'p{k}', frames=4, emotion='sad' if k else '') for k in range(3)
+  ]
 
   class Clips(list):
     pass
@@ -71,8 +72,9 @@ def test_only_labelled_clips_are_read():
   frame = lambda k: lambda j, size: np.full((size, size, 3), 10 * k + j)
   clips = Clips(types.SimpleNamespace(frame=frame(k)) for k in range(3))
   clips.infos = infos
-  model = types.SimpleNamespace(banks=('mouth',), image_size=2,
-                                motion=lambda images: {'mouth': images[:, :1, 0, 0].astype(float)})
+  model = types.SimpleNamespace(
+    banks=('mouth',), image_size=2, motion=lambda images: {'mouth': images[:, :1, 0, 0].astype(float)}
+  )
   means = emotions.read(model, clips, count=0, frames=2, seed=0)
   assert sorted(zip(means.people, means.weights['mouth'][:, 0], strict=True)) == [('p1', 11.5), ('p2', 21.5)]
   assert means.labels == ['sad', 'sad']

@@ -127,8 +127,9 @@ def test_cross_driving_measures_each_driver_on_its_own(scored):
 def test_the_summary_is_valid_json_with_paired_gains(scored):
   same, cross = summarise(scored)
   assert (same.protocol, same.sequences, same.identities, cross.protocol) == ('same_clip', 4, 3, 'cross')
-  assert same.gain['psnr'].mean == pytest.approx(same.methods[GENERATED]['psnr'].mean
-                                                 - same.methods[UNCHANGED]['psnr'].mean)
+  assert same.gain['psnr'].mean == pytest.approx(
+    same.methods[GENERATED]['psnr'].mean - same.methods[UNCHANGED]['psnr'].mean
+  )
   assert same.methods[GENERATED]['f_lmd'].missing == 1
   content = json.loads(json.dumps(to_json([same, cross], scored), allow_nan=False))
   assert content['protocols']['same_clip']['methods'][GENERATED]['psnr']['mean'] == 100
@@ -148,9 +149,11 @@ def _embeds_colours(frame, landmarks):
 
 JUDGES = Judges(
   lpips=lambda frames, truth: np.abs(frames.astype(float) - truth).mean((1, 2, 3)),
-  inception=lambda frames: frames.reshape(len(frames), -1)[:, ::999].astype(float), identity=_embeds_colours,
-  sync=lambda frames, boxes, waveform: 2 * [frames[:waveform.size // 640 - 5].mean((1, 2))],
-  emotion=lambda frames: 'happy')
+  inception=lambda frames: frames.reshape(len(frames), -1)[:, ::999].astype(float),
+  identity=_embeds_colours,
+  sync=lambda frames, boxes, waveform: 2 * [frames[: waveform.size // 640 - 5].mean((1, 2))],
+  emotion=lambda frames: 'happy',
+)
 
 
 def test_only_so_many_faces_are_embedded(clips):
@@ -191,8 +194,9 @@ def test_judges_measure_what_is_theirs(clips):
 
 def test_a_clip_without_sound_or_emotion_is_missing_there(clips):
   silent = FakeClip(0, 'a', emotion='', seconds=0)
-  scored = evaluate_lib.evaluate(FakeModel(), [silent], [protocols.Driving('video', 0, 0, 0, (1, 2, 3, 4, 5))], None,
-                                 judges=JUDGES)
+  scored = evaluate_lib.evaluate(
+    FakeModel(), [silent], [protocols.Driving('video', 0, 0, 0, (1, 2, 3, 4, 5))], None, judges=JUDGES
+  )
   (video,) = summarise(scored)
   assert [video.methods[GENERATED][key].missing for key in ('flicker', 'sync_c', 'sync_d', 'acc_emo')] == [0, 1, 1, 1]
 
@@ -210,7 +214,8 @@ class HearingModel(FakeModel):
 
   def generate(self, source, motion):
     return np.where(motion['mouth'][..., None, None] < 0, motion['pose'], motion['mouth'][..., None, None]).astype(
-      np.uint8)
+      np.uint8
+    )
 
 
 def test_a_model_that_hears_also_paints_mouths_from_the_sound():
@@ -235,8 +240,15 @@ def test_models_of_one_space_are_not_cross_driven(clips):
 
 def test_the_report_needs_nothing_beside_itself_and_escapes_names(scored):
   curves = {'loss': {'training': [(i, 1 / (i + 1)) for i in range(50)], 'validation': [(40, 0.1)]}}
-  page = report.render(title='runs/<b>', facts=[('run', 'a&b')], summaries=summarise(scored), scored=scored,
-                       curves=curves, record={'config': {'a': 1}}, notes=['One <note>.'])
+  page = report.render(
+    title='runs/<b>',
+    facts=[('run', 'a&b')],
+    summaries=summarise(scored),
+    scored=scored,
+    curves=curves,
+    record={'config': {'a': 1}},
+    notes=['One <note>.'],
+  )
   assert 'runs/&lt;b&gt;' in page and 'a&amp;b' in page and 'One &lt;note&gt;.' in page
   assert page.count('data:image/') >= 2 * 3 + 2 * 4  # film strips of two samples of each protocol
   assert not re.findall(r'(?:src|href)="(?!data:|#)|url\((?!#)|<script|@import', page)

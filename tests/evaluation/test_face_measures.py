@@ -15,8 +15,10 @@ def _measure(**arguments):
 
 @pytest.mark.parametrize('angles', POSES)
 def test_pose_is_recovered_and_does_not_touch_mouth_and_expression(angles):
-  still, moved = (_measure(opening=8, brow=3, smile=2, turn=turn, scale=scale, shift=shift)
-                  for turn, scale, shift in ((None, 1.0, (128, 128)), (rotation(**angles), 1.4, (150, 100))))
+  still, moved = (
+    _measure(opening=8, brow=3, smile=2, turn=turn, scale=scale, shift=shift)
+    for turn, scale, shift in ((None, 1.0, (128, 128)), (rotation(**angles), 1.4, (150, 100)))
+  )
   for name in ('yaw', 'pitch', 'roll'):
     assert moved[name] == pytest.approx(angles.get(name, 0), abs=1e-6)
   for name in (*face_measures.GROUPS['mouth'], *face_measures.GROUPS['expression']):
@@ -24,10 +26,15 @@ def test_pose_is_recovered_and_does_not_touch_mouth_and_expression(angles):
   assert moved['scale'] == pytest.approx(1.4 * still['scale'])
 
 
-@pytest.mark.parametrize(('argument', 'measures'), [
-  ('opening', {'opening': 5}), ('width', {'width': 5}), ('brow', {'inner_brow': 5, 'outer_brow': 5}),
-  ('smile', {'corners': 5}),
-])
+@pytest.mark.parametrize(
+  ('argument', 'measures'),
+  [
+    ('opening', {'opening': 5}),
+    ('width', {'width': 5}),
+    ('brow', {'inner_brow': 5, 'outer_brow': 5}),
+    ('smile', {'corners': 5}),
+  ],
+)
 def test_a_movement_moves_its_own_measures_only(argument, measures):
   turn = rotation(yaw=12, pitch=5)
   before, after = (_measure(**{argument: 40.0 + more}, turn=turn) for more in (0, 5))

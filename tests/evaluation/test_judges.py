@@ -85,8 +85,12 @@ def test_files_in_a_folder_measure_the_same(tmp_path):
 
 
 def test_the_sync_expert_hears_and_sees_windows_of_a_clip(tmp_path):
-  shapes = jax.eval_shape(sync_expert.SyncExpert(0.0625).init, jax.random.key(0), np.zeros((1, 80, 16), np.float32),
-                          np.zeros((1, 5, 96, 96, 3), np.float32))  # fmt: skip
+  shapes = jax.eval_shape(
+    sync_expert.SyncExpert(0.0625).init,
+    jax.random.key(0),
+    np.zeros((1, 80, 16), np.float32),
+    np.zeros((1, 5, 96, 96, 3), np.float32),
+  )
   rng = np.random.default_rng(9)
 
   def value(path, leaf):

@@ -9,8 +9,11 @@ from edtalk_jax.evaluation import landmark_metrics
 
 def _rotation(yaw=0.0, pitch=0.0, roll=0.0):
   (cy, cp, cr), (sy, sp, sr) = np.cos(np.radians([yaw, pitch, roll])), np.sin(np.radians([yaw, pitch, roll]))
-  return (np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
-          @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]))
+  return (
+    np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    @ np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+  )
 
 
 def _face(rotation=None, scale=1.0, shift=(128, 128), opening=0.0, seed=0):
@@ -33,9 +36,16 @@ def test_landmark_distance_is_the_mean_of_euclidean_distances():
   np.testing.assert_allclose(landmark_metrics.landmark_distance(prediction, truth), [5, 10])
 
 
-@pytest.mark.parametrize('angles', [
-  {}, {'yaw': 25}, {'pitch': -15}, {'roll': 30}, {'yaw': -20, 'pitch': 10, 'roll': 5},
-])
+@pytest.mark.parametrize(
+  'angles',
+  [
+    {},
+    {'yaw': 25},
+    {'pitch': -15},
+    {'roll': 30},
+    {'yaw': -20, 'pitch': 10, 'roll': 5},
+  ],
+)
 def test_the_pose_of_the_mean_face_is_recovered(angles):
   rotation = _rotation(**angles)
   found = head_pose.rotation(_face(rotation, scale=1.7, shift=(30, 200)))
@@ -78,8 +88,12 @@ def test_a_missing_face_is_missing_and_spoils_no_other_frame():
   driver = np.stack([_face(opening=o) for o in (0, 5, 12, 3)])
   ours = driver.copy()
   ours[1] = np.nan
-  for measure in (landmark_metrics.mouth_distance, landmark_metrics.mouth_motion_distance,
-                  landmark_metrics.pose_distance, landmark_metrics.landmark_distance):
+  for measure in (
+    landmark_metrics.mouth_distance,
+    landmark_metrics.mouth_motion_distance,
+    landmark_metrics.pose_distance,
+    landmark_metrics.landmark_distance,
+  ):
     np.testing.assert_allclose(measure(ours, driver), [0, np.nan, 0, 0], atol=1e-4, err_msg=measure.__name__)
 
 

@@ -60,9 +60,12 @@ class FakeModel:
   def generate(self, source, motion):
     count = len(next(iter(motion.values())))
     full = {bank: motion.get(bank, np.repeat(source.motion[bank], count, axis=0)) for bank in self.banks}
-    frames = np.stack([
-      _frame(opening, yaw + self.leak * (opening - 5), source.brow, 100 + self.glow * ('mouth' not in motion))
-      for opening, yaw in zip(full['mouth'][:, 0], full['pose'][:, 0], strict=True)])
+    frames = np.stack(
+      [
+        _frame(opening, yaw + self.leak * (opening - 5), source.brow, 100 + self.glow * ('mouth' not in motion))
+        for opening, yaw in zip(full['mouth'][:, 0], full['pose'][:, 0], strict=True)
+      ]
+    )
     if self.blind and count > 1:
       frames[0, 128, 128] = 0
     return frames
@@ -163,8 +166,10 @@ def test_the_unit_ignores_that_people_differ():
 
 
 def test_dominance_is_defined_for_spaces_that_a_group_is_named_after_only():
-  driven = [leakage.Driven('motion', False, f'p{k}', np.ones((3, len(face_measures.NAMES))), np.full(3, np.nan),
-                           np.zeros(3)) for k in range(3)]
+  driven = [
+    leakage.Driven('motion', False, f'p{k}', np.ones((3, len(face_measures.NAMES))), np.full(3, np.nan), np.zeros(3))
+    for k in range(3)
+  ]
   natural = leakage.Natural(np.ones(len(face_measures.NAMES)), np.nan, 9, 0)
   matrix = leakage_matrix.matrix(driven, natural)
   assert np.isnan(matrix.dominance.value) and np.isnan(matrix.rows['motion'].dominance.value)

@@ -58,8 +58,9 @@ def test_frechet_distance_with_fewer_samples_than_features():
 
 
 # By the package cpbd 1.0.7, on the same grey levels.
-@pytest.mark.parametrize(('sigma', 'expected'), [(0, 0.48390894819466246), (0.7, 0.24870466321243523),
-                                                 (1.5, 0.04771371769383698), (3, 0)])
+@pytest.mark.parametrize(
+  ('sigma', 'expected'), [(0, 0.48390894819466246), (0.7, 0.24870466321243523), (1.5, 0.04771371769383698), (3, 0)]
+)
 def test_cpbd_is_that_of_the_package_cpbd(sigma, expected):
   picture = skimage.data.astronaut()[:256, 100:356].astype(float)
   frame = np.clip(scipy.ndimage.gaussian_filter(picture, (sigma, sigma, 0)), 0, 255).round().astype(np.uint8)
@@ -68,8 +69,10 @@ def test_cpbd_is_that_of_the_package_cpbd(sigma, expected):
 
 def test_sharpness_falls_with_blur_and_does_not_exist_without_edges():
   picture = skimage.data.astronaut()[:128, 150:278]
-  blurred = [np.clip(scipy.ndimage.gaussian_filter(picture.astype(float), (s, s, 0)), 0, 255).astype(np.uint8)
-             for s in (0, 1, 2, 4)]
+  blurred = [
+    np.clip(scipy.ndimage.gaussian_filter(picture.astype(float), (s, s, 0)), 0, 255).astype(np.uint8)
+    for s in (0, 1, 2, 4)
+  ]
   assert (np.diff([sharpness.blur(frame) for frame in blurred]) > 0).all()
   assert np.isnan(sharpness.cpbd(np.full((128, 128, 3), 90, np.uint8)))
   assert np.isnan(sharpness.cpbd(picture[:32, :32]))  # no block fits
@@ -120,11 +123,19 @@ def test_cepstrum_is_that_of_python_speech_features():
 def save_network(path, side, outputs, labels=''):
   """A network of one matrix: means of the three colours to `outputs` numbers."""
   matrix = onnx.helper.make_tensor('m', onnx.TensorProto.FLOAT, [3, outputs], np.eye(3, outputs).ravel())
-  nodes = [onnx.helper.make_node('GlobalAveragePool', ['x'], ['p']), onnx.helper.make_node('Flatten', ['p'], ['f']),
-           onnx.helper.make_node('MatMul', ['f', 'm'], ['y'])]
+  nodes = [
+    onnx.helper.make_node('GlobalAveragePool', ['x'], ['p']),
+    onnx.helper.make_node('Flatten', ['p'], ['f']),
+    onnx.helper.make_node('MatMul', ['f', 'm'], ['y']),
+  ]
   info = onnx.helper.make_tensor_value_info
-  graph = onnx.helper.make_graph(nodes, 'g', [info('x', onnx.TensorProto.FLOAT, [1, 3, side, side])],
-                                 [info('y', onnx.TensorProto.FLOAT, [1, outputs])], [matrix])
+  graph = onnx.helper.make_graph(
+    nodes,
+    'g',
+    [info('x', onnx.TensorProto.FLOAT, [1, 3, side, side])],
+    [info('y', onnx.TensorProto.FLOAT, [1, outputs])],
+    [matrix],
+  )
   model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 17)], ir_version=8)
   if labels:
     onnx.helper.set_model_props(model, {'labels': labels})
@@ -167,8 +178,10 @@ def test_what_is_missing_says_which_file_and_whence(tmp_path, monkeypatch):
     shelf.open_folder(str(tmp_path / 'absent'))
 
 
-@pytest.mark.parametrize('name', ['pt_inception-2015-12-05-6726825d.pth', 'syncnet_v2.model', 'lipsync_expert.pth',
-                                  'emotion.onnx', 'arcface.onnx'])
+@pytest.mark.parametrize(
+  'name',
+  ['pt_inception-2015-12-05-6726825d.pth', 'syncnet_v2.model', 'lipsync_expert.pth', 'emotion.onnx', 'arcface.onnx'],
+)
 def test_a_file_that_holds_something_else_is_one_line(tmp_path, name):
   (tmp_path / name).write_bytes(b'no weights at all')
   with pytest.raises(UserError, match=f'--judges .*{name}') as caught:

@@ -45,19 +45,26 @@ def trained(data, monkeypatch, tmp_path, request):
   """A run of the stage of a few steps."""
   stage = request.param
   open_run = hand_off.open_run
-  monkeypatch.setattr(hand_off, 'open_run', lambda workdir, *a, **k: READER if pathlib.Path(
-    workdir).name == 'reader' else open_run(
-    workdir, *a, **k))
-  monkeypatch.setattr(extraction, 'ensure', lambda source, folder, splits, **_: motion.folder_of(
-    folder, source.fingerprint))
+  monkeypatch.setattr(
+    hand_off,
+    'open_run',
+    lambda workdir, *a, **k: READER if pathlib.Path(workdir).name == 'reader' else open_run(workdir, *a, **k),
+  )
+  monkeypatch.setattr(
+    extraction, 'ensure', lambda source, folder, splits, **_: motion.folder_of(folder, source.fingerprint)
+  )
   make_mesh = sharding.make_mesh
   monkeypatch.setattr(run.sharding, 'make_mesh', lambda config: make_mesh(config, jax.devices()[:1]))
   config = dataclasses.replace(
-    tiny.config(stage), optimizer=OptimizerConfig(learning_rate=0.003, beta1=0.9, generator_every=0),
-    log=LogConfig(every=10, validate_batches=1), checkpoint=CheckpointConfig(every=20), **CONFIGS[stage],
-  )  # fmt: skip
+    tiny.config(stage),
+    optimizer=OptimizerConfig(learning_rate=0.003, beta1=0.9, generator_every=0),
+    log=LogConfig(every=10, validate_batches=1),
+    checkpoint=CheckpointConfig(every=20),
+    **CONFIGS[stage],
+  )
   config = dataclasses.replace(
-    config, data=dataclasses.replace(config.data, motion='reader'), run=dataclasses.replace(config.run, steps=20))
+    config, data=dataclasses.replace(config.data, motion='reader'), run=dataclasses.replace(config.run, steps=20)
+  )
   train = functools.partial(run.train, config, str(tmp_path), str(data), say=lambda line: None)
   train()
   return tmp_path, train
@@ -118,12 +125,15 @@ def test_a_run_is_not_measured_by_the_weights_of_other_parameters(trained, data)
 
 
 def test_clips_without_words_do_not_count():
-  infos = [types.SimpleNamespace(identity=who, emotion=label) for who, label in [
-    ('Ann', 'happy'), ('Ann', 'sad'), ('Bob', 'happy'), ('Bob', 'sad')]]  # fmt: skip
+  infos = [
+    types.SimpleNamespace(identity=who, emotion=label)
+    for who, label in [('Ann', 'happy'), ('Ann', 'sad'), ('Bob', 'happy'), ('Bob', 'sad')]
+  ]
   true = np.array([[1.0], [-1.0], [1.2], [-1.2]])
   heard = np.array([[2.0], [-1.0], [np.nan], [1.0]])  # Bob is heard wrongly once, and once not at all
   predicted = semantic_expression.Predicted(
-    infos, {'words alone': heard, semantic_expression.TRUE: true}, usual=np.zeros(1), deviation=np.full(1, 2.0))
+    infos, {'words alone': heard, semantic_expression.TRUE: true}, usual=np.zeros(1), deviation=np.full(1, 2.0)
+  )
   known = semantic_expression.Known(np.array([[0.9], [1.1], [-1.1], [-0.9]]), ['happy', 'happy', 'sad', 'sad'])
   rows, confusion = semantic_expression.told(predicted, known, ['happy', 'sad'])
   assert confusion == {'words alone': [[1, 0], [1, 1]], semantic_expression.TRUE: [[2, 0], [0, 2]]}

@@ -31,7 +31,7 @@ def normalised_by_loops(image):
   result = np.zeros_like(image)
   for y in range(image.shape[0]):
     for x in range(image.shape[1]):
-      part = padded[y:y + 7, x:x + 7]
+      part = padded[y : y + 7, x : x + 7]
       mean = (window * part).sum()
       result[y, x] = (image[y, x] - mean) / (np.sqrt(abs((window * part**2).sum() - mean**2)) + 1)
   return result
@@ -61,6 +61,7 @@ def test_the_fit_tells_left_from_right():
 
 def independent_features(block):
   """The 18 features of a block, by scipy's root finder instead of the authors' table."""
+
   def solve(values):
     left, right = (np.sqrt((values[mask] ** 2).mean()) for mask in (values < 0, values > 0))
     gamma = left / right
@@ -89,7 +90,7 @@ def test_features_equal_an_independent_computation():
   frame = picture(3)
   grey = np.round(frame[:192, :192] @ [0.2989, 0.5870, 0.1140])
   structure = naturalness.normalised(grey)
-  expected = [independent_features(structure[y:y + 96, x:x + 96]) for y in (0, 96) for x in (0, 96)]
+  expected = [independent_features(structure[y : y + 96, x : x + 96]) for y in (0, 96) for x in (0, 96)]
   found = naturalness.features(frame)
   assert found.shape == (4, 36)
   # The table steps by 0.001 in shapes of 0.7 to 3.

@@ -61,8 +61,10 @@ def test_the_choice_depends_on_the_seed_and_not_on_the_order_of_the_records(choo
   random.Random(1).shuffle(shuffled)
 
   def ids(clips, seed):
-    return [(clips[d.source].clip_id, clips[d.mouth].clip_id, clips[d.pose].clip_id, d.frames)
-            for d in choose(clips, count=6, frames=3, seed=seed)]
+    return [
+      (clips[d.source].clip_id, clips[d.mouth].clip_id, clips[d.pose].clip_id, d.frames)
+      for d in choose(clips, count=6, frames=3, seed=seed)
+    ]
 
   assert ids(CLIPS, 0) != ids(CLIPS, 1)
   assert ids(CLIPS, 0) == ids(CLIPS, 0) == ids(shuffled, 0)

@@ -27,8 +27,9 @@ def _clip(number):
     return (np.random.default_rng(number).integers(200, size=(size, size, 3)) + 10 * index).astype(np.uint8)
 
   landmarks = np.random.default_rng(number).uniform(16, 48, (5, 68, 2))
-  return types.SimpleNamespace(clip_id=f'clip{number}', identity=f'person{number}', frame=frame, factors=None,
-                               landmarks=lambda size: landmarks)
+  return types.SimpleNamespace(
+    clip_id=f'clip{number}', identity=f'person{number}', frame=frame, factors=None, landmarks=lambda size: landmarks
+  )
 
 
 def _no_detector():
@@ -75,7 +76,12 @@ def test_files_and_words(workdir, capsys):
   assert first == 'No landmark metrics: face detection needs dlib'
   assert last == 'Leakage between the spaces was not measured: it needs landmarks.'
   assert [line.split(',')[0] for line in missing if 'CSIM' not in line] == [
-    'Not measured: LPIPS', 'Not measured: FID', 'Not measured: Sync-C', 'Not measured: NIQE', 'Not measured: Acc_emo']
+    'Not measured: LPIPS',
+    'Not measured: FID',
+    'Not measured: Sync-C',
+    'Not measured: NIQE',
+    'Not measured: Acc_emo',
+  ]
   assert {'lpips', 'fid', 'csim', 'm_lmd'} <= set(stored['protocols']['same_clip']['skipped'])
   assert stored['leakage'] is None and stored['disentanglement'] is None
   page = (workdir / 'report.html').read_text()

@@ -23,10 +23,16 @@ class Hub:
   def __init__(self, data: bytes, name: str = 'ckpts/EDTalk_lip_pose.pt', said: str | None = None):
     self.requests: list[str] = []
     digest = said or hashlib.sha256(data).hexdigest()
-    answer = json.dumps({'id': hub.REPOSITORY, 'sha': COMMIT, 'siblings': [
-      {'rfilename': 'README.md', 'size': 1},
-      {'rfilename': name, 'size': len(data), 'lfs': {'sha256': digest, 'size': len(data), 'pointerSize': 1}},
-    ]}).encode()  # fmt: skip
+    answer = json.dumps(
+      {
+        'id': hub.REPOSITORY,
+        'sha': COMMIT,
+        'siblings': [
+          {'rfilename': 'README.md', 'size': 1},
+          {'rfilename': name, 'size': len(data), 'lfs': {'sha256': digest, 'size': len(data), 'pointerSize': 1}},
+        ],
+      }
+    ).encode()
     requests = self.requests
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -49,8 +49,10 @@ def test_a_file_comes_back_bit_by_bit(tmp_path, network):
   assert done.config.run.stage == stage and done.config.model == config
   dead = inert(network, config)
   assert set(done.left_out[network]) == set(dead)
-  assert done.networks == {network: len(arrays['gen']) - len(dead),
-                           'discriminator': len(arrays['dis']) - len(inert('discriminator', config))}
+  assert done.networks == {
+    network: len(arrays['gen']) - len(dead),
+    'discriminator': len(arrays['dis']) - len(inert('discriminator', config)),
+  }
   exporting.export_weights(str(tmp_path / 'run'), tmp_path / 'out.pt')
   back = files.contents(tmp_path / 'out.pt').groups
   for group, state in arrays.items():
@@ -88,8 +90,11 @@ def test_the_model_is_loaded_and_moves_as_the_official_file_says(imported):
   assert model.banks == ('mouth', 'pose', 'expression') and model.step == 0
   images = np.random.default_rng(1).integers(256, size=(2, 16, 16, 3), dtype=np.uint8)
   motion, source = model.motion(images), model.encode(images[0])
-  assert {name: values.shape for name, values in motion.items()} == {'mouth': (2, 4), 'pose': (2, 3),
-                                                                     'expression': (2, 2)}
+  assert {name: values.shape for name, values in motion.items()} == {
+    'mouth': (2, 4),
+    'pose': (2, 3),
+    'expression': (2, 2),
+  }
   # The heads as the official code applies them, to our encoder's code.
   linear = lambda x, name: x @ arrays[f'{name}.weight'].T / np.sqrt(x.shape[1]) + arrays[f'{name}.bias']
   hidden = linear(linear(np.asarray(source.code), 'fc.0'), 'fc.1')
@@ -111,8 +116,10 @@ def test_a_later_stage_takes_the_model_over(imported):
   folder, arrays = imported
   draw = lambda shape: jax.numpy.zeros(shape.shape, shape.dtype)
   image = np.zeros((1, 16, 16, 3), np.float32)
-  fresh = {'model': jax.eval_shape(EDTalk(CONFIG).init, jax.random.key(0), image, image)['params'],
-           'discriminator': jax.eval_shape(Discriminator(CONFIG).init, jax.random.key(0), image)['params']}
+  fresh = {
+    'model': jax.eval_shape(EDTalk(CONFIG).init, jax.random.key(0), image, image)['params'],
+    'discriminator': jax.eval_shape(Discriminator(CONFIG).init, jax.random.key(0), image)['params'],
+  }
   params, report = hand_off.hand_off(jax.tree.map(draw, fresh), hand_off.open_run(str(folder)))
   assert not report.unused and all(path.startswith('discriminator/') for path in report.new)
   np.testing.assert_array_equal(params['model']['navigation']['trunk']['linear_0']['kernel'].T, arrays['fc.0.weight'])
@@ -196,12 +203,15 @@ def test_released_presets_come_along(tmp_path):
   np.testing.assert_array_equal(found.mix('happy:0.5'), [[2.0, 2.25]])
 
 
-@pytest.mark.parametrize(('network', 'changes', 'message'), [
-  ('edtalk', {'neutral': None}, 'there is no neutral.npy'),
-  ('edtalk', {'sad': [[1.0, 2.0, 3.0]]}, r'sad.npy: float32\[1, 3\], expected 2 finite expression weights'),
-  ('edtalk', {'sad': [np.inf, 0.0]}, 'expected 2 finite'),
-  ('lip_pose', {}, 'the model has no expression space'),
-])
+@pytest.mark.parametrize(
+  ('network', 'changes', 'message'),
+  [
+    ('edtalk', {'neutral': None}, 'there is no neutral.npy'),
+    ('edtalk', {'sad': [[1.0, 2.0, 3.0]]}, r'sad.npy: float32\[1, 3\], expected 2 finite expression weights'),
+    ('edtalk', {'sad': [np.inf, 0.0]}, 'expected 2 finite'),
+    ('lip_pose', {}, 'the model has no expression space'),
+  ],
+)
 def test_wrong_presets_are_one_line_and_leave_nothing(tmp_path, network, changes, message):
   torch_writer.write(tmp_path / 'x.pt', {'gen': official(MODELS[network][0], network)})
   with pytest.raises(UserError, match=message):
@@ -213,17 +223,24 @@ def _without(arrays, name):
   return {key: array for key, array in arrays.items() if key != name}
 
 
-@pytest.mark.parametrize(('change', 'message'), [
-  (lambda a: {'gen': _without(a, 'direction_exp.weight')}, r'missing direction_exp\.weight; unknown nothing'),
-  (lambda a: {'gen': a | {'lip_fc.7.bias': np.zeros(3, np.float32)}}, r'missing nothing; unknown lip_fc\.7\.bias'),
-  (lambda a: {'gen': a | {'fc.0.bias': np.zeros(5, np.float32)}}, r'fc\.0\.bias \(5,\), expected \(12,\)'),
-  (lambda a: {'gen': a | {'fc.0.bias': np.full(12, np.nan, np.float32)}}, 'linear_0/bias holds numbers that are not'),
-  (lambda a: {'gen': a, 'other': a}, 'it holds two networks edtalk'),
-  (lambda a: {'dis': _discriminator(CONFIG)}, 'discriminator make no run; give one generator'),
-  (lambda a: {'gen': a, 'dis': _discriminator(dataclasses.replace(CONFIG, channel_max=8))}, 'do not belong together'),
-  (lambda a: {'g_ema': {'conv.weight': np.zeros(3, np.float32)}}, r'none of edtalk, .*first tensor is conv\.weight'),
-  (lambda a: {'state_dict': {'face_decoder_blocks.0.0.weight': np.zeros(3, np.float32)}}, "it is Wav2Lip's generator"),
-], ids=['missing', 'unknown', 'shape', 'nan', 'twice', 'alone', 'sizes', 'other', 'wav2lip'])  # fmt: skip
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    (lambda a: {'gen': _without(a, 'direction_exp.weight')}, r'missing direction_exp\.weight; unknown nothing'),
+    (lambda a: {'gen': a | {'lip_fc.7.bias': np.zeros(3, np.float32)}}, r'missing nothing; unknown lip_fc\.7\.bias'),
+    (lambda a: {'gen': a | {'fc.0.bias': np.zeros(5, np.float32)}}, r'fc\.0\.bias \(5,\), expected \(12,\)'),
+    (lambda a: {'gen': a | {'fc.0.bias': np.full(12, np.nan, np.float32)}}, 'linear_0/bias holds numbers that are not'),
+    (lambda a: {'gen': a, 'other': a}, 'it holds two networks edtalk'),
+    (lambda a: {'dis': _discriminator(CONFIG)}, 'discriminator make no run; give one generator'),
+    (lambda a: {'gen': a, 'dis': _discriminator(dataclasses.replace(CONFIG, channel_max=8))}, 'do not belong together'),
+    (lambda a: {'g_ema': {'conv.weight': np.zeros(3, np.float32)}}, r'none of edtalk, .*first tensor is conv\.weight'),
+    (
+      lambda a: {'state_dict': {'face_decoder_blocks.0.0.weight': np.zeros(3, np.float32)}},
+      "it is Wav2Lip's generator",
+    ),
+  ],
+  ids=['missing', 'unknown', 'shape', 'nan', 'twice', 'alone', 'sizes', 'other', 'wav2lip'],
+)
 def test_a_wrong_file_says_what_differs(tmp_path, change, message):
   torch_writer.write(tmp_path / 'x.pt', change(official(CONFIG, 'edtalk')))
   with pytest.raises(UserError, match=message) as error:
@@ -245,10 +262,16 @@ def test_a_missing_file_is_one_line(tmp_path, capsys):
   assert capsys.readouterr().err == f'error: {tmp_path}/absent.pt: No such file or directory\n'
 
 
-@pytest.mark.parametrize(('banks', 'network'), [
-  (CONFIG.banks, 'edtalk'), (LIP_POSE.banks, 'lip_pose'), (LIA.banks, 'lia'), ((*LIP_POSE.banks, ('eye', 2)), None),
-  (LIP_POSE.banks[::-1], None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+  ('banks', 'network'),
+  [
+    (CONFIG.banks, 'edtalk'),
+    (LIP_POSE.banks, 'lip_pose'),
+    (LIA.banks, 'lia'),
+    ((*LIP_POSE.banks, ('eye', 2)), None),
+    (LIP_POSE.banks[::-1], None),
+  ],
+)
 def test_the_banks_say_which_official_generator_a_model_is(banks, network):
   expression = 'expression' in dict(banks)
   config = dataclasses.replace(CONFIG, style_dim=24, banks=banks, expression_module=expression)

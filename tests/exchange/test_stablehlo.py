@@ -39,7 +39,7 @@ def images():
   return np.random.default_rng(1).integers(256, size=(3, 16, 16, 3), dtype=np.uint8)
 
 
-RELOAD = '''
+RELOAD = """
 import sys
 import numpy as np
 from edtalk_jax.exchange import portable
@@ -50,14 +50,18 @@ motion = loaded.motion(given['images'])
 frames = loaded.generate(source, {'mouth': motion['mouth'], 'pose': motion['pose']})
 np.savez(sys.argv[3], frames=frames, heard=loaded.hear(given['windows']), own=source[2]['expression'], **motion)
 assert not {'flax', 'orbax', 'edtalk_jax.model', 'edtalk_jax.networks'} & set(sys.modules), 'more than JAX and NumPy'
-'''
+"""
 
 
 def test_another_process_computes_the_same_without_our_networks(model, path, images, tmp_path):
   windows = np.random.default_rng(2).standard_normal((3, 80, 16)).astype(np.float32)
   np.savez(tmp_path / 'in.npz', images=images, windows=windows)
-  subprocess.run([sys.executable, '-c', RELOAD, str(path), str(tmp_path / 'in.npz'), str(tmp_path / 'out.npz')],
-                 check=True, cwd=ROOT, timeout=300)
+  subprocess.run(
+    [sys.executable, '-c', RELOAD, str(path), str(tmp_path / 'in.npz'), str(tmp_path / 'out.npz')],
+    check=True,
+    cwd=ROOT,
+    timeout=300,
+  )
   motion, source = model.motion(images), model.encode(images[0])
   expected = model.generate(source, {'mouth': motion['mouth'], 'pose': motion['pose']})
   with np.load(tmp_path / 'out.npz') as found:
@@ -74,8 +78,11 @@ def test_another_process_computes_the_same_without_our_networks(model, path, ima
 def test_programs_hold_no_parameters_and_run_on_all_platforms(path):
   with zipfile.ZipFile(path) as archive:
     about = json.loads(archive.read('model.json'))
-    programs = {name: jax.export.deserialize(bytearray(archive.read(name)))
-                for name in archive.namelist() if name.endswith('.jax_export')}  # fmt: skip
+    programs = {
+      name: jax.export.deserialize(bytearray(archive.read(name)))
+      for name in archive.namelist()
+      if name.endswith('.jax_export')
+    }
     kernel = np.load(archive.open('parameters/model/encoder/stem/kernel.npy'))
   assert set(programs) == {f'{name}.jax_export' for name in ('encode', 'motion', 'generate', 'hear')}
   assert about['batch_size'] == 2 and about['banks'] == [['mouth', 4], ['pose', 3], ['expression', 2]]

@@ -28,9 +28,7 @@ def train_here(heads, monkeypatch):
   def train(workdir, steps, devices=1, fsdp=1):
     said = []
     config = toy_train.get_config()
-    config = dataclasses.replace(
-      config, run=dataclasses.replace(config.run, steps=steps), mesh=MeshConfig(fsdp=fsdp)
-    )
+    config = dataclasses.replace(config, run=dataclasses.replace(config.run, steps=steps), mesh=MeshConfig(fsdp=fsdp))
     some = functools.partial(sharding.make_mesh, devices=jax.devices()[:devices])
     with monkeypatch.context() as patch:
       patch.setattr(run.sharding, 'make_mesh', some)
@@ -46,5 +44,14 @@ def toy_command(heads):
   """Words of the toy's training command: (workdir, steps) -> words."""
   script = 'tests/faults/toy_train.py'
   return lambda workdir, steps, *more: (
-    script, '--config', script, '--data', heads, '--workdir', workdir, '--steps', steps, *more
-  )  # fmt: skip
+    script,
+    '--config',
+    script,
+    '--data',
+    heads,
+    '--workdir',
+    workdir,
+    '--steps',
+    steps,
+    *more,
+  )

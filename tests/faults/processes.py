@@ -27,9 +27,15 @@ class Command:
     inherited = {name: value for name, value in os.environ.items() if name != 'XLA_FLAGS'}  # conftest's eight devices
     given: Mapping[str, str] = {'PYTHONPATH': str(ROOT), 'PYTHONUNBUFFERED': '1', 'JAX_PLATFORMS': 'cpu', **environment}
     self.process = subprocess.Popen(
-      [sys.executable, *map(str, words)], cwd=ROOT, env={**inherited, **given}, text=True, errors='replace',
-      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, process_group=0,
-    )  # fmt: skip
+      [sys.executable, *map(str, words)],
+      cwd=ROOT,
+      env={**inherited, **given},
+      text=True,
+      errors='replace',
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+      process_group=0,
+    )
     self._thread = threading.Thread(target=self._read, daemon=True)
     self._thread.start()
 

@@ -149,12 +149,18 @@ def test_a_disk_that_refuses_stops_the_save_and_keeps_what_is_there(workdir):
 
 def test_writes_that_end_after_a_failed_save_print_no_traceback():
   shown = []
-  for error, source in ((RuntimeError('Event loop is closed'), None), (RuntimeError('Event loop is closed'), 'ours'),
-                        (RuntimeError('another'), None), (ValueError('Event loop is closed'), None)):  # fmt: skip
+  for error, source in (
+    (RuntimeError('Event loop is closed'), None),
+    (RuntimeError('Event loop is closed'), 'ours'),
+    (RuntimeError('another'), None),
+    (ValueError('Event loop is closed'), None),
+  ):
     terminal.without_abandoned_work(shown.append, types.SimpleNamespace(exc_value=error, object=source))
   assert [(str(found.exc_value), found.object) for found in shown] == [
-    ('Event loop is closed', 'ours'), ('another', None), ('Event loop is closed', None)
-  ]  # fmt: skip
+    ('Event loop is closed', 'ours'),
+    ('another', None),
+    ('Event loop is closed', None),
+  ]
 
 
 def test_reads_that_are_thrown_away_unfinished_print_no_traceback():
@@ -224,10 +230,14 @@ def test_settings_versions_and_data_are_compared_field_by_field(workdir):
   other = {**old, 'config': dataclasses.asdict(config), 'data': {'fingerprint': 'another'}}
   with pytest.raises(UserError) as caught:
     record.check_same(workdir, old, other)
-  assert all(text in str(caught.value) for text in (
-    'model.style_dim: 512 there, 64 here', "run.stage: 'reconstruction' there, 'mouth_pose' here",
-    'data set: none there, another here',
-  ))  # fmt: skip
+  assert all(
+    text in str(caught.value)
+    for text in (
+      'model.style_dim: 512 there, 64 here',
+      "run.stage: 'reconstruction' there, 'mouth_pose' here",
+      'data set: none there, another here',
+    )
+  )
   versions = {**old['versions'], 'jax': '0.1'}
   newer = {**old, 'config': dataclasses.asdict(Config(run=RunConfig(steps=7))), 'versions': versions}
   record.check_same(workdir, old, newer)

@@ -84,8 +84,9 @@ def assert_equal(first, second, where=slice(None)):
 
 def test_no_flipped_bit_is_read_as_if_it_were_whole(folder):
   """ArrayRecord's checksums cover every byte of a record: measured once on 50 flips, 12 here."""
-  content = lambda found: {name: np.asarray(value).tobytes() for name, value in vars(found.record).items()
-                           if name != 'truth'}  # fmt: skip
+  content = lambda found: {
+    name: np.asarray(value).tobytes() for name, value in vars(found.record).items() if name != 'truth'
+  }
   intact = {found.clip_id: content(found) for found in records.Clips(folder, 'train')}
   path, lost = shard_of(folder), 0
   filled = np.flatnonzero(np.frombuffer(path.read_bytes(), np.uint8))  # a file this small is padding for the most part
@@ -116,8 +117,9 @@ def test_corrupt_records_stop_or_are_replaced_the_same_way_everywhere(folder):
   assert_equal(skipping, intact, ~replaced)  # all others are what they were
   # Any number of processes and workers, cold or warm, from any step.
   halves = [read(folder, skip_corrupt=True, process_index=p, process_count=2, cache_bytes=0) for p in range(2)]
-  joined = {name: np.concatenate([half[name].reshape(STEPS, 4, *half[name].shape[1:]) for half in halves], 1)
-            for name in intact}  # fmt: skip
+  joined = {
+    name: np.concatenate([half[name].reshape(STEPS, 4, *half[name].shape[1:]) for half in halves], 1) for name in intact
+  }
   assert_equal({name: values.reshape(-1, *values.shape[2:]) for name, values in joined.items()}, skipping)
   with loader.make_loader(folder, workers=2, start_step=1, skip_corrupt=True, **OPTIONS) as made:
     batch = next(made)

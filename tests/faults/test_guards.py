@@ -40,11 +40,14 @@ def train(request):
   return states
 
 
-@pytest.mark.parametrize(('where', 'broken'), [
-  ('loss', {'loss', 'l1'}),
-  ('gradient', {'grad_norm/model'}),
-  ('discriminator', {'discriminator_loss', 'discriminator_real', 'grad_norm/discriminator'}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+  ('where', 'broken'),
+  [
+    ('loss', {'loss', 'l1'}),
+    ('gradient', {'grad_norm/model'}),
+    ('discriminator', {'discriminator_loss', 'discriminator_real', 'grad_norm/discriminator'}),
+  ],
+)
 def test_an_update_that_is_not_finite_is_skipped_in_both_networks(train, where, broken):
   first, second, bad_batch = toy.batch(0), toy.batch(1), toy.poison(where)
   found = train([first, bad_batch, bad_batch, second])
@@ -135,7 +138,10 @@ def test_a_run_goes_on_after_skipped_updates_and_names_their_examples(data, tmp_
   run.train(settings(), str(tmp_path), 'records', say=said.append)
   events = lines(tmp_path / 'events.jsonl')
   assert [(line['step'], line['event'], line['in_row']) for line in events] == [
-    (2, 'skipped', 1), (3, 'skipped', 2), (5, 'skipped', 1)]  # fmt: skip
+    (2, 'skipped', 1),
+    (3, 'skipped', 2),
+    (5, 'skipped', 1),
+  ]
   assert events[0]['examples'] == [8, 15]
   assert events[0]['pictures'][:3] == ['source=clip8:0', 'target=clip8:1', 'source=clip9:0']
   assert set(events[0]['not_finite']) == {'l1', 'loss'}
@@ -148,8 +154,9 @@ def test_a_run_goes_on_after_skipped_updates_and_names_their_examples(data, tmp_
   # In two parts, the second after a checkpoint inside a row of skipped updates: the same counts and events, once each.
   parts = tmp_path / 'parts'
   first = settings()
-  run.train(dataclasses.replace(first, run=dataclasses.replace(first.run, steps=3)), str(parts), 'records',
-            say=said.append)  # fmt: skip
+  run.train(
+    dataclasses.replace(first, run=dataclasses.replace(first.run, steps=3)), str(parts), 'records', say=said.append
+  )
   run.train(settings(), str(parts), 'records', say=said.append)
   assert lines(parts / 'events.jsonl') == events
   assert [untimed(line) for line in lines(parts / 'metrics.jsonl')] == [untimed(line) for line in metrics]
@@ -157,8 +164,11 @@ def test_a_run_goes_on_after_skipped_updates_and_names_their_examples(data, tmp_
 
 def test_too_many_in_a_row_stop_the_run_and_leave_the_batch(data, tmp_path):
   data.update(dict.fromkeys((2, 4, 5, 6), 'loss'))
-  with pytest.raises(RunStopped, match=r'step 5: \S+ is nan; update skipped \(2 in a row\), guard\.stop_after=2; its '
-                                       r'batch is in .*dumps/0000005\.npz'):  # fmt: skip
+  with pytest.raises(
+    RunStopped,
+    match=r'step 5: \S+ is nan; update skipped \(2 in a row\), guard\.stop_after=2; its '
+    r'batch is in .*dumps/0000005\.npz',
+  ):
     run.train(settings(stop_after=2), str(tmp_path), 'records', say=lambda line: None)
   assert checkpoint.resume_step(tmp_path, print) == 3
   with np.load(tmp_path / 'dumps' / '0000005.npz') as dump:
@@ -185,8 +195,12 @@ def test_a_loss_that_jumps_is_told_and_changes_nothing(data, tmp_path):
   found = {}
   for factor in (10.0, 0.0):
     workdir, said, config = tmp_path / str(factor), [], settings(spike_factor=factor)
-    run.train(dataclasses.replace(config, run=dataclasses.replace(config.run, steps=30)), str(workdir), 'records',
-              say=said.append)  # fmt: skip
+    run.train(
+      dataclasses.replace(config, run=dataclasses.replace(config.run, steps=30)),
+      str(workdir),
+      'records',
+      say=said.append,
+    )
     told = [line for line in said if line.startswith('step 25: loss 100') and 'jumps out of those before' in line]
     assert len(told) == bool(factor)
     found[factor] = [untimed(line) for line in lines(workdir / 'metrics.jsonl')]

@@ -27,8 +27,11 @@ def train(monkeypatch, tmp_path):
   monkeypatch.setattr(Loop, '_validate', lambda self, number, state, log: LOSSES[number - 1])
 
   def train(name, steps, patience=2):
-    config = dataclasses.replace(toy.CONFIG, run=dataclasses.replace(toy.CONFIG.run, steps=steps),
-                                 checkpoint=CheckpointConfig(every=1, keep=1, patience=patience))
+    config = dataclasses.replace(
+      toy.CONFIG,
+      run=dataclasses.replace(toy.CONFIG.run, steps=steps),
+      checkpoint=CheckpointConfig(every=1, keep=1, patience=patience),
+    )
     said = []
     run.train(config, str(tmp_path / name), 'records', say=said.append)
     return said

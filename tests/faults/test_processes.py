@@ -101,11 +101,20 @@ def test_a_mistake_that_one_process_finds_ends_all_with_its_line(toy_command, tm
   assert not (tmp_path / 'run').exists()
 
 
-@pytest.mark.parametrize(('environment', 'message'), [
-  ({'EDTALK_COORDINATOR': 'a:1'}, 'EDTALK_COORDINATOR set, but not EDTALK_PROCESS, EDTALK_PROCESSES'),
-  ({'EDTALK_COORDINATOR': 'a:1', 'EDTALK_PROCESSES': '2', 'EDTALK_PROCESS': '2'}, 'EDTALK_PROCESS=2: expected 0 to 1'),
-  ({'EDTALK_COORDINATOR': 'a:1', 'EDTALK_PROCESSES': 'x', 'EDTALK_PROCESS': '0'}, 'EDTALK_PROCESSES=x: expected a num'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+  ('environment', 'message'),
+  [
+    ({'EDTALK_COORDINATOR': 'a:1'}, 'EDTALK_COORDINATOR set, but not EDTALK_PROCESS, EDTALK_PROCESSES'),
+    (
+      {'EDTALK_COORDINATOR': 'a:1', 'EDTALK_PROCESSES': '2', 'EDTALK_PROCESS': '2'},
+      'EDTALK_PROCESS=2: expected 0 to 1',
+    ),
+    (
+      {'EDTALK_COORDINATOR': 'a:1', 'EDTALK_PROCESSES': 'x', 'EDTALK_PROCESS': '0'},
+      'EDTALK_PROCESSES=x: expected a num',
+    ),
+  ],
+)
 def test_half_a_cluster_is_one_clear_line(environment, message):
   with pytest.raises(UserError, match=message), cluster.joined(detect=False, environment=environment):
     pass

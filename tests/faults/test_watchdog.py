@@ -53,12 +53,21 @@ def test_patience_and_zero(tmp_path):
 
 
 def test_it_can_end_a_process_that_hangs(tmp_path):
-  code = ('import pathlib, threading; from edtalk_jax.training.watchdog import Watchdog\n'
-          'with Watchdog(pathlib.Path("."), 0.1, end=True) as dog:\n'
-          '  dog.begins("step 8"); threading.Lock().acquire() and threading.Event().wait()')  # fmt: skip
+  code = (
+    'import pathlib, threading; from edtalk_jax.training.watchdog import Watchdog\n'
+    'with Watchdog(pathlib.Path("."), 0.1, end=True) as dog:\n'
+    '  dog.begins("step 8"); threading.Lock().acquire() and threading.Event().wait()'
+  )
   root = pathlib.Path(__file__).parents[2]
-  done = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, env={'PYTHONPATH': str(root)}, timeout=LIMIT,
-                        capture_output=True, text=True, check=False)  # fmt: skip
+  done = subprocess.run(
+    [sys.executable, '-c', code],
+    cwd=tmp_path,
+    env={'PYTHONPATH': str(root)},
+    timeout=LIMIT,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
   assert done.returncode == terminal.UNAVAILABLE
   assert 'step 8: no progress for 0 s; stacks of all threads above and in stalls' in done.stderr
   assert done.stderr.strip().endswith('ending') and 'wait' in reports(tmp_path)[0]

@@ -13,14 +13,31 @@ def _object(required: tuple[str, ...] = (), **properties) -> dict:
 _RULE = _object(
   ('name', 'action'),
   name={'type': 'string', 'pattern': '^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$'},
-  action={'enum': ['FailJobSet', 'RestartJobSet', 'RestartJobSetAndIgnoreMaxRestarts', 'RestartJob',
-                   'RestartJobAndIgnoreMaxRestarts']},
-  onJobFailureReasons={'type': 'array', 'uniqueItems': True,
-                       'items': {'enum': ['BackoffLimitExceeded', 'DeadlineExceeded', 'FailedIndexes',
-                                          'MaxFailedIndexesExceeded', 'PodFailurePolicy']}},
+  action={
+    'enum': [
+      'FailJobSet',
+      'RestartJobSet',
+      'RestartJobSetAndIgnoreMaxRestarts',
+      'RestartJob',
+      'RestartJobAndIgnoreMaxRestarts',
+    ]
+  },
+  onJobFailureReasons={
+    'type': 'array',
+    'uniqueItems': True,
+    'items': {
+      'enum': [
+        'BackoffLimitExceeded',
+        'DeadlineExceeded',
+        'FailedIndexes',
+        'MaxFailedIndexesExceeded',
+        'PodFailurePolicy',
+      ]
+    },
+  },
   onJobFailureMessagePatterns=_STRINGS,
   targetReplicatedJobs=_STRINGS,
-)  # fmt: skip
+)
 
 JOBSET = _object(
   ('apiVersion', 'kind', 'metadata', 'spec'),
@@ -79,6 +96,13 @@ QUEUED_RESOURCES = {
 
 # Flags of `xpk workload create` (github.com/AI-Hypercomputer/xpk, src/xpk/parser/workload.py at commit 01b0557).
 XPK = {
-  '--workload', '--cluster', '--tpu-type', '--num-slices', '--docker-image', '--max-restarts', '--command',
-  '--restart-on-user-code-failure', '--termination-grace-period-seconds',
-}  # fmt: skip
+  '--workload',
+  '--cluster',
+  '--tpu-type',
+  '--num-slices',
+  '--docker-image',
+  '--max-restarts',
+  '--command',
+  '--restart-on-user-code-failure',
+  '--termination-grace-period-seconds',
+}

@@ -13,8 +13,10 @@ def test_each_run_gets_a_picture_named_by_its_stage(tmp_path, capsys):
   run = tmp_path / 'runs' / 'first'
   run.mkdir(parents=True)
   (run / 'config.json').write_text(json.dumps({'stage': 'mouth_pose'}))
-  lines = [{'step': step, 'loss': 3 / step, 'l1': 1 / step, 'grad_norm/model': 5.0, 'validation/l1': 2 / step}
-           for step in range(1, 40)]  # fmt: skip
+  lines = [
+    {'step': step, 'loss': 3 / step, 'l1': 1 / step, 'grad_norm/model': 5.0, 'validation/l1': 2 / step}
+    for step in range(1, 40)
+  ]
   (run / 'metrics.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines))
   curves.main((str(run), str(tmp_path / 'runs')), out=str(tmp_path / 'docs'))
   assert [path.name for path in (tmp_path / 'docs').iterdir()] == ['mouth_pose.png']

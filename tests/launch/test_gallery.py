@@ -25,7 +25,7 @@ def test_rows_are_labelled_and_evenly_spaced():
   levels = list(range(0, 250, 10))
   sheet = np.asarray(gallery.draw([('one', _clip('a', [7]).frames), ('many', _clip('b', levels).frames)]))
   assert sheet.shape == (2 * gallery.SIDE, gallery.LABEL + gallery.COLUMNS * gallery.SIDE, 3)
-  row = sheet[gallery.SIDE + 5, gallery.LABEL + gallery.SIDE // 2::gallery.SIDE, 2]
+  row = sheet[gallery.SIDE + 5, gallery.LABEL + gallery.SIDE // 2 :: gallery.SIDE, 2]
   assert row.tolist() == [0, 30, 70, 100, 140, 170, 210, 240]
   assert sheet[5, gallery.LABEL + 5, 2] == 7 and (sheet[5, gallery.LABEL + gallery.SIDE + 5] == 255).all()
-  assert sheet[:gallery.SIDE, :gallery.LABEL].min() < 100  # the label's letters
+  assert sheet[: gallery.SIDE, : gallery.LABEL].min() < 100  # the label's letters

@@ -33,8 +33,9 @@ def stub(folder, name, script):
 def execute(folder, text, **environment):
   """Runs a script with the stubs; returns its exit code and their calls."""
   path = f'{folder}:{os.environ["PATH"]}'
-  done = subprocess.run(['bash'], input=text, text=True, env={**os.environ, 'PATH': path, **environment}, timeout=60,
-                        capture_output=True)  # fmt: skip
+  done = subprocess.run(
+    ['bash'], input=text, text=True, env={**os.environ, 'PATH': path, **environment}, timeout=60, capture_output=True
+  )
   calls = folder / 'calls'
   return done.returncode, calls.read_text().splitlines() if calls.exists() else []
 
@@ -85,10 +86,15 @@ def test_slurm_lets_the_processes_save_before_the_script_ends(tmp_path):
   assert execute(tmp_path, slurm(), SLURM_JOB_ID='7')[1][-1] == 'scontrol requeue 7'
 
 
-@pytest.mark.parametrize('more', [
-  {}, {'slices': 2, 'spot': True, 'service_account': 'trainer'}, {'topology': 'v5p:4x4x4'},
-  {'topology': '', 'gpu': 'nvidia-h100-80gb', 'nodes': 4},
-])  # fmt: skip
+@pytest.mark.parametrize(
+  'more',
+  [
+    {},
+    {'slices': 2, 'spot': True, 'service_account': 'trainer'},
+    {'topology': 'v5p:4x4x4'},
+    {'topology': '', 'gpu': 'nvidia-h100-80gb', 'nodes': 4},
+  ],
+)
 def test_a_jobset_is_valid_and_its_job_too(more):
   manifest = yaml.safe_load(yaml.safe_dump(Gke(**COMMON, **{**TPU, **more}).manifest()))
   jsonschema.validate(manifest, schemas.JOBSET)
@@ -142,8 +148,12 @@ def test_queued_resources_get_flags_that_gcloud_knows(more):
 
 @pytest.mark.parametrize(('codes', 'starts'), [((0,), 1), ((2,), 1), ((75, 76, 137, 0), 4), ((75,) * 9, 3)])
 def test_a_tpu_host_starts_again_until_the_end_and_then_gives_the_tpus_back(tmp_path, codes, starts):
-  stub(tmp_path, 'docker', f'[ "$1" = run ] || exit 0\ncodes=({" ".join(map(str, codes))})\n'
-       f'exit ${{codes[$(grep -c "^docker run" {tmp_path}/calls) - 1]}}')  # fmt: skip
+  stub(
+    tmp_path,
+    'docker',
+    f'[ "$1" = run ] || exit 0\ncodes=({" ".join(map(str, codes))})\n'
+    f'exit ${{codes[$(grep -c "^docker run" {tmp_path}/calls) - 1]}}',
+  )
   stub(tmp_path, 'gcloud', '')
   stub(tmp_path, 'curl', 'echo -n 0')
   stub(tmp_path, 'sleep', '')
@@ -163,17 +173,23 @@ def test_preempted_tpus_are_requested_again_until_the_request_is_gone(tmp_path):
   assert all('--metadata-from-file=startup-script=' in call for call in calls if ' create ' in call)
 
 
-@pytest.mark.parametrize(('launcher', 'message'), [
-  (lambda: slurm(set=('mesh.spatial=2',)), r'data\.batch_size=8: expected a multiple of the 16 groups of 2 devices'),
-  (lambda: slurm(set=('mesh.spatial=16',), gpus_per_node=2), r'mesh\.spatial=16: expected a divisor of the 8 devices'),
-  (lambda: slurm(set=()), r'data\.batch_size=8: expected a multiple of the 32 devices .* data\.batch_size=32'),
-  (lambda: slurm(name='Ed Talk'), '--name Ed Talk: expected'),
-  (lambda: slurm(config='absent.py'), '--config absent.py'),
-  (lambda: Gke(**{**COMMON, 'workdir': 'runs/x'}, **TPU).manifest(), '--workdir runs/x: hosts of a cluster share no'),
-  (lambda: Gke(**COMMON, **{**TPU, 'topology': 'v5e:4x4x4'}).manifest(), 'expected 2 dimensions, e.g. v5e:4x4'),
-  (lambda: Gke(**COMMON, **{**TPU, 'topology': ''}).manifest(), 'give either --topology'),
-  (lambda: tpu_vm(topology='tpu7x:4x4x4').create(), 'comes with GKE only'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+  ('launcher', 'message'),
+  [
+    (lambda: slurm(set=('mesh.spatial=2',)), r'data\.batch_size=8: expected a multiple of the 16 groups of 2 devices'),
+    (
+      lambda: slurm(set=('mesh.spatial=16',), gpus_per_node=2),
+      r'mesh\.spatial=16: expected a divisor of the 8 devices',
+    ),
+    (lambda: slurm(set=()), r'data\.batch_size=8: expected a multiple of the 32 devices .* data\.batch_size=32'),
+    (lambda: slurm(name='Ed Talk'), '--name Ed Talk: expected'),
+    (lambda: slurm(config='absent.py'), '--config absent.py'),
+    (lambda: Gke(**{**COMMON, 'workdir': 'runs/x'}, **TPU).manifest(), '--workdir runs/x: hosts of a cluster share no'),
+    (lambda: Gke(**COMMON, **{**TPU, 'topology': 'v5e:4x4x4'}).manifest(), 'expected 2 dimensions, e.g. v5e:4x4'),
+    (lambda: Gke(**COMMON, **{**TPU, 'topology': ''}).manifest(), 'give either --topology'),
+    (lambda: tpu_vm(topology='tpu7x:4x4x4').create(), 'comes with GKE only'),
+  ],
+)
 def test_mistakes_are_found_before_anything_is_rented(launcher, message):
   with pytest.raises(UserError, match=message) as caught:
     launcher()

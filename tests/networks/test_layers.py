@@ -59,7 +59,8 @@ def test_the_first_block_is_the_same_where_every_layer_is_asked_for(network):
   variables = network(TINY).init(jax.random.key(0), images)
   got = jit(network(TINY).apply)(variables, images)
   want, state = jit(lambda *args: network(TINY).apply(*args, mutable=['intermediates'], capture_intermediates=True))(
-    variables, images)  # fmt: skip
+    variables, images
+  )
   assert 'block_8' in state['intermediates']
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), got, want)
 

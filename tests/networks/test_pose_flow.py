@@ -87,8 +87,11 @@ def test_it_begins_as_noise_of_variance_one():
   weights = jnp.where(valid[..., None], 5 + 0.1 * jnp.cumsum(x, 1), 1e6)
   fresh = FLOW.init(jax.random.key(0), x, sound, x[:, 0], valid)['params']
   found = FLOW.apply({'params': fresh}, weights, sound, valid, method='start')
-  begun = {**fresh, **{name: found[name] for name in ('mean', 'deviation', 'predictor')},
-           'stacked': {**fresh['stacked'], 'log_scale': found['stacked/log_scale'], 'shift': found['stacked/shift']}}
+  begun = {
+    **fresh,
+    **{name: found[name] for name in ('mean', 'deviation', 'predictor')},
+    'stacked': {**fresh['stacked'], 'log_scale': found['stacked/log_scale'], 'shift': found['stacked/shift']},
+  }
   standard = FLOW.apply({'params': begun}, weights, method='standardise')
   left = FLOW.apply({'params': begun}, standard, method='innovations')
   assert np.asarray(left)[np.asarray(valid)[:, 1:]].std() < 0.5  # a walk is mostly predicted by where it was

@@ -32,16 +32,39 @@ def _count(shapes, prefix: str) -> int:
 @pytest.mark.parametrize(
   ('config', 'counts'),
   [
-    (FULL, {'encoder': 21_635_648, 'generator': GENERATOR, 'navigation/trunk': 1_050_624,
-            'navigation/heads/mouth': 535_572, 'navigation/heads/pose': 528_390, 'navigation/banks': 13_312}),
+    (
+      FULL,
+      {
+        'encoder': 21_635_648,
+        'generator': GENERATOR,
+        'navigation/trunk': 1_050_624,
+        'navigation/heads/mouth': 535_572,
+        'navigation/heads/pose': 528_390,
+        'navigation/banks': 13_312,
+      },
+    ),
     # The official EEM has a dead half, and a convolution bias per channel that its norm subtracts.
-    (EXPRESSION, {'generator/expression': 17_519_744 // 2 - (3 * 512 + 256 + 128 + 64), 'encoder': 21_635_648,
-                  'navigation/heads/expression': 530_442, 'navigation/banks/expression': 5_120}),
-    (LIA, {'generator': GENERATOR, 'navigation/trunk': 4 * (512 * 512 + 512),
-           'navigation/heads': 1_060_884 - 4 * (512 * 512 + 512), 'navigation/banks': 10_240}),
+    (
+      EXPRESSION,
+      {
+        'generator/expression': 17_519_744 // 2 - (3 * 512 + 256 + 128 + 64),
+        'encoder': 21_635_648,
+        'navigation/heads/expression': 530_442,
+        'navigation/banks/expression': 5_120,
+      },
+    ),
+    (
+      LIA,
+      {
+        'generator': GENERATOR,
+        'navigation/trunk': 4 * (512 * 512 + 512),
+        'navigation/heads': 1_060_884 - 4 * (512 * 512 + 512),
+        'navigation/banks': 10_240,
+      },
+    ),
   ],
   ids=['mouth_pose', 'expression', 'lia'],
-)  # fmt: skip
+)
 def test_parameter_counts(config, counts):
   shapes = _shapes(config)
   assert {prefix: _count(shapes, prefix) for prefix in counts} == counts

@@ -15,10 +15,13 @@ def normal(seed, *shape):
 
 def assert_same_with_gradients(first, second, *args):
   """Equal outputs, vector-Jacobian products and gradients of those (R1 regularisation differentiates twice)."""
+
   def everything(f, *args):
     out, pull_back = jax.vjp(f, *args)
-    penalty = jax.grad(lambda *args: jnp.sum(jax.grad(lambda x: jnp.sum(jnp.tanh(f(x, *args[1:]))))(args[0]) ** 2),
-                       tuple(range(len(args))))
+    penalty = jax.grad(
+      lambda *args: jnp.sum(jax.grad(lambda x: jnp.sum(jnp.tanh(f(x, *args[1:]))))(args[0]) ** 2),
+      tuple(range(len(args))),
+    )
     return out, pull_back(jnp.cos(jnp.arange(out.size).reshape(out.shape).astype(out.dtype))), penalty(*args)
 
   results = [jax.jit(everything, static_argnums=0)(f, *args) for f in (first, second)]

@@ -13,34 +13,43 @@ from tests.ops.agreement import normal as _normal
 @pytest.mark.parametrize('side', [1, 3])
 @pytest.mark.parametrize('form', [convolution.downsample_folded, tpu_forms.downsample])
 def test_forms_of_downsampling_agree(form, side):
-  _assert_same_with_gradients(convolution.downsample_separately, form,
-                              _normal(0, 2, 8, 12, 3), _normal(1, side, side, 3, 5))
+  _assert_same_with_gradients(
+    convolution.downsample_separately, form, _normal(0, 2, 8, 12, 3), _normal(1, side, side, 3, 5)
+  )
 
 
 @pytest.mark.parametrize('form', [convolution.upsample_folded, tpu_forms.upsample])
 def test_forms_of_upsampling_agree(form):
-  _assert_same_with_gradients(convolution.upsample_separately, form,
-                              _normal(0, 2, 4, 5, 3), _normal(1, 3, 3, 3, 2))
+  _assert_same_with_gradients(convolution.upsample_separately, form, _normal(0, 2, 4, 5, 3), _normal(1, 3, 3, 3, 2))
 
 
 def test_wide_maps_are_filtered_channel_by_channel(monkeypatch):
   """Maps too wide for `ops.bands` have other forms, tried here on narrow ones."""
   monkeypatch.setattr(bands, 'WIDEST', 0)
-  _assert_same_with_gradients(convolution.downsample_separately, tpu_forms.downsample,
-                              _normal(0, 2, 8, 6, 3), _normal(1, 3, 3, 3, 5))
-  _assert_same_with_gradients(convolution.upsample_separately, tpu_forms.upsample,
-                              _normal(0, 2, 4, 3, 3), _normal(1, 3, 3, 3, 2))
+  _assert_same_with_gradients(
+    convolution.downsample_separately, tpu_forms.downsample, _normal(0, 2, 8, 6, 3), _normal(1, 3, 3, 3, 5)
+  )
+  _assert_same_with_gradients(
+    convolution.upsample_separately, tpu_forms.upsample, _normal(0, 2, 4, 3, 3), _normal(1, 3, 3, 3, 2)
+  )
 
 
-@pytest.mark.parametrize('strides, padding, sides', [
-  ((2, 2), ((0, 0), (0, 1)), (3, 3)), ((1, 1), ((1, 1), (1, 1)), (3, 3)),
-  ((2, 1), ((2, 2), (1, 1)), (6, 3)), ((2, 2), ((1, 1), (0, 2)), (4, 4)),
-])
+@pytest.mark.parametrize(
+  'strides, padding, sides',
+  [
+    ((2, 2), ((0, 0), (0, 1)), (3, 3)),
+    ((1, 1), ((1, 1), (1, 1)), (3, 3)),
+    ((2, 1), ((2, 2), (1, 1)), (6, 3)),
+    ((2, 2), ((1, 1), (0, 2)), (4, 4)),
+  ],
+)
 def test_strided_convolution_by_phases_agrees_with_xla(strides, padding, sides):
   _assert_same_with_gradients(
     lambda x, kernel: phases.strided_conv(x, kernel, strides, padding),
     lambda x, kernel: phases.strided_conv.fun(x, kernel, strides, padding),
-    _normal(0, 2, 9, 6, 3), _normal(1, *sides, 3, 4))
+    _normal(0, 2, 9, 6, 3),
+    _normal(1, *sides, 3, 4),
+  )
 
 
 def _apart(function, columns):
@@ -50,8 +59,12 @@ def _apart(function, columns):
 @pytest.mark.parametrize('side, columns', [(1, 2), (1, 16), (3, 2), (3, 4)])
 def test_columns_side_by_side_are_convolved_as_columns(side, columns):
   x, kernel = lanes.join_columns(_normal(0, 1, 2, 2 * columns, 3), columns), _normal(1, side, side, 3, 5)
-  _assert_same_with_gradients(lambda *args: tpu_forms.conv_columns(*args, columns),
-                              lambda *args: lanes.join_columns(_apart(ops.conv, columns)(*args), columns), x, kernel)
+  _assert_same_with_gradients(
+    lambda *args: tpu_forms.conv_columns(*args, columns),
+    lambda *args: lanes.join_columns(_apart(ops.conv, columns)(*args), columns),
+    x,
+    kernel,
+  )
 
 
 @pytest.mark.parametrize('side', [1, 3])
@@ -62,24 +75,30 @@ def test_pairs_of_columns_are_downsampled_as_columns(side):
 
 @pytest.mark.parametrize('channels, features', [(2, 5), (5, 2)])
 def test_pointwise_products_agree_with_their_gradients(channels, features):
-  _assert_same_with_gradients(tpu_forms.pointwise, jnp.matmul, _normal(0, 2, 4, 6, channels),
-                              _normal(1, channels, features))
+  _assert_same_with_gradients(
+    tpu_forms.pointwise, jnp.matmul, _normal(0, 2, 4, 6, channels), _normal(1, channels, features)
+  )
 
 
 def test_upsampling_to_pairs_of_columns():
-  _assert_same_with_gradients(tpu_forms.upsample_pairs,
-                              lambda *args: lanes.join_columns(convolution.upsample_separately(*args), 2),
-                              _normal(0, 2, 4, 5, 3), _normal(1, 3, 3, 3, 2))
+  _assert_same_with_gradients(
+    tpu_forms.upsample_pairs,
+    lambda *args: lanes.join_columns(convolution.upsample_separately(*args), 2),
+    _normal(0, 2, 4, 5, 3),
+    _normal(1, 3, 3, 3, 2),
+  )
 
 
 def test_plain_convolution_by_products_agrees_with_xla():
-  _assert_same_with_gradients(convolution.same_conv_by_products, convolution.same_conv,
-                              _normal(0, 2, 6, 5, 3), _normal(1, 3, 3, 3, 4))
+  _assert_same_with_gradients(
+    convolution.same_conv_by_products, convolution.same_conv, _normal(0, 2, 6, 5, 3), _normal(1, 3, 3, 3, 4)
+  )
 
 
 def test_strided_convolution_agrees_with_xla():
   reference = lambda x, kernel: jax.lax.conv_general_dilated(
-    x, kernel, (2, 2), 'VALID', dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+    x, kernel, (2, 2), 'VALID', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+  )
   _assert_same_with_gradients(strided.strided_conv, reference, _normal(0, 2, 9, 7, 3), _normal(1, 3, 3, 3, 4))
 
 
@@ -110,14 +129,13 @@ def test_modulated_conv_equals_one_kernel_per_sample(upsample):
   for sample in range(2):
     own = 1e-4 * kernel * style[sample, :, None]  # so small that what is added to the norm counts
     own *= jax.lax.rsqrt(jnp.sum(own**2, (0, 1, 2)) + 1e-8)
-    want = 4 * ops.conv_upsample(x[sample:sample + 1], own) if upsample else ops.conv(x[sample:sample + 1], own)
-    np.testing.assert_allclose(got[sample:sample + 1], want, **CLOSE)
+    want = 4 * ops.conv_upsample(x[sample : sample + 1], own) if upsample else ops.conv(x[sample : sample + 1], own)
+    np.testing.assert_allclose(got[sample : sample + 1], want, **CLOSE)
 
 
 def test_modulated_conv_ignores_the_scale_of_the_style():
   x, kernel, style = _normal(0, 2, 4, 4, 3), _normal(1, 3, 3, 3, 4), _normal(2, 2, 3)
-  np.testing.assert_allclose(
-    ops.modulated_conv(x, kernel, style), ops.modulated_conv(x, kernel, 7 * style), **CLOSE)
+  np.testing.assert_allclose(ops.modulated_conv(x, kernel, style), ops.modulated_conv(x, kernel, 7 * style), **CLOSE)
 
 
 @pytest.mark.parametrize('function', [ops.conv, ops.conv_downsample, ops.conv_upsample])

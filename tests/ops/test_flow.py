@@ -22,8 +22,10 @@ def test_a_rotation_turns_and_is_drawn_by_its_seed():
 def trained(parts):
   """Parts as training may leave them: no rotation any more."""
   rng = np.random.default_rng(3)
-  return {name: part if name in ('permutation', 'sign') else part + rng.normal(0, 0.3, part.shape).astype(np.float32)
-          for name, part in parts.items()}
+  return {
+    name: part if name in ('permutation', 'sign') else part + rng.normal(0, 0.3, part.shape).astype(np.float32)
+    for name, part in parts.items()
+  }
 
 
 @pytest.mark.parametrize('name', ['actnorm', 'mix', 'couple'])
@@ -31,8 +33,10 @@ def test_inverse_and_change_of_volume(name):
   scale, shift = X[0, 0] / 5, X[0, 1]
   forward, inverse = {
     'actnorm': (lambda x: flow.actnorm(x, scale, shift), lambda y: flow.actnorm_inverse(y, scale, shift)),
-    'mix': (lambda x: flow.mix(x, trained(flow.rotation(4, 0))),
-            lambda y: flow.mix_inverse(y, trained(flow.rotation(4, 0)))),
+    'mix': (
+      lambda x: flow.mix(x, trained(flow.rotation(4, 0))),
+      lambda y: flow.mix_inverse(y, trained(flow.rotation(4, 0))),
+    ),
     'couple': (lambda x: flow.couple(x, X / 5, X), lambda y: flow.couple_inverse(y, X / 5, X)),
   }[name]
   y, change = forward(X)
@@ -58,8 +62,10 @@ def test_temporal_conv_is_numpys(dilation):
   kernel = np.random.default_rng(1).normal(size=(3, 4, 2)).astype(np.float32)
   spread = np.zeros((2 * dilation + 1, 4, 2), np.float32)
   spread[::dilation] = kernel
-  wanted = sum(np.stack([np.convolve(X[0, :, i], spread[::-1, i, o], 'full')[dilation:dilation + 5]
-                         for o in range(2)], -1) for i in range(4))  # fmt: skip
+  wanted = sum(
+    np.stack([np.convolve(X[0, :, i], spread[::-1, i, o], 'full')[dilation : dilation + 5] for o in range(2)], -1)
+    for i in range(4)
+  )
   np.testing.assert_allclose(flow.temporal_conv(X, kernel, dilation)[0], wanted, atol=1e-4)
 
 

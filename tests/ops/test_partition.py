@@ -51,8 +51,18 @@ def split(function, rows: int):
     lambda x: pooling.convolve_in_quarters(x, KERNEL, 1),
     lambda x: lanes.split_columns(pooling.convolve_in_quarters(lanes.join_columns(x, 2), KERNEL, 2), 2),
   ],
-  ids=['conv', 'downsample', 'upsample', 'downsample on a TPU', 'upsample on a TPU', 'columns side by side on a TPU',
-       'rgb skip', 'pool', 'conv and pool on a TPU', 'pairs and pool on a TPU'],
+  ids=[
+    'conv',
+    'downsample',
+    'upsample',
+    'downsample on a TPU',
+    'upsample on a TPU',
+    'columns side by side on a TPU',
+    'rgb skip',
+    'pool',
+    'conv and pool on a TPU',
+    'pairs and pool on a TPU',
+  ],
 )
 def test_devices_exchange_the_rows_at_the_cut_alone(function):
   ours, whole, moved = split(function, 32)

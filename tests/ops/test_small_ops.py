@@ -102,9 +102,13 @@ def test_convolution_in_quarters_is_pooled_as_the_whole_map(columns, pictures):
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), got, want)
 
 
-@pytest.mark.parametrize('function, plain', [
-  (ops.leaky_relu_scaled, lambda x: np.sqrt(2) * jax.nn.leaky_relu(x, 0.2)), (ops.relu, jax.nn.relu),
-])
+@pytest.mark.parametrize(
+  'function, plain',
+  [
+    (ops.leaky_relu_scaled, lambda x: np.sqrt(2) * jax.nn.leaky_relu(x, 0.2)),
+    (ops.relu, jax.nn.relu),
+  ],
+)
 def test_gradients_by_the_result_are_those_of_autodiff(function, plain):
   x, bias = jax.random.normal(jax.random.key(0), (2, 3, 4, 6)), jax.random.normal(jax.random.key(1), (3,))
   x = x.at[0, 0].set(-jnp.concatenate([bias, bias]))  # exactly at the kink
@@ -121,8 +125,9 @@ def test_gradients_by_the_result_are_those_of_autodiff(function, plain):
 
 
 def test_gradients_of_the_normalized_activation_are_those_of_autodiff():
-  x, norm, bias = (jax.random.normal(jax.random.key(seed), shape) for seed, shape in
-                   enumerate([(2, 3, 4, 6), (2, 3), (3,)]))
+  x, norm, bias = (
+    jax.random.normal(jax.random.key(seed), shape) for seed, shape in enumerate([(2, 3, 4, 6), (2, 3), (3,)])
+  )
   norm = jnp.exp(norm)
   twice = lambda values: jnp.concatenate([values, values], -1)
 
@@ -140,8 +145,9 @@ def test_gradients_of_the_normalized_activation_are_those_of_autodiff():
 
 @pytest.mark.parametrize('channels', [3, 24, 28, 48, 64, 256])
 def test_gradients_of_many_columns_side_by_side_are_those_of_each(channels):
-  x, bias = (jax.random.normal(jax.random.key(seed), shape) for seed, shape in
-             enumerate([(2, 3, 32, channels), (channels,)]))
+  x, bias = (
+    jax.random.normal(jax.random.key(seed), shape) for seed, shape in enumerate([(2, 3, 32, channels), (channels,)])
+  )
   gradients = jax.grad(lambda x, bias: jnp.sum(jnp.tanh(ops.leaky_relu_scaled(x, bias)) ** 2), (0, 1))
   of_x, of_bias = gradients(lanes.join_columns(x, 16), bias)
   want = gradients(x, bias)

@@ -25,8 +25,9 @@ def test_discriminator(file):
   config, variables = from_official(case.weights(), 'discriminator')
   images, found = case.input('images_u8'), {}
   for batch in case.input('batches'):
-    apply = jax.jit(lambda v, x: Discriminator(config).apply(v, x, mutable=['intermediates'],
-                                                             capture_intermediates=True))
+    apply = jax.jit(
+      lambda v, x: Discriminator(config).apply(v, x, mutable=['intermediates'], capture_intermediates=True)
+    )
     logits, state = apply(variables, images[:batch])
     named = _taps(state['intermediates'], case.size) | {
       'logits': logits[:, None],

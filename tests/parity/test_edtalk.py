@@ -45,9 +45,7 @@ def encode(model, variables, images):
 
 @functools.partial(jax.jit, static_argnames='model')
 def motion(model, variables, code):
-  weights, state = model.apply(
-    variables, code, method='motion', mutable=['intermediates'], capture_intermediates=True
-  )
+  weights, state = model.apply(variables, code, method='motion', mutable=['intermediates'], capture_intermediates=True)
   return weights, state['intermediates']['navigation']['trunk']['__call__'][0]
 
 
@@ -115,7 +113,7 @@ class Port:
   def bank(self, key: str, *names: str):
     """Q and R's diagonal of official matrices; the diagonal is that of Q^T W, which shows the signs of Q."""
     matrix = np.concatenate([self.official[name] for name in names], axis=1)
-    q = self.basis[:, :matrix.shape[1]]
+    q = self.basis[:, : matrix.shape[1]]
     self.found |= {f'{key}/Q': q, f'{key}/R_diag': np.einsum('dn,dn->n', q, matrix)}
 
 
@@ -151,13 +149,17 @@ def test_edtalk(file):
 def test_lia(file):
   port = Port(Case(file))
   codes = {name: port.encode(f'{name}_u8')[0] for name in ('source', 'drive', 'start')}
-  source, drive, start = ({'motion': motion(port.model, port.variables, codes[name])[0]['motion']}
-                          for name in ('source', 'drive', 'start'))
+  source, drive, start = (
+    {'motion': motion(port.model, port.variables, codes[name])[0]['motion']} for name in ('source', 'drive', 'start')
+  )
   port.found['relative/h_start'] = start['motion']
   relative = relative_weights(source, drive, start)
   # The official code maps target, source and start to directions one by one; ours adds their weights first.
-  for path, weights, calls in (('absolute', drive, (drive,)), ('relative', relative, (drive, source, start)),
-                               ('no_drive', {}, ())):
+  for path, weights, calls in (
+    ('absolute', drive, (drive,)),
+    ('relative', relative, (drive, source, start)),
+    ('no_drive', {}, ()),
+  ):
     code, features = port.source(path)
     port.found[f'{path}/enc.net_app.call1/latent'] = codes['drive']
     for call, head in enumerate(calls):

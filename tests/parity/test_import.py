@@ -47,7 +47,7 @@ def _check_path(case, model, path, drivers):
     motion[bank] = found
   expected = np.clip((case.output(f'{path}/image').transpose(0, 2, 3, 1) + 1) * 127.5, 0, 255)
   for row, portrait in enumerate(case.array('source_u8')):
-    frame = model.generate(model.encode(portrait), {bank: values[row:row + 1] for bank, values in motion.items()})
+    frame = model.generate(model.encode(portrait), {bank: values[row : row + 1] for bank, values in motion.items()})
     np.testing.assert_allclose(frame[0], expected[row], atol=HALF_A_LEVEL, rtol=0, err_msg=f'{path} {row}')
 
 

@@ -88,8 +88,11 @@ def _bank(v):
 
 def _audio_conv(v, *, stride, padding, residual, train):
   block = audio.ConvBlock(audio.Layer(v['w/conv_block.0.bias'].size, 3, stride, padding, residual))
-  params = {'kernel': v['w/conv_block.0.weight'], 'bias': v['w/conv_block.0.bias'],
-            'norm': {'scale': v['w/conv_block.1.weight'], 'bias': v['w/conv_block.1.bias']}}  # fmt: skip
+  params = {
+    'kernel': v['w/conv_block.0.weight'],
+    'bias': v['w/conv_block.0.bias'],
+    'norm': {'scale': v['w/conv_block.1.weight'], 'bias': v['w/conv_block.1.bias']},
+  }
   running = {'mean': v['w/conv_block.1.running_mean'], 'variance': v['w/conv_block.1.running_var']}
   return block.apply({'params': params, 'batch_stats': {'norm': running}}, v['x/x'], train=train)
 
@@ -102,11 +105,11 @@ LAYERS: dict[str, Callable] = {
   'equal_linear_lrelu': lambda v: ops.leaky_relu_scaled(_linear(v), v['w/bias']),
   'conv_layer_1x1': lambda v: ops.leaky_relu_scaled(ops.conv(v['x/x'], _equalized(v['w/0.weight'])), v['w/1.bias']),
   'conv_layer_down3': lambda v: ops.leaky_relu_scaled(
-    ops.conv_downsample(v['x/x'], _equalized(v['w/1.weight'])), v['w/2.bias']),
+    ops.conv_downsample(v['x/x'], _equalized(v['w/1.weight'])), v['w/2.bias']
+  ),
   'conv_layer_down1_linear': lambda v: ops.conv_downsample(v['x/x'], _equalized(v['w/1.weight'])),
   'res_block': _res_block,
-  'modconv_nodemod': lambda v: ops.modulated_conv(
-    v['x/x'], _equalized(v['w/weight']), _style(v), demodulate=False),
+  'modconv_nodemod': lambda v: ops.modulated_conv(v['x/x'], _equalized(v['w/weight']), _style(v), demodulate=False),
   'styled_conv': lambda v: _styled_conv(v, upsample=False),
   'styled_conv_up': lambda v: _styled_conv(v, upsample=True),
   'to_rgb': _to_rgb,

@@ -20,8 +20,13 @@ from tests.parity.golden import Case
 from tests.shared import parity_dir, parity_weights
 
 PATH = parity_dir() / 'case_train_audio2mouth_256.npz'
-TERMS = {'recon_l2_loss': 'weights', 'recon_smooth': 'smooth', 'recon_l1_loss': 'l1', 'img_l1_sync': 'face_l1',
-         'sync': 'sync'}  # fmt: skip
+TERMS = {
+  'recon_l2_loss': 'weights',
+  'recon_smooth': 'smooth',
+  'recon_l1_loss': 'l1',
+  'img_l1_sync': 'face_l1',
+  'sync': 'sync',
+}
 
 
 def _weights(network, suffix=''):
@@ -48,8 +53,9 @@ def found():
     heard, moved = AudioToMouth().apply(audio, batch['audio_features'], train=True, mutable=['batch_stats'])
     source, real = (losses.to_unit_range(batch[name]) for name in ('identity_u8', 'target_u8'))
     codes, maps = networks.encode(params, source[:, None])
-    fake = audio_to_mouth._paint({'mouth': heard, 'pose': batch['pose_features']}, networks=networks, model=params,
-                                 code=codes, maps=maps)  # fmt: skip
+    fake = audio_to_mouth._paint(
+      {'mouth': heard, 'pose': batch['pose_features']}, networks=networks, model=params, code=codes, maps=maps
+    )
     batch = {**batch, 'boxes': batch['bbox'], 'sync_mel': batch['audio_features'][:, 0]}
     frozen = {'sync_expert': expert, 'perceptual': {}}
     found = audio_to_mouth.terms(heard, batch['lip_features'], fake, real, None, frozen, batch, networks, scored)

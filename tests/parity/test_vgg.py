@@ -23,7 +23,7 @@ def _kernel(factor: int, side: int) -> np.ndarray:
   image = jnp.zeros((1, size, size, 1))
   gradient = jax.grad(lambda x: ops.antialias_downsample(x, factor)[0, centre, centre, 0])(image)
   first = centre * factor - side // 2
-  return np.asarray(gradient)[0, first:first + side, first:first + side, 0]
+  return np.asarray(gradient)[0, first : first + side, first : first + side, 0]
 
 
 @pytest.mark.parametrize('file', case_files('vgg19'), ids=lambda file: file.stem)

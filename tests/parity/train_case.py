@@ -223,5 +223,7 @@ def excess(path, case, got):
 
 
 if __name__ == '__main__':
-  json.dump({name: float(np.nan_to_num(value, posinf=1e9)) for name, value in run(pathlib.Path(sys.argv[1])).items()},
-            sys.stdout)  # fmt: skip
+  json.dump(
+    {name: float(np.nan_to_num(value, posinf=1e9)) for name, value in run(pathlib.Path(sys.argv[1])).items()},
+    sys.stdout,
+  )

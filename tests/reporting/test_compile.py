@@ -54,11 +54,14 @@ def test_the_batch_must_divide(toy_stage):
     report('h200:2', 7)
 
 
-@pytest.mark.parametrize(('mesh', 'line'), [
-  ('data=2,tensor=2', "--mesh mesh.tensor=2: unknown option 'tensor'"),
-  ('2', '--mesh mesh.2: expected NAME=VALUE'),
-  ('data=1', 'data=2,fsdp=1'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+  ('mesh', 'line'),
+  [
+    ('data=2,tensor=2', "--mesh mesh.tensor=2: unknown option 'tensor'"),
+    ('2', '--mesh mesh.2: expected NAME=VALUE'),
+    ('data=1', 'data=2,fsdp=1'),
+  ],
+)
 def test_a_wrong_mesh_is_one_line(mesh, line, toy_stage):
   with pytest.raises(UserError, match=line):
     report('h200:2', 8, mesh=mesh)
@@ -99,8 +102,14 @@ cli.main(['compile-report', '--config', 'configs/tiny.py', '--topology', 'v5e:2x
 @needs_libtpu
 def test_a_tpu_program_is_compiled_and_read(toy_stage, tmp_path):
   code = COMPILE.format(out=str(tmp_path), small=SMALL)
-  done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, timeout=600,
-                        env={**os.environ, 'XLA_FLAGS': ''})  # fmt: skip
+  done = subprocess.run(
+    [sys.executable, '-c', code],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    timeout=600,
+    env={**os.environ, 'XLA_FLAGS': ''},
+  )
   assert done.returncode == 0, done.stderr
   found = json.loads((tmp_path / 'tiny_v5e_2x2_b8.json').read_text())
   assert found['fits'] and found['devices'] == 4 and found['method'] == 'compiled'

@@ -15,13 +15,16 @@ def module():
   return hlo.parse(programs.TEXT)
 
 
-@pytest.mark.parametrize(('shape', 'size'), [
-  ('bf16[8,128]{1,0:T(8,128)(2,1)S(1)}', 2048),
-  ('f32[]', 4),
-  ('(f32[4]{0}, pred[3]{0}, u32[]{:S(2)}, s4[8])', 16 + 3 + 4 + 4),
-  ('f8e4m3fn[16]', 16),
-  ('token[]', 0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+  ('shape', 'size'),
+  [
+    ('bf16[8,128]{1,0:T(8,128)(2,1)S(1)}', 2048),
+    ('f32[]', 4),
+    ('(f32[4]{0}, pred[3]{0}, u32[]{:S(2)}, s4[8])', 16 + 3 + 4 + 4),
+    ('f8e4m3fn[16]', 16),
+    ('token[]', 0),
+  ],
+)
 def test_bytes_of_types(shape, size):
   assert hlo.size(shape) == size
 
@@ -44,8 +47,10 @@ def test_cycles_by_kind_count_every_turn_of_a_loop(module):
 
 
 def test_turns_of_a_loop_are_found_in_its_condition():
-  counted = '  %turn = s32[] get-tuple-element(%state), index=0\n  %limit = s32[] constant(4)\n' \
-            '  ROOT %less = pred[] compare(%turn, %limit), direction=LT\n'
+  counted = (
+    '  %turn = s32[] get-tuple-element(%state), index=0\n  %limit = s32[] constant(4)\n'
+    '  ROOT %less = pred[] compare(%turn, %limit), direction=LT\n'
+  )
   text = programs.TEXT.replace('  ROOT %less = pred[] constant(false)\n', counted)
   text = text.replace(', backend_config={"known_trip_count":{"n":"5"}}', '')
   assert {share.name: share.cycles for share in cycles.by_kind(hlo.parse(text))}[cycles.COPIES] == 1000 + 4 * 100
@@ -97,8 +102,10 @@ def test_a_collective_that_fusions_carry_along_counts_once():
   ROOT %gathered.{n} = f32[2097152]{{0}} all-gather(%value.{n}), channel_id=5, replica_groups=[1,8]<=[8]
 }}
 """
-  fusion = ('  %carry.{n} = f32[2097152]{{0}} fusion(%weights), kind=kCustom, calls=%carry{n}, '
-            'backend_config={{"window_config":{{"estimated_cycles":"{cycles}"}}}}\n')
+  fusion = (
+    '  %carry.{n} = f32[2097152]{{0}} fusion(%weights), kind=kCustom, calls=%carry{n}, '
+    'backend_config={{"window_config":{{"estimated_cycles":"{cycles}"}}}}\n'
+  )
   lines = ''.join(fusion.format(n=n, cycles=cycles) for n, cycles in ((1, 0), (2, 600), (3, 0)))
   text = programs.TEXT.replace('ENTRY', ''.join(carried.format(n=n) for n in (1, 2, 3)) + '\nENTRY')
   found = collectives.find(hlo.parse(text.replace('  %state.2 =', lines + '  %state.2 =')), SLICE, 8)
@@ -106,12 +113,15 @@ def test_a_collective_that_fusions_carry_along_counts_once():
   assert (found[2].size, found[2].hidden) == (MIB, pytest.approx(600 / 1.5e9))
 
 
-@pytest.mark.parametrize(('groups', 'size'), [
-  ('replica_groups={{0,1,2,3},{4,5,6,7}}', 4),
-  ('replica_groups=[4,2]<=[8]', 2),
-  ("replica_groups=mesh['a'=2,'b'=4] {'b'}", 4),
-  ('replica_groups={}', 8),
-])  # fmt: skip
+@pytest.mark.parametrize(
+  ('groups', 'size'),
+  [
+    ('replica_groups={{0,1,2,3},{4,5,6,7}}', 4),
+    ('replica_groups=[4,2]<=[8]', 2),
+    ("replica_groups=mesh['a'=2,'b'=4] {'b'}", 4),
+    ('replica_groups={}', 8),
+  ],
+)
 def test_every_way_to_write_groups(groups, size):
   text = programs.TEXT.replace("replica_groups=mesh['a'=8,'b'=1] {'a'}", groups)
   assert collectives.find(hlo.parse(text), SLICE, 8)[1].group == size

@@ -17,15 +17,35 @@ from tests.reporting import programs
 GIB = 2**30
 # 512 examples in 100 ms, of which 10 ms exposed, on 256 chips at 1.20 an hour; 2e12 of 100e12 FLOP/s for 0.1 s.
 REPORT = report_lib.Report(
-  config='configs/mouth_pose.py', overrides=('model.dtype=bfloat16',), stage='mouth_pose', dtype='bfloat16',
-  topology='v5e:16x16', slices=1, devices=256, chips=256, mesh={'data': 256, 'fsdp': 1}, batch_size=512,
-  method='compiled', program='ab' * 32, versions={'jax': '0.10.2'}, compile_seconds=60.0,
-  memory=Memory(arguments=2 * GIB, temporaries=8 * GIB, other=0, limit=16 * GIB), largest_batch=768,
-  model_flops=2e12, executed_flops=4e12, bytes_accessed=1e11, floor_seconds=0.03, compute_seconds=0.09,
-  exposed_seconds=0.01, peak=100e12, chip_hour=1.2, currency='USD', price_date='2026-11-21',
+  config='configs/mouth_pose.py',
+  overrides=('model.dtype=bfloat16',),
+  stage='mouth_pose',
+  dtype='bfloat16',
+  topology='v5e:16x16',
+  slices=1,
+  devices=256,
+  chips=256,
+  mesh={'data': 256, 'fsdp': 1},
+  batch_size=512,
+  method='compiled',
+  program='ab' * 32,
+  versions={'jax': '0.10.2'},
+  compile_seconds=60.0,
+  memory=Memory(arguments=2 * GIB, temporaries=8 * GIB, other=0, limit=16 * GIB),
+  largest_batch=768,
+  model_flops=2e12,
+  executed_flops=4e12,
+  bytes_accessed=1e11,
+  floor_seconds=0.03,
+  compute_seconds=0.09,
+  exposed_seconds=0.01,
+  peak=100e12,
+  chip_hour=1.2,
+  currency='USD',
+  price_date='2026-11-21',
   kinds=(Share('convolution', 900, 3), Share('elementwise', 100, 7)),
   collectives=(Collective('all-reduce', 'x', 256, 1e6, 0.02, 0.01),),
-)  # fmt: skip
+)
 
 
 def test_speed_use_and_cost():
@@ -43,9 +63,15 @@ def test_a_chip_without_a_price_has_no_cost():
 
 def test_the_page_says_what_matters():
   page = render.markdown(REPORT)
-  for text in ('10.00 GiB of 16.00 GiB', 'yes; largest batch 768 (3 a device)', '5120.0 examples/s, 20.0% MFU',
-               'not hidden 10.00 (10.0%)', '| all-reduce | 256 | 1 | 1.00 | 20.000 | 10.000 |',
-               '| convolution | 3 | 0.00 | 90.0% |', 'not measurements'):  # fmt: skip
+  for text in (
+    '10.00 GiB of 16.00 GiB',
+    'yes; largest batch 768 (3 a device)',
+    '5120.0 examples/s, 20.0% MFU',
+    'not hidden 10.00 (10.0%)',
+    '| all-reduce | 256 | 1 | 1.00 | 20.000 | 10.000 |',
+    '| convolution | 3 | 0.00 | 90.0% |',
+    'not measurements',
+  ):
     assert text in page
 
 
@@ -56,9 +82,11 @@ def test_the_page_names_what_the_compiler_gives_no_time_for():
 
 
 def test_a_program_that_does_not_fit_says_so():
-  page = render.markdown(dataclasses.replace(
-    REPORT, memory=Memory(2 * GIB, 20 * GIB, 0, 16 * GIB), compute_seconds=0.0, exposed_seconds=0.0, collectives=()
-  ))  # fmt: skip
+  page = render.markdown(
+    dataclasses.replace(
+      REPORT, memory=Memory(2 * GIB, 20 * GIB, 0, 16 * GIB), compute_seconds=0.0, exposed_seconds=0.0, collectives=()
+    )
+  )
   assert '| fits | NO' in page and 'examples/s' not in page
 
 
@@ -93,12 +121,15 @@ def test_the_largest_batch_below_one_that_does_not_fit():
 
 
 def test_the_compilers_refusal_is_read():
-  message = 'RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory in memory space hbm. ' \
-            'Used 19.50G of 15.75G hbm. Exceeded hbm capacity by 3.75G.'
+  message = (
+    'RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory in memory space hbm. '
+    'Used 19.50G of 15.75G hbm. Exceeded hbm capacity by 3.75G.'
+  )
   found = memory.exhausted(message, arguments=GIB, limit=16 * GIB)
   assert (found.peak, found.limit, found.fits) == (int(19.5 * GIB), int(15.75 * GIB), False)
-  other = 'Ran out of memory on HBM, the total memory required for HLO temporaries (512.00G) exceeds ' \
-          'available HBM (95.74G).'
+  other = (
+    'Ran out of memory on HBM, the total memory required for HLO temporaries (512.00G) exceeds available HBM (95.74G).'
+  )
   assert memory.exhausted(other, 0, 96 * GIB).peak == 512 * GIB
   assert memory.exhausted('something else', 0, 16 * GIB) is None
 

@@ -21,17 +21,34 @@ def done(monkeypatch):
   asked = types.SimpleNamespace(trained=[], measured=[], step=10, judges={}, people={})
   monkeypatch.setattr(run.chain_run, 'run', lambda chain, data, out, until, say: asked.trained.append((data, until)))
   monkeypatch.setattr(run.hand_off, 'open_run', lambda workdir, parts: types.SimpleNamespace(step=asked.step))
-  monkeypatch.setattr(run.shelf, 'open_folder', lambda judges: types.SimpleNamespace(
-    used=asked.judges, missing={'FID': 'for lack of a file', 'NIQE': 'of no column'}))
+  monkeypatch.setattr(
+    run.shelf,
+    'open_folder',
+    lambda judges: types.SimpleNamespace(
+      used=asked.judges, missing={'FID': 'for lack of a file', 'NIQE': 'of no column'}
+    ),
+  )
   monkeypatch.setattr(run.records, 'splits', lambda folder: ('train', 'test'))
-  monkeypatch.setattr(run.records, 'Clips', lambda *where: types.SimpleNamespace(
-    fingerprint=' '.join(where), infos=[types.SimpleNamespace(identity=asked.people.get(where, ' '.join(where)))]))
+  monkeypatch.setattr(
+    run.records,
+    'Clips',
+    lambda *where: types.SimpleNamespace(
+      fingerprint=' '.join(where), infos=[types.SimpleNamespace(identity=asked.people.get(where, ' '.join(where)))]
+    ),
+  )
 
   def evaluate(workdir, data, *, split, out, settings, leakage, judges, paintings):
     asked.measured.append(data)
-    about = {'step': asked.step, 'fingerprint': f'{data} {split}', 'split': split, 'judges': dict(asked.judges),
-             'settings': {'clips': settings.clips, 'frames': settings.frames}, 'image_size': 64,
-             'test_list': 'ab' * 32, 'notes': ['Not measured: FID.']}  # fmt: skip
+    about = {
+      'step': asked.step,
+      'fingerprint': f'{data} {split}',
+      'split': split,
+      'judges': dict(asked.judges),
+      'settings': {'clips': settings.clips, 'frames': settings.frames},
+      'image_size': 64,
+      'test_list': 'ab' * 32,
+      'notes': ['Not measured: FID.'],
+    }
     result = {**content(20.0, 19.0), **about}
     table.files.write(run.pathlib.Path(out) / 'metrics.json', json.dumps(result))
     return result

@@ -12,13 +12,22 @@ from edtalk_jax.reproduction.published import AUDIO, VIDEO
 
 
 def interval(mean):
-  return {'mean': mean, 'low': None if mean is None else mean - 1, 'high': None if mean is None else mean + 1,
-          'identities': 7, 'frames': 70, 'missing': 0}  # fmt: skip
+  return {
+    'mean': mean,
+    'low': None if mean is None else mean - 1,
+    'high': None if mean is None else mean + 1,
+    'identities': 7,
+    'frames': 70,
+    'missing': 0,
+  }
 
 
 def content(video, audio):
-  methods = {GENERATED: {'psnr': interval(video), 'ssim': interval(None)}, HEARD: {'psnr': interval(audio)},
-             UNCHANGED: {'psnr': interval(15.0)}}  # fmt: skip
+  methods = {
+    GENERATED: {'psnr': interval(video), 'ssim': interval(None)},
+    HEARD: {'psnr': interval(audio)},
+    UNCHANGED: {'psnr': interval(15.0)},
+  }
   videos = {GENERATED: {'sync_c': interval(6.0)}}
   return {'protocols': {'same_clip': {'methods': methods}, 'video': {'methods': videos}}}
 
@@ -40,8 +49,12 @@ def test_each_number_stands_beside_its_own(found):
 
 
 def test_published_metrics_are_columns_with_a_definition():
-  keys = {key: protocol for protocol, columns in BY_PROTOCOL.items() for key in [m.key for m in columns]
-          if protocol != 'cross'}  # fmt: skip
+  keys = {
+    key: protocol
+    for protocol, columns in BY_PROTOCOL.items()
+    for key in [m.key for m in columns]
+    if protocol != 'cross'
+  }
   assert {key for row in published.TABLE.values() for key in row} <= set(table.COLUMNS)
   assert all(keys[key] == protocol for key, protocol in table.COLUMNS.items())
 
@@ -49,12 +62,12 @@ def test_published_metrics_are_columns_with_a_definition():
 def test_what_is_published_and_not_measured_is_said(found, tmp_path):
   table.write(tmp_path, found, {'trained on': 'records <&>'})
   lines = (tmp_path / table.MARKDOWN).read_text().splitlines()
-  mead = lines[lines.index('## MEAD'):lines.index('## HEADS')]
+  mead = lines[lines.index('## MEAD') : lines.index('## HEADS')]
   row = next(line for line in mead if line.startswith(f'| {VIDEO}, ours'))
   assert row.startswith(f'| {VIDEO}, ours (7 people)')
   assert '20 (19 to 21)' in row.replace('.00', '') and 'not measured' in row
   assert '17.698 (one source)' in next(line for line in mead if line.startswith(f'| {AUDIO}, published'))
-  heads = lines[lines.index('## HEADS'):]
+  heads = lines[lines.index('## HEADS') :]
   assert 'FID' not in ''.join(heads) and 'published' not in ''.join(heads)  # nothing is known there
   html = (tmp_path / table.PAGE).read_text()
   assert 'records &lt;&amp;&gt;' in html and 'not known' in html

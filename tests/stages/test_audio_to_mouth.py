@@ -107,8 +107,17 @@ def test_weights_and_their_steps_by_hand():
   networks.config = config
   networks.perceptual.distances = lambda params, fake, real: jnp.zeros((2, 1))
   boxes = jnp.broadcast_to(jnp.array([2.0, 3.0, 14.0, 15.0]), (2, 5, 4))
-  found = audio_to_mouth.terms(off + 7, jnp.full(off.shape, 7.0), picture + 0.5, picture, None, {'perceptual': None},
-                               {'boxes': boxes}, networks, None)  # fmt: skip
+  found = audio_to_mouth.terms(
+    off + 7,
+    jnp.full(off.shape, 7.0),
+    picture + 0.5,
+    picture,
+    None,
+    {'perceptual': None},
+    {'boxes': boxes},
+    networks,
+    None,
+  )
   np.testing.assert_allclose(found['weights'], [6, 6])
   np.testing.assert_allclose(found['smooth'], [0.1, 0.1], rtol=1e-6)
   np.testing.assert_allclose(found['l1'], [0.5, 0.5], rtol=1e-6)

@@ -33,9 +33,11 @@ def batch(seed, size=8):
   sound = rng.normal(size=(size, FRAMES, 1, 1)).astype(np.float32)
   pose = 5 + 2 * sound[..., 0] * [1, -1, 0.5] + 0.1 * rng.normal(size=(size, FRAMES, 3))
   return {
-    'pose': pose.astype(np.float32), 'mel': np.broadcast_to(sound, (size, FRAMES, 80, 16)).copy(),
-    'length': np.full(size, FRAMES, np.int32), 'noise': rng.normal(size=(size, FRAMES, 3)).astype(np.float32),
-  }  # fmt: skip
+    'pose': pose.astype(np.float32),
+    'mel': np.broadcast_to(sound, (size, FRAMES, 80, 16)).copy(),
+    'length': np.full(size, FRAMES, np.int32),
+    'noise': rng.normal(size=(size, FRAMES, 3)).astype(np.float32),
+  }
 
 
 @pytest.fixture(scope='module')
@@ -84,8 +86,10 @@ def test_frames_beyond_the_end_reach_no_term():
   model = jax.tree.unflatten(tree, [leaf + 0.1 for leaf in leaves])  # no coupling is the identity
   losses = jax.jit(functools.partial(stage.model_losses, model, {}, {}))
   short = {**batch(0), 'length': np.full(8, 4, np.int32)}
-  other = {name: np.concatenate([value[:, :4], 7 + value[:, 4:]], 1) if value.ndim > 1 else value
-           for name, value in short.items()}
+  other = {
+    name: np.concatenate([value[:, :4], 7 + value[:, 4:]], 1) if value.ndim > 1 else value
+    for name, value in short.items()
+  }
   for name, value in losses(short)[0].items():
     np.testing.assert_allclose(losses(other)[0][name], value, rtol=1e-4, err_msg=name)
   assert not np.allclose(losses(batch(0))[0]['nll'], losses(short)[0]['nll'])
@@ -148,7 +152,8 @@ def test_the_synthetic_batch_and_the_examples_have_the_same_fields():
   example = sequences.pose_sequence(population(9), Draw(0, np.random.default_rng(0)), Options(8, frames=FRAMES))
   wanted = feed.shapes(CONFIG, stages.build(CONFIG))
   assert {name: (np.shape(value), np.asarray(value).dtype) for name, value in example.items() if name != 'origin'} == {
-    name: (field.shape, field.dtype) for name, field in wanted.items()}
+    name: (field.shape, field.dtype) for name, field in wanted.items()
+  }
 
 
 def test_a_pose_of_one_number_is_refused():

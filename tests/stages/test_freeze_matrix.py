@@ -75,8 +75,13 @@ def test_an_update_moves_what_trains_and_nothing_else(name, train):
   optimizer = optimizers.both(settings)
   before = state.create(params, stage.trainable, **optimizer)
   signs = lambda tree: {path: np.where(leaf < 0, -1, 1).astype(leaf.dtype) for path, leaf in tree.items()}
-  found = step.Gradients(model=signs(trees.split(params['model'], stage.trainable)[0]),
-                         discriminator=signs(trees.flatten(params['discriminator'])), metrics={}, images={}, moved={})
+  found = step.Gradients(
+    model=signs(trees.split(params['model'], stage.trainable)[0]),
+    discriminator=signs(trees.flatten(params['discriminator'])),
+    metrics={},
+    images={},
+    moved={},
+  )
   after = step.apply_gradients(before, found, stage=stage, **optimizer)
   old, new = trees.flatten(before.model), trees.flatten(after.model)
   for path, array in new.items():

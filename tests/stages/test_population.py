@@ -29,8 +29,9 @@ def heads(seed, **sizes):
   """Affine maps of the code, as heads are."""
   rng = np.random.default_rng(seed)
   maps = {name: (rng.normal(size=(SIZE, size)), rng.normal(size=size)) for name, size in sizes.items()}
-  return lambda x: {name: x @ slope.astype(np.float32) + shift.astype(np.float32)
-                    for name, (slope, shift) in maps.items()}
+  return lambda x: {
+    name: x @ slope.astype(np.float32) + shift.astype(np.float32) for name, (slope, shift) in maps.items()
+  }
 
 
 def test_gathered_codes_have_the_mean_and_covariance_of_all(codes, gathered):

@@ -63,12 +63,21 @@ def test_examples_of_a_stage_hold_what_its_loss_asks_for(data, name):
   config = tiny.config(name)
   config = dataclasses.replace(config, loss=dataclasses.replace(config.loss, regions=5.0))
   stage = stages.build(config)
-  with loader.make_loader(data, split='train', sampler=name, image_size=config.model.image_size, seed=0, workers=0,
-                          batch_size=config.data.batch_size, **stage.sampling) as batches:
+  with loader.make_loader(
+    data,
+    split='train',
+    sampler=name,
+    image_size=config.model.image_size,
+    seed=0,
+    workers=0,
+    batch_size=config.data.batch_size,
+    **stage.sampling,
+  ) as batches:
     batch = {field: values for field, values in next(batches).items() if field not in feed.HOST_FIELDS}
   described = feed.shapes(config, stage)
   assert {field: (values.shape[1:], values.dtype) for field, values in batch.items()} == {
-    field: (shape.shape, shape.dtype) for field, shape in described.items()}
+    field: (shape.shape, shape.dtype) for field, shape in described.items()
+  }
   assert {f'{target}_landmarks' for target in STAGES[name]} <= set(batch)
 
   params = jax.eval_shape(stage.init, jax.random.key(0))

@@ -26,9 +26,10 @@ def config(tmp_path_factory):
   path = tmp_path_factory.mktemp('features') / 'features.npz'
   np.savez(path, ids=np.array(['a']), values=np.zeros((1, 16)))
   return dataclasses.replace(
-    tiny.config('semantic_expression'), semantic=SemanticConfig(audio=str(path), text=str(path), width=32),
+    tiny.config('semantic_expression'),
+    semantic=SemanticConfig(audio=str(path), text=str(path), width=32),
     optimizer=OptimizerConfig(learning_rate=0.003, beta1=0.9, generator_every=0),
-  )  # fmt: skip
+  )
 
 
 def batch(seed, known, size=16):
@@ -37,9 +38,13 @@ def batch(seed, known, size=16):
   mood = rng.integers(0, 4, size)
   other = rng.integers(0, 4, (2, size))
   pick = lambda table, k: table[np.where(known[:, k] > 0, mood, other[k])] + 0.1 * rng.normal(size=(size, 16))
-  fields = {'target': MOODS[mood] + 0.1 * rng.normal(size=(size, 10)), 'neutral': rng.normal(size=(size, 10)),
-            'audio': pick(SOUND, 0), 'text': pick(WORDS, 1),
-            'known': known}
+  fields = {
+    'target': MOODS[mood] + 0.1 * rng.normal(size=(size, 10)),
+    'neutral': rng.normal(size=(size, 10)),
+    'audio': pick(SOUND, 0),
+    'text': pick(WORDS, 1),
+    'known': known,
+  }
   return {name: value.astype(np.float32) for name, value in fields.items()}
 
 
@@ -97,7 +102,12 @@ def test_statistics_are_of_the_examples_that_have_the_modality(config):
 def test_fields_and_sizes_follow_the_features(config):
   fields = feed.shapes(config, stages.build(config))
   assert {name: field.shape for name, field in fields.items()} == {
-    'target': (10,), 'neutral': (10,), 'audio': (16,), 'text': (16,), 'known': (2,)}
+    'target': (10,),
+    'neutral': (10,),
+    'audio': (16,),
+    'text': (16,),
+    'known': (2,),
+  }
   built_in = feed.shapes(config, stages.build(dataclasses.replace(config, semantic=SemanticConfig())))
   assert built_in['audio'].shape == (400,) and built_in['text'].shape == (512,)
 
@@ -110,8 +120,13 @@ class Weights(dict):
 
 
 def test_expressions_count_from_the_persons_neutral_clips():
-  rows = [('a', 'Ann', 'neutral', 1), ('b', 'Ann', 'neutral', 3), ('c', 'Ann', 'happy', 7), ('d', 'Bob', 'sad', 5),
-          ('e', 'Ann', '', 9)]
+  rows = [
+    ('a', 'Ann', 'neutral', 1),
+    ('b', 'Ann', 'neutral', 3),
+    ('c', 'Ann', 'happy', 7),
+    ('d', 'Bob', 'sad', 5),
+    ('e', 'Ann', '', 9),
+  ]
   infos = [types.SimpleNamespace(clip_id=clip, identity=who, emotion=emotion) for clip, who, emotion, _ in rows]
   motion = Weights({clip: np.full((2, 1), value, np.float32) for clip, _, _, value in rows})
   assert evaluation.expressions(infos, motion, relative=False) == {0: 1, 1: 3, 2: 7, 3: 5}

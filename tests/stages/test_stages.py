@@ -61,8 +61,15 @@ def test_terms_are_per_example_and_weighted(mouth_pose):
   config, run = mouth_pose
   terms, _ = run(tiny.batch(config, size=4))
   assert {name: value.shape for name, value in terms.items()} == dict.fromkeys(terms, (4,))
-  assert set(terms) == {'self_l1', 'self_perceptual', 'cross_l1', 'cross_perceptual', 'adversarial', 'mouth_space',
-                        'pose_space'}  # fmt: skip
+  assert set(terms) == {
+    'self_l1',
+    'self_perceptual',
+    'cross_l1',
+    'cross_perceptual',
+    'adversarial',
+    'mouth_space',
+    'pose_space',
+  }
   heavier = dataclasses.replace(config, loss=dataclasses.replace(config.loss, l1=3.0))
   stage = stages.build(heavier)
   params = stage.init(jax.random.key(0))
@@ -144,8 +151,9 @@ def test_without_the_adversarial_term_there_is_no_discriminator(name):
   mesh = sharding.make_mesh(MeshConfig(), jax.devices()[:1])
   parts = programs.build(alone, stage, mesh)
   with jax.set_mesh(mesh):
-    state, metrics = parts.train(parts.init(jax.random.key(0)), parts.place_frozen(stage.init_frozen()),
-                                 tiny.batch(alone))  # fmt: skip
+    state, metrics = parts.train(
+      parts.init(jax.random.key(0)), parts.place_frozen(stage.init_frozen()), tiny.batch(alone)
+    )
   assert state.step == 1 and np.isfinite(metrics['loss']) and 'discriminator_loss' not in metrics
 
 

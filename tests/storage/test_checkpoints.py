@@ -28,8 +28,15 @@ def opened(url):
 def save(url, losses, keep=9):
   """A run with a checkpoint for each step -> validation loss, and a metric line for each step."""
   with opened(url) as remote:
-    content = record.describe(Config(), {'stage': 'reconstruction', 'start_from': None, 'perceptual_features': 'none',
-                                         'data': {'path': 'records', 'fingerprint': 'none'}})  # fmt: skip
+    content = record.describe(
+      Config(),
+      {
+        'stage': 'reconstruction',
+        'start_from': None,
+        'perceptual_features': 'none',
+        'data': {'path': 'records', 'fingerprint': 'none'},
+      },
+    )
     record.write(remote.stage, content)
     with (
       metrics.MetricLog(remote.stage, 0, enabled=True) as log,

@@ -37,9 +37,21 @@ def check(batch, count, judged_views, shares=1, over_batch=''):
   accumulation.check(config, stage, shares)
 
 
-@pytest.mark.parametrize(('batch', 'views', 'count'), [
-  (16, 1, 4), (8, 1, 4), (8, 2, 4), (4, 2, 4), (4, 4, 4), (2, 4, 2), (6, 1, 2), (6, 2, 2), (12, 1, 3), (10, 2, 5),
-])  # fmt: skip
+@pytest.mark.parametrize(
+  ('batch', 'views', 'count'),
+  [
+    (16, 1, 4),
+    (8, 1, 4),
+    (8, 2, 4),
+    (4, 2, 4),
+    (4, 4, 4),
+    (2, 4, 2),
+    (6, 1, 2),
+    (6, 2, 2),
+    (12, 1, 3),
+    (10, 2, 5),
+  ],
+)
 def test_groups_stay_whole_just_where_the_check_says_so(batch, views, count):
   x = jax.random.normal(jax.random.key(0), (batch, views, 2, 2, 3))
   parts = Parts(count)
@@ -54,8 +66,11 @@ def test_groups_stay_whole_just_where_the_check_says_so(batch, views, count):
 
 
 def test_what_would_change_the_result_is_one_clear_line():
-  with pytest.raises(UserError, match=r'optimizer\.accumulate=4 would divide the minibatch-stddev groups of 4 in a '
-                                      r'batch of 8 x 1 pictures; choose a divisor of 2'):  # fmt: skip
+  with pytest.raises(
+    UserError,
+    match=r'optimizer\.accumulate=4 would divide the minibatch-stddev groups of 4 in a '
+    r'batch of 8 x 1 pictures; choose a divisor of 2',
+  ):
     check(8, 4, (1,))
   with pytest.raises(UserError, match=r'optimizer\.accumulate=2: data\.batch_size=8 must be .* 16, .* 8 shares'):
     check(8, 2, (1,), shares=8)
@@ -88,10 +103,13 @@ def one_step(config: Config, params: dict, accumulate: int, devices: int, fsdp: 
     return jax.device_get(train(state, frozen, batch))
 
 
-@pytest.mark.parametrize(('stage', 'cuts'), [
-  ('mouth_pose', ((4, 1, 1), (2, 8, 4))),  # parts, devices, fsdp
-  ('expression', ((4, 1, 1),)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+  ('stage', 'cuts'),
+  [
+    ('mouth_pose', ((4, 1, 1), (2, 8, 4))),  # parts, devices, fsdp
+    ('expression', ((4, 1, 1),)),
+  ],
+)
 def test_a_step_in_parts_equals_the_whole(stage, cuts):
   """Both networks' parameters after one step, and every metric, in parts on one device and on a mesh of eight."""
   config = settings(stage, 16)

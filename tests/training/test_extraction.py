@@ -31,8 +31,9 @@ def heads(tmp_path_factory):
 def _teacher(folder, heads, seed=0):
   """A run of stage mouth_pose as it was drawn."""
   config = tiny.config('mouth_pose')
-  config = dataclasses.replace(config, run=dataclasses.replace(config.run, steps=0, seed=seed),
-                               log=LogConfig(validate_batches=0))
+  config = dataclasses.replace(
+    config, run=dataclasses.replace(config.run, steps=0, seed=seed), log=LogConfig(validate_batches=0)
+  )
   run.train(config, str(folder), heads, say=lambda line: None)
   return str(folder)
 
@@ -75,8 +76,16 @@ class _OneIsBroken(list):
 
 
 def test_corrupt_clips_stop_or_are_left_out(heads):
-  model = type('Fake', (), {'image_size': 16, 'batch_size': 2, 'banks': ('mouth',), 'motion': staticmethod(
-    lambda images: {'mouth': images.astype(np.float32).mean((1, 2))})})  # fmt: skip
+  model = type(
+    'Fake',
+    (),
+    {
+      'image_size': 16,
+      'batch_size': 2,
+      'banks': ('mouth',),
+      'motion': staticmethod(lambda images: {'mouth': images.astype(np.float32).mean((1, 2))}),
+    },
+  )
   clips = _OneIsBroken(records.Clips(heads, 'train'))
   lengths, weights = extraction.read(model, clips, 2, skip_corrupt=True)
   assert [clip for clip, _ in lengths] == [clips[k].clip_id for k in range(len(clips)) if k != 1]
@@ -95,8 +104,9 @@ def test_a_run_belongs_to_its_weights(heads, teacher, tmp_path, monkeypatch):
 
   def train(teacher, steps):
     config = dataclasses.replace(toy.CONFIG, run=dataclasses.replace(toy.CONFIG.run, steps=steps))
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, motion=teacher),
-                                 log=LogConfig(samples_every=0, validate_batches=1))
+    config = dataclasses.replace(
+      config, data=dataclasses.replace(config.data, motion=teacher), log=LogConfig(samples_every=0, validate_batches=1)
+    )
     run.train(config, str(tmp_path / 'run'), heads, say=lambda line: None)
 
   with pytest.raises(UserError, match='learns from motion weights; give'):

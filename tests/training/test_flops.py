@@ -20,11 +20,14 @@ def conv(x, kernel, strides=(1, 1), padding=((0, 0), (0, 0)), **more):
   return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=LAYOUT, **more)
 
 
-@pytest.mark.parametrize(('subscripts', 'first', 'second', 'expected'), [
-  ('ij,jk->ik', (3, 5), (5, 7), 2 * 3 * 5 * 7),
-  ('bij,bjk->bik', (4, 3, 5), (4, 5, 7), 2 * 4 * 3 * 5 * 7),
-  ('ijk,ijk->', (2, 3, 4), (2, 3, 4), 2 * 24),
-])  # fmt: skip
+@pytest.mark.parametrize(
+  ('subscripts', 'first', 'second', 'expected'),
+  [
+    ('ij,jk->ik', (3, 5), (5, 7), 2 * 3 * 5 * 7),
+    ('bij,bjk->bik', (4, 3, 5), (4, 5, 7), 2 * 4 * 3 * 5 * 7),
+    ('ijk,ijk->', (2, 3, 4), (2, 3, 4), 2 * 24),
+  ],
+)
 def test_dots(subscripts, first, second, expected):
   assert flops.count(functools.partial(jnp.einsum, subscripts), *shapes(first, second)) == expected
 
@@ -52,14 +55,17 @@ def test_convolutions_by_hand():
   assert flops.count(transposed, x, kernel) == 2 * 2 * 8 * 8 * 9 * 4 * 5
 
 
-@pytest.mark.parametrize('options', [
-  {},
-  {'strides': (2, 2), 'padding': ((1, 1), (2, 0))},
-  {'padding': ((2, 1), (3, 3)), 'lhs_dilation': (2, 3)},
-  {'rhs_dilation': (2, 1), 'padding': ((1, 2), (0, 1)), 'strides': (1, 3)},
-  {'feature_group_count': 2},
-  {'batch_group_count': 2},
-])  # fmt: skip
+@pytest.mark.parametrize(
+  'options',
+  [
+    {},
+    {'strides': (2, 2), 'padding': ((1, 1), (2, 0))},
+    {'padding': ((2, 1), (3, 3)), 'lhs_dilation': (2, 3)},
+    {'rhs_dilation': (2, 1), 'padding': ((1, 2), (0, 1)), 'strides': (1, 3)},
+    {'feature_group_count': 2},
+    {'batch_group_count': 2},
+  ],
+)
 def test_convolutions_as_xla_counts_them(options):
   """Of the convolution and of both its gradients, which XLA writes with dilations and groups of their own."""
   function = functools.partial(conv, **options)

@@ -30,11 +30,18 @@ def stage() -> Stage:
     return {'distance': distance}, {MOVED: {'norm': state}, WATCHED: {'largest': jnp.max(jnp.abs(y), (1, 2))}}
 
   return Stage(
-    name='moving', sampler='reconstruction', starts_from=None, trainable='^norm/params/', init=init, init_frozen=dict,
+    name='moving',
+    sampler='reconstruction',
+    starts_from=None,
+    trainable='^norm/params/',
+    init=init,
+    init_frozen=dict,
     model_losses=losses,
-    over_batch='BatchNorm', arrays={'sequence': jax.ShapeDtypeStruct((5, 3), np.float32)},
-    moving='^norm/batch_stats/', validation_losses=lambda *arguments: losses(*arguments, train=False),
-  )  # fmt: skip
+    over_batch='BatchNorm',
+    arrays={'sequence': jax.ShapeDtypeStruct((5, 3), np.float32)},
+    moving='^norm/batch_stats/',
+    validation_losses=lambda *arguments: losses(*arguments, train=False),
+  )
 
 
 def train(batches, devices=1):

@@ -67,8 +67,11 @@ def test_the_square_root_rule_shortens_the_memory_with_the_batch():
 
 
 def test_a_batch_beyond_the_rule_is_one_clear_line():
-  with pytest.raises(UserError, match=r'scale_rule=sqrt: a batch 128 times optimizer\.base_batch leaves no beta2; .* '
-                                      r'less than 106 times|less than 125 times'):  # fmt: skip
+  with pytest.raises(
+    UserError,
+    match=r'scale_rule=sqrt: a batch 128 times optimizer\.base_batch leaves no beta2; .* '
+    r'less than 106 times|less than 125 times',
+  ):
     optimizers.both(config(scale_rule='sqrt', base_batch=1))
   with pytest.raises(ValueError, match=r'optimizer\.base_batch must be positive with optimizer\.scale_rule=linear'):
     config(scale_rule='linear')

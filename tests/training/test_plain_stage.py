@@ -35,10 +35,16 @@ def stage(**changes) -> Stage:
     return {'model': {'layer': {'scale': jax.random.normal(key, (3,)), 'bias': jnp.zeros(3)}}, 'discriminator': {}}
 
   plain = Stage(
-    name='plain', sampler='reconstruction', starts_from=None, trainable='', init=init, init_frozen=dict,
+    name='plain',
+    sampler='reconstruction',
+    starts_from=None,
+    trainable='',
+    init=init,
+    init_frozen=dict,
     model_losses=losses,
-    arrays={'sequence': FIELD}, start=start,
-  )  # fmt: skip
+    arrays={'sequence': FIELD},
+    start=start,
+  )
   return dataclasses.replace(plain, **changes)
 
 
@@ -119,7 +125,7 @@ def test_what_data_sets_may_be_frozen_and_nothing_else(train, tmp_path):
 def test_a_diagnosis_is_said_of_every_ten_metric_lines(train, tmp_path):
   said = train(tmp_path, 21, diagnose=lambda examples, means: f'{examples} at {means["distance"]:.6g}')
   lines = [json.loads(line) for line in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
-  means = [np.mean([line['distance'] for line in lines[first:first + 10]]) for first in (0, 10)]
+  means = [np.mean([line['distance'] for line in lines[first : first + 10]]) for first in (0, 10)]
   expected = [f'step {last}: 80 at {mean:.6g}' for last, mean in zip((10, 20), means, strict=True)]
   assert [line for line in said if ' at ' in line and line.startswith('step')] == expected
 

@@ -117,8 +117,9 @@ def test_mistakes_leave_nothing_behind(data, tmp_path):
     run.train(settings('mouth_pose'), str(tmp_path / 'new'), data, str(tmp_path / 'absent'))
   with pytest.raises(UserError, match=r'data\.batch_size=8 must be a multiple|mesh\.data=3'):
     run.train(dataclasses.replace(settings(), mesh=MeshConfig(data=3)), str(tmp_path / 'new'), data)
-  missing = dataclasses.replace(settings(), perceptual=dataclasses.replace(settings().perceptual, width=1.0,
-                                                                           weights='absent.npz'))  # fmt: skip
+  missing = dataclasses.replace(
+    settings(), perceptual=dataclasses.replace(settings().perceptual, width=1.0, weights='absent.npz')
+  )
   with pytest.raises(UserError, match=r'perceptual\.weights=absent\.npz: No such file'):
     run.train(missing, str(tmp_path / 'new'), data)
   for name, value in (('xla_speed', '2'), ('xla_cpu_enable_fast_math', 'maybe')):

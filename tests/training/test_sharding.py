@@ -39,8 +39,7 @@ def terms_and_gradients(config, mesh_config, devices):
   with jax.set_mesh(mesh):
     state = parts.init(jax.random.key(0))
     params = {'model': state.model, 'discriminator': state.discriminator}
-    fixed = (parts.place_frozen(stage.init_frozen()),
-             feed.to_device(tiny.batch(config), sharding.batch_sharding(mesh)))
+    fixed = (parts.place_frozen(stage.init_frozen()), feed.to_device(tiny.batch(config), sharding.batch_sharding(mesh)))
     names = jax.eval_shape(weighted, params, collections.defaultdict(float), *fixed)[1]
     gradients = {}
     for chosen in names:

@@ -37,15 +37,18 @@ class Client:
   def upload(self, path) -> str:
     """Returns where the server keeps the file."""
     head = f'--cut\r\nContent-Disposition: form-data; name="files"; filename="{path.name}"\r\n\r\n'
-    with self.open('upload', head.encode() + path.read_bytes() + b'\r\n--cut--\r\n',
-                   'multipart/form-data; boundary=cut') as answer:
+    with self.open(
+      'upload', head.encode() + path.read_bytes() + b'\r\n--cut--\r\n', 'multipart/form-data; boundary=cut'
+    ) as answer:
       return json.load(answer)[0]
 
   def make(self, **files) -> list:
     """Presses the button: of elem_id -> path or a whole payload. Returns [result, video, motion, status]."""
     values = [files.get(field.elem_id, getattr(field, 'value', None)) for field in self.animate.inputs]
-    values = [file_data(value) if field.elem_id in files else value
-              for field, value in zip(self.animate.inputs, values, strict=True)]
+    values = [
+      file_data(value) if field.elem_id in files else value
+      for field, value in zip(self.animate.inputs, values, strict=True)
+    ]
     job = {'data': values, 'fn_index': self.animate._id, 'session_hash': 'test'}
     self.open('queue/join', json.dumps(job).encode()).close()
     with self.open('queue/data?session_hash=test') as stream:
@@ -97,8 +100,7 @@ def test_paths_and_addresses_from_a_client_are_never_opened(page, files):
 
 def test_mistakes_are_one_line_on_the_page(page, files, capfd):
   (files.folder / 'broken.mp4').write_bytes(b'no <b>video</b>')
-  result, *_, status = page.make(picture=page.upload(files.portrait),
-                                 driver=page.upload(files.folder / 'broken.mp4'))
+  result, *_, status = page.make(picture=page.upload(files.portrait), driver=page.upload(files.folder / 'broken.mp4'))
   assert result is None
   assert status == '<p class="error">broken.mp4: cannot be opened (Invalid data found when processing input)</p>'
   *_, status = page.make(driver=page.upload(files.driver))

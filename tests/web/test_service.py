@@ -108,10 +108,12 @@ def test_files_that_were_not_uploaded_are_never_opened(folder, name, monkeypatch
   path = str(secret if name == 'secret.png' else folder / name)
   monkeypatch.setattr(animation, 'animate', lambda *args, **options: pytest.fail('was opened'))
   driver = video(folder / 'driver.mp4', [90] * 2, 0)
-  for job in (Job(source=path, driver=driver, follows={'mouth': 'driver'}),
-              _job(folder, driver=path, follows={'mouth': 'driver'}),
-              _job(folder, driver=driver, audio=path, follows={'mouth': 'driver'}),
-              _job(folder, follows={'mouth': 'file'}, files={'mouth': path})):
+  for job in (
+    Job(source=path, driver=driver, follows={'mouth': 'driver'}),
+    _job(folder, driver=path, follows={'mouth': 'driver'}),
+    _job(folder, driver=driver, audio=path, follows={'mouth': 'driver'}),
+    _job(folder, follows={'mouth': 'file'}, files={'mouth': path}),
+  ):
     with pytest.raises(UserError, match=r'^(secret|link)\.png: was not uploaded$'):
       Service(fake_model(), folder).make(job)
 

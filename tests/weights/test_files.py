@@ -103,12 +103,16 @@ class _Runs:
     return self._call[0], self._call[1:]
 
 
-@pytest.mark.parametrize('harm', [
-  _Runs(os.system, 'touch harmed'),
-  _Runs(eval, "open('harmed', 'w')"),
-  {'gen': _Runs(getattr, argparse.Namespace, 'mro')},
-  _Runs(io.open, 'harmed', 'w'),
-], ids=['system', 'eval', 'getattr', 'open'])
+@pytest.mark.parametrize(
+  'harm',
+  [
+    _Runs(os.system, 'touch harmed'),
+    _Runs(eval, "open('harmed', 'w')"),
+    {'gen': _Runs(getattr, argparse.Namespace, 'mro')},
+    _Runs(io.open, 'harmed', 'w'),
+  ],
+  ids=['system', 'eval', 'getattr', 'open'],
+)
 @pytest.mark.parametrize('legacy', [False, True])
 def test_nothing_is_run(tmp_path, monkeypatch, harm, legacy):
   monkeypatch.chdir(tmp_path)
@@ -148,26 +152,39 @@ def test_options_are_left_unread(tmp_path):
 def _huge(shape, stride, storage=4) -> bytes:
   text = torch_writer._text
   numbers = lambda items: torch_writer._tuple(*map(torch_writer._number, items))
-  pid = torch_writer._tuple(text('storage'), torch_writer._global('torch', 'FloatStorage'), text('0'), text('cpu'),
-                            torch_writer._number(storage)) + b'Q'  # fmt: skip
+  pid = (
+    torch_writer._tuple(
+      text('storage'),
+      torch_writer._global('torch', 'FloatStorage'),
+      text('0'),
+      text('cpu'),
+      torch_writer._number(storage),
+    )
+    + b'Q'
+  )
   tensor = torch_writer._tuple(pid, torch_writer._number(0), numbers(shape), numbers(stride))
   return b'\x80\x02}(' + text('a') + torch_writer._global('torch._utils', '_rebuild_tensor') + tensor + b'Ru.'
 
 
-@pytest.mark.parametrize(('shape', 'stride'), [((5,), (1,)), ((2, 3), (3, 1)), ((1 << 30, 1 << 30), (0, 0)),
-                                               ((-1,), (1,)), ((2,), (-1,)), ((1,) * 40, (1,) * 40)])
+@pytest.mark.parametrize(
+  ('shape', 'stride'),
+  [((5,), (1,)), ((2, 3), (3, 1)), ((1 << 30, 1 << 30), (0, 0)), ((-1,), (1,)), ((2,), (-1,)), ((1,) * 40, (1,) * 40)],
+)
 def test_tensors_stay_within_their_storage(tmp_path, shape, stride):
   _archive(tmp_path / 'x.pt', _huge(shape, stride), **{'data/0': bytes(16)})
   with pytest.raises(ValueError, match=r'reaches beyond its storage of 4 numbers|a tensor whose shape is none'):
     files.contents(tmp_path / 'x.pt')
 
 
-@pytest.mark.parametrize(('entries', 'message'), [
-  ({}, "storage '0' is absent, expected 16 bytes"),
-  ({'data/0': bytes(15)}, "storage '0' is 15 bytes, expected 16 bytes"),
-  ({'data/0': bytes(16), 'byteorder': b'big'}, 'its numbers are big-endian'),
-  ({'data/0': bytes(16), 'compression': zipfile.ZIP_DEFLATED}, 'is compressed, which torch.save never does'),
-])
+@pytest.mark.parametrize(
+  ('entries', 'message'),
+  [
+    ({}, "storage '0' is absent, expected 16 bytes"),
+    ({'data/0': bytes(15)}, "storage '0' is 15 bytes, expected 16 bytes"),
+    ({'data/0': bytes(16), 'byteorder': b'big'}, 'its numbers are big-endian'),
+    ({'data/0': bytes(16), 'compression': zipfile.ZIP_DEFLATED}, 'is compressed, which torch.save never does'),
+  ],
+)
 def test_archives_that_are_none_of_torch_save(tmp_path, entries, message):
   _archive(tmp_path / 'x.pt', _huge((4,), (1,)), **entries)
   with pytest.raises(ValueError, match=message):

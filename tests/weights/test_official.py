@@ -66,13 +66,12 @@ def test_import_of_an_export_is_the_same_model(network):
   variables, model = _edtalk(config), EDTalk(config)
   again, loaded = from_official(to_official(variables, config, network), network)
   assert again == config
-  before, after = ({path: a for path, a in paths(tree).items() if not path.startswith('navigation/')}
-                   for tree in (variables, loaded))
+  before, after = (
+    {path: a for path, a in paths(tree).items() if not path.startswith('navigation/')} for tree in (variables, loaded)
+  )
   assert before.keys() == after.keys() and all(np.array_equal(before[path], after[path]) for path in before)
   # Signs have moved between banks and heads: single weights may be negated, the shift is the same.
-  shift = lambda v: direction(
-    apply(model, v, code, method='motion'), apply(model, v, method='basis'), config
-  )
+  shift = lambda v: direction(apply(model, v, code, method='motion'), apply(model, v, method='basis'), config)
   np.testing.assert_allclose(shift(loaded), shift(variables), rtol=1e-4, atol=1e-4)
 
 
@@ -86,8 +85,15 @@ def test_gradients_have_official_names_without_signs():
 
 @pytest.mark.parametrize('size', [64, 128, 256, 512])
 def test_sizes_are_read_from_the_shapes(size):
-  config = ModelConfig(image_size=size, style_dim=20, channel_base=512, channel_max=16,
-                       banks=(('mouth', 7), ('pose', 4)), trunk_layers=3, head_layers=2)
+  config = ModelConfig(
+    image_size=size,
+    style_dim=20,
+    channel_base=512,
+    channel_max=16,
+    banks=(('mouth', 7), ('pose', 4)),
+    trunk_layers=3,
+    head_layers=2,
+  )
   loaded, variables = from_official(to_official(_edtalk(config), config, 'lip_pose'), 'lip_pose')
   assert loaded == config and variables['params']['generator'][f'rgb_{size}']['bias'].shape == (3,)
 
@@ -98,8 +104,10 @@ def test_discriminator_round_trip():
   variables = _drawn(model, image)
   arrays = to_official(variables, config, 'discriminator')
   # PyTorch flattens channels first: entry c * 16 + y * 4 + x of the flat layer is our y * 64 + x * 16 + c.
-  assert arrays['final_linear.0.weight'][3, 5 * 16 + 2 * 4 + 1] == variables['params']['hidden']['kernel'][
-    2 * 64 + 1 * 16 + 5, 3]
+  assert (
+    arrays['final_linear.0.weight'][3, 5 * 16 + 2 * 4 + 1]
+    == variables['params']['hidden']['kernel'][2 * 64 + 1 * 16 + 5, 3]
+  )
   again, loaded = from_official(arrays, 'discriminator')
   assert again == config and jax.tree.all(jax.tree.map(np.array_equal, loaded, dict(variables)))
 
@@ -121,8 +129,10 @@ def test_audio_networks_round_trip():
     assert config == AudioConfig(width=width)
     assert jax.tree.all(jax.tree.map(np.array_equal, loaded, dict(variables)))
     name = 'audio_encoder.3.conv_block.1.running_var'
-    np.testing.assert_array_equal(arrays[name], variables['batch_stats'][
-      'encoder' if network == 'audio2lip' else 'audio']['block_3']['norm']['variance'])  # fmt: skip
+    np.testing.assert_array_equal(
+      arrays[name],
+      variables['batch_stats']['encoder' if network == 'audio2lip' else 'audio']['block_3']['norm']['variance'],
+    )
     del arrays[name]
     with pytest.raises(ValueError, match=f'no {network} network: missing {name}; unknown nothing'):
       from_official(arrays, network)

@@ -43,8 +43,14 @@ def from_torch(array: np.ndarray) -> np.ndarray:
 
 def conv(x: jax.Array, arrays: Arrays, name: str, *, stride: int = 1, padding: Padding = 'SAME') -> jax.Array:
   """Convolves x[n, height, width, in] with `<name>.weight`, and adds `<name>.bias` if there is one."""
-  y = jax.lax.conv_general_dilated(x, jnp.asarray(arrays[f'{name}.weight']), (stride, stride), padding,
-                                   dimension_numbers=('NHWC', 'HWIO', 'NHWC'), precision='highest')  # fmt: skip
+  y = jax.lax.conv_general_dilated(
+    x,
+    jnp.asarray(arrays[f'{name}.weight']),
+    (stride, stride),
+    padding,
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    precision='highest',
+  )
   return y + arrays[f'{name}.bias'] if f'{name}.bias' in arrays else y
 
 
@@ -59,8 +65,9 @@ def batch_norm(x: jax.Array, arrays: Arrays, name: str, *, epsilon: float) -> ja
   return (x - arrays[f'{name}.running_mean']) * scale + arrays[f'{name}.bias']
 
 
-def max_pool(x: jax.Array, size: int | tuple[int, int] = 3, stride: int | tuple[int, int] = 2,
-             padding: int = 0) -> jax.Array:  # fmt: skip
+def max_pool(
+  x: jax.Array, size: int | tuple[int, int] = 3, stride: int | tuple[int, int] = 2, padding: int = 0
+) -> jax.Array:
   """PyTorch's max pooling of [n, height, width, channels]: what does not fill a window is left out."""
   (h, w), (sh, sw) = (v if isinstance(v, tuple) else (v, v) for v in (size, stride))
   pads = ((0, 0), (padding,) * 2, (padding,) * 2, (0, 0))
@@ -69,6 +76,7 @@ def max_pool(x: jax.Array, size: int | tuple[int, int] = 3, stride: int | tuple[
 
 def mean_pool(x: jax.Array) -> jax.Array:
   """Means over 3 x 3 pixels; at the border over those that are there (`count_include_pad=False`)."""
+
   def sums(y):
     return jax.lax.reduce_window(y, 0.0, jax.lax.add, (1, 3, 3, 1), (1, 1, 1, 1), 'SAME')
 

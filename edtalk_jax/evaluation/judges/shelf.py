@@ -20,14 +20,21 @@ TRUNKS = {'alex': 'alexnet-owt-7be5be79.pth', 'vgg': 'vgg16-397923af.pth'}
 NIQE_FILES = ('niqe_modelparameters.mat', 'niqe_pris_params.npz')  # the authors', BasicSR's
 # Measure -> (files, whence).
 SOURCES = {
-  'LPIPS': ('alex.pth and alexnet-owt-7be5be79.pth (or vgg.pth and vgg16-397923af.pth)',
-            'github.com/richzhang/PerceptualSimilarity, lpips/weights/v0.1, and download.pytorch.org/models'),
+  'LPIPS': (
+    'alex.pth and alexnet-owt-7be5be79.pth (or vgg.pth and vgg16-397923af.pth)',
+    'github.com/richzhang/PerceptualSimilarity, lpips/weights/v0.1, and download.pytorch.org/models',
+  ),
   'FID': ('pt_inception-2015-12-05-6726825d.pth', 'github.com/mseitzer/pytorch-fid, release fid_weights'),
   'CSIM': ('arcface.onnx, or the extra [faces]', 'github.com/deepinsight/insightface, w600k_r50.onnx of buffalo_l'),
-  'Sync-C, Sync-D': ('syncnet_v2.model', 'www.robots.ox.ac.uk/~vgg/software/lipsync/data (or lipsync_expert.pth of '
-                               'github.com/Rudrabha/Wav2Lip, on a scale of its own)'),
-  'NIQE': (' or '.join(NIQE_FILES), "the authors' release, live.ece.utexas.edu/research/quality, or basicsr/metrics of "
-                                    'github.com/XPixelGroup/BasicSR'),
+  'Sync-C, Sync-D': (
+    'syncnet_v2.model',
+    'www.robots.ox.ac.uk/~vgg/software/lipsync/data (or lipsync_expert.pth of '
+    'github.com/Rudrabha/Wav2Lip, on a scale of its own)',
+  ),
+  'NIQE': (
+    ' or '.join(NIQE_FILES),
+    "the authors' release, live.ece.utexas.edu/research/quality, or basicsr/metrics of github.com/XPixelGroup/BasicSR",
+  ),
   'Acc_emo': ('emotion.onnx', 'a classifier of your own; docs/metrics.md says what it has to take and to return'),
 }
 
@@ -67,15 +74,23 @@ def open_folder(folder: str | None) -> Judges:
     raise UserError(f'--judges {folder}: no such folder')
   made: dict[str, Any] = {}
   try:
-    for name, make in (('lpips', _lpips), ('inception', _inception), ('identity', _identity), ('sync', _sync),
-                       ('naturalness', _niqe), ('emotion', _emotion)):
+    for name, make in (
+      ('lpips', _lpips),
+      ('inception', _inception),
+      ('identity', _identity),
+      ('sync', _sync),
+      ('naturalness', _niqe),
+      ('emotion', _emotion),
+    ):
       made[name] = make(pathlib.Path(folder) if folder else None)
   except ValueError as error:
     raise UserError(f'--judges {folder}: {error}') from None
   measures = dict(zip(made, SOURCES, strict=True))
   missing = {
     measure: f'for lack of {SOURCES[measure][0]} in the folder --judges; from {SOURCES[measure][1]}'
-    for name, measure in measures.items() if made[name] is None}  # fmt: skip
+    for name, measure in measures.items()
+    if made[name] is None
+  }
   used = {measures[name]: found[1] for name, found in made.items() if found}
   return Judges(**{name: found and found[0] for name, found in made.items()}, used=used, missing=missing)
 
@@ -88,9 +103,9 @@ def _in_batches(function: Callable, *arrays: np.ndarray) -> np.ndarray:
   """Calls `function` on BATCH rows at a time; the last ones are filled up, so that it compiles once."""
   parts = []
   for first in range(0, len(arrays[0]), BATCH):
-    chunk = [array[first:first + BATCH] for array in arrays]
+    chunk = [array[first : first + BATCH] for array in arrays]
     filled = [np.concatenate([c, np.repeat(c[-1:], BATCH - len(c), axis=0)]) for c in chunk]
-    parts.append(np.asarray(function(*filled), np.float64)[:len(chunk[0])])
+    parts.append(np.asarray(function(*filled), np.float64)[: len(chunk[0])])
   return np.concatenate(parts)
 
 

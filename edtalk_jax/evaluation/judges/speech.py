@@ -30,8 +30,8 @@ def by_syncnet(arrays: Arrays) -> Embed:
     pictures = np.stack([_resized(frame, syncnet.SIDE) for frame in frames])[..., ::-1].astype(np.float32)
     cepstrum = synchrony.cepstrum(32768 * waveform).astype(np.float32)
     starts = range(synchrony.windows(len(frames), len(waveform)))
-    faces = _in_batches(lips, [pictures[k:k + syncnet.FRAMES] for k in starts])
-    return faces, _in_batches(sound, [cepstrum[4 * k:4 * k + syncnet.COLUMNS].T for k in starts])
+    faces = _in_batches(lips, [pictures[k : k + syncnet.FRAMES] for k in starts])
+    return faces, _in_batches(sound, [cepstrum[4 * k : 4 * k + syncnet.COLUMNS].T for k in starts])
 
   return embed
 
@@ -51,9 +51,9 @@ def by_expert(path: pathlib.Path) -> Embed:
     faces = faces[..., ::-1].astype(np.float32) / 255
     mel, starts = audio_features.mel_spectrogram(waveform), range(synchrony.windows(len(frames), len(waveform)))
     sounds = audio_features.mel_windows(mel, np.array([k + 2 for k in starts]))  # a window begins 2 frames before
-    pictures = [faces[k:k + sync_expert.FRAMES] for k in starts]
+    pictures = [faces[k : k + sync_expert.FRAMES] for k in starts]
     found = [both(*chunk) for chunk in zip(_chunks(sounds), _chunks(pictures), strict=True)]
-    sound, lips = (np.concatenate(parts)[:len(starts)] for parts in zip(*found, strict=True))
+    sound, lips = (np.concatenate(parts)[: len(starts)] for parts in zip(*found, strict=True))
     return lips, sound
 
   return embed
@@ -70,9 +70,9 @@ def _resized(frame: np.ndarray, side: int, box: np.ndarray | None = None) -> np.
 
 def _chunks(rows: list[np.ndarray] | np.ndarray) -> list[np.ndarray]:
   """BATCH rows at a time; the last ones are filled up, so that a network compiles once."""
-  chunks = [np.stack(list(rows[first:first + BATCH])) for first in range(0, len(rows), BATCH)]
+  chunks = [np.stack(list(rows[first : first + BATCH])) for first in range(0, len(rows), BATCH)]
   return [np.concatenate([c, np.repeat(c[-1:], BATCH - len(c), axis=0)]) for c in chunks]
 
 
 def _in_batches(function: Callable, rows: list[np.ndarray]) -> np.ndarray:
-  return np.concatenate([np.asarray(function(chunk)) for chunk in _chunks(rows)])[:len(rows)]
+  return np.concatenate([np.asarray(function(chunk)) for chunk in _chunks(rows)])[: len(rows)]

@@ -80,8 +80,14 @@ class E(tv.InceptionE):
 
   def _forward(self, x):
     three, double = self.branch3x3_1(x), self.branch3x3dbl_2(self.branch3x3dbl_1(x))
-    return [self.branch1x1(x), self.branch3x3_2a(three), self.branch3x3_2b(three), self.branch3x3dbl_3a(double),
-            self.branch3x3dbl_3b(double), self.branch_pool(self.pool(x))]
+    return [
+      self.branch1x1(x),
+      self.branch3x3_2a(three),
+      self.branch3x3_2b(three),
+      self.branch3x3dbl_3a(double),
+      self.branch3x3dbl_3b(double),
+      self.branch_pool(self.pool(x)),
+    ]
 
 
 class Last(E):
@@ -92,8 +98,18 @@ def inception():
   blocks = [Narrow, A, tv.InceptionB, C, tv.InceptionD, E, tv.InceptionAux]
   net = tv.Inception3(aux_logits=False, init_weights=False, inception_blocks=blocks)
   net.Mixed_7c, net.fc = Last(2048, conv_block=Narrow), nn.Identity()
-  sizes = {'5b': (192, 32), '5c': (256, 64), '5d': (288, 64), '6a': (288,), '6b': (768, 128), '6c': (768, 160),
-           '6d': (768, 160), '6e': (768, 192), '7a': (768,), '7b': (1280,)}
+  sizes = {
+    '5b': (192, 32),
+    '5c': (256, 64),
+    '5d': (288, 64),
+    '6a': (288,),
+    '6b': (768, 128),
+    '6c': (768, 160),
+    '6d': (768, 160),
+    '6e': (768, 192),
+    '7a': (768,),
+    '7b': (1280,),
+  }
   for name, arguments in sizes.items():
     setattr(net, f'Mixed_{name}', type(getattr(net, f'Mixed_{name}'))(*arguments, conv_block=Narrow))
   net, shapes = fill(net)
@@ -106,7 +122,7 @@ def lpips(layers):
   taps = [k for k, layer in enumerate(layers) if isinstance(layer, nn.ReLU)]
   if len(taps) > 5:
     taps = [3, 8, 15, 22, 29]
-  shift, scale = (torch.tensor(v)[None, :, None, None] for v in ((-.030, -.088, -.188), (.458, .448, .450)))
+  shift, scale = (torch.tensor(v)[None, :, None, None] for v in ((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)))
   found = []
   for seed in (2, 3):
     x, features = (nchw(pictures(2, 64, seed)) / 127.5 - 1 - shift) / scale, []
@@ -125,8 +141,20 @@ def lpips(layers):
 
 def alex():
   conv = lambda i, o, *more: nn.Conv2d(i if i == 3 else i // NARROW, o // NARROW, *more)
-  return [conv(3, 64, 11, 4, 2), nn.ReLU(), nn.MaxPool2d(3, 2), conv(64, 192, 5, 1, 2), nn.ReLU(), nn.MaxPool2d(3, 2),
-          conv(192, 384, 3, 1, 1), nn.ReLU(), conv(384, 256, 3, 1, 1), nn.ReLU(), conv(256, 256, 3, 1, 1), nn.ReLU()]
+  return [
+    conv(3, 64, 11, 4, 2),
+    nn.ReLU(),
+    nn.MaxPool2d(3, 2),
+    conv(64, 192, 5, 1, 2),
+    nn.ReLU(),
+    nn.MaxPool2d(3, 2),
+    conv(192, 384, 3, 1, 1),
+    nn.ReLU(),
+    conv(384, 256, 3, 1, 1),
+    nn.ReLU(),
+    conv(256, 256, 3, 1, 1),
+    nn.ReLU(),
+  ]
 
 
 def vgg():
@@ -148,16 +176,30 @@ class SyncNet(nn.Module):
     c2 = functools.partial(stage, nn.Conv2d, nn.BatchNorm2d)
     c3 = functools.partial(stage, nn.Conv3d, nn.BatchNorm3d)
     head = lambda: nn.Sequential(
-      nn.Linear(n(512), n(512)), nn.BatchNorm1d(n(512)), nn.ReLU(), nn.Linear(n(512), n(1024)))
+      nn.Linear(n(512), n(512)), nn.BatchNorm1d(n(512)), nn.ReLU(), nn.Linear(n(512), n(1024))
+    )
     self.netcnnaud = nn.Sequential(
-      *c2(1, 64, 3, 1, 1), nn.MaxPool2d(1, 1), *c2(n(64), 192, 3, 1, 1), nn.MaxPool2d(3, (1, 2)),
-      *c2(n(192), 384, 3, 1, 1), *c2(n(384), 256, 3, 1, 1), *c2(n(256), 256, 3, 1, 1), nn.MaxPool2d(3, 2),
-      *c2(n(256), 512, (5, 4), 1, 0))
+      *c2(1, 64, 3, 1, 1),
+      nn.MaxPool2d(1, 1),
+      *c2(n(64), 192, 3, 1, 1),
+      nn.MaxPool2d(3, (1, 2)),
+      *c2(n(192), 384, 3, 1, 1),
+      *c2(n(384), 256, 3, 1, 1),
+      *c2(n(256), 256, 3, 1, 1),
+      nn.MaxPool2d(3, 2),
+      *c2(n(256), 512, (5, 4), 1, 0),
+    )
     self.netcnnlip = nn.Sequential(
-      *c3(3, 96, (5, 7, 7), (1, 2, 2), 0), nn.MaxPool3d((1, 3, 3), (1, 2, 2)),
-      *c3(n(96), 256, (1, 5, 5), (1, 2, 2), (0, 1, 1)), nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
-      *c3(n(256), 256, (1, 3, 3), 1, (0, 1, 1)), *c3(n(256), 256, (1, 3, 3), 1, (0, 1, 1)),
-      *c3(n(256), 256, (1, 3, 3), 1, (0, 1, 1)), nn.MaxPool3d((1, 3, 3), (1, 2, 2)), *c3(n(256), 512, (1, 6, 6), 1, 0))
+      *c3(3, 96, (5, 7, 7), (1, 2, 2), 0),
+      nn.MaxPool3d((1, 3, 3), (1, 2, 2)),
+      *c3(n(96), 256, (1, 5, 5), (1, 2, 2), (0, 1, 1)),
+      nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
+      *c3(n(256), 256, (1, 3, 3), 1, (0, 1, 1)),
+      *c3(n(256), 256, (1, 3, 3), 1, (0, 1, 1)),
+      *c3(n(256), 256, (1, 3, 3), 1, (0, 1, 1)),
+      nn.MaxPool3d((1, 3, 3), (1, 2, 2)),
+      *c3(n(256), 512, (1, 6, 6), 1, 0),
+    )
     self.netfcaud, self.netfclip = head(), head()
 
 
@@ -173,7 +215,9 @@ if __name__ == '__main__':
     made = {'inception': inception(), 'alex': lpips(alex()), 'vgg': lpips(vgg()), 'syncnet': syncnet()}
   every = {name: shapes for name, (shapes, *_) in made.items()}
   (FOLDER / 'judges.json').write_text(json.dumps(every) + '\n')
-  np.savez(FOLDER / 'judges.npz', **{f'{name}{k}': value.numpy() for name, (_, *values) in made.items()
-                                     for k, value in enumerate(values)})
+  np.savez(
+    FOLDER / 'judges.npz',
+    **{f'{name}{k}': value.numpy() for name, (_, *values) in made.items() for k, value in enumerate(values)},
+  )
   for name, (_, *values) in made.items():
     print(name, *(value.flatten()[:4].tolist() for value in values))
