@@ -27,13 +27,19 @@ def options_of(text: str) -> Any:
   return PipelineOptions(flags=[f'--{option}' for option in given])
 
 
-def prepare_all(tasks: Sequence[worker.Task], config: prepare.PrepareConfig, options: Any) -> Iterator[worker.Task]:
+def prepare_all(
+  tasks: Sequence[worker.Task],
+  config: prepare.PrepareConfig,
+  options: Any,
+  prepare_video: worker.PrepareVideo = prepare.prepare_video,
+) -> Iterator[worker.Task]:
   """Prepares videos into their cache entries like `worker.prepare_all`; yields them when all are done.
 
   Args:
     tasks: what is missing.
     config: how.
     options: `PipelineOptions` that name the runner and its workers, or their text (`options_of`).
+    prepare_video: turns one video into clips.
 
   Raises:
     DataError: in one line, if the pipeline ends in an error, e.g. because a disk is full. What is finished is kept.
@@ -49,7 +55,7 @@ def prepare_all(tasks: Sequence[worker.Task], config: prepare.PrepareConfig, opt
         pipeline
         | 'videos' >> beam.Create(list(_chunks(tasks)))
         | 'spread' >> beam.Reshuffle()
-        | 'prepare' >> beam.Map(prepare_chunk, config)
+        | 'prepare' >> beam.Map(prepare_chunk, config, prepare_video)
       )
   except Exception as error:  # runners raise what they like
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
@@ -60,13 +66,17 @@ def prepare_all(tasks: Sequence[worker.Task], config: prepare.PrepareConfig, opt
   yield from tasks
 
 
-def prepare_chunk(tasks: Sequence[worker.Task], config: prepare.PrepareConfig) -> int:
+def prepare_chunk(
+  tasks: Sequence[worker.Task],
+  config: prepare.PrepareConfig,
+  prepare_video: worker.PrepareVideo = prepare.prepare_video,
+) -> int:
   """Prepares what of `tasks` is not done yet (runners repeat bundles), in a process of its own; returns how many.
 
   A video that crashes the decoder takes that process along, and not Beam's worker.
   """
   missing = [task for task in tasks if not task.entry.done]
-  return sum(1 for _ in worker.prepare_all(missing, config, workers=1))
+  return sum(1 for _ in worker.prepare_all(missing, config, 1, prepare_video))
 
 
 def _chunks(tasks: Sequence[worker.Task]) -> Iterator[list[worker.Task]]:

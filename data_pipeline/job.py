@@ -77,6 +77,7 @@ def prepare_folder(
   beam: Any = None,
   max_rejected: float = 0.5,
   console: Console | None = None,
+  prepare_video: worker.PrepareVideo = prepare.prepare_video,
 ) -> Summary:
   """Prepares videos into records; run again with the same arguments, it does only what is missing.
 
@@ -94,6 +95,7 @@ def prepare_folder(
     beam: options of an Apache Beam pipeline, which then does the work of the processes; see `beam_runner`.
     max_rejected: share of videos without a clip above which the job ends in an error, after writing the others.
     console: where to report; by default stderr.
+    prepare_video: turns one video into clips. What it made of a video is kept in `out`: one `out` for each function.
 
   Raises:
     DataError: in one line, for a mistake in the arguments, a fault of the machine such as a full disk, no clip at all,
@@ -116,9 +118,9 @@ def prepare_folder(
     console.print(note, highlight=False, soft_wrap=True)
   if not all(video.landmarks for video in listing.videos):
     worker.detector_of_process()  # a missing detector is better known before hours of work
-  run = functools.partial(worker.prepare_all, workers=workers)
+  run = functools.partial(worker.prepare_all, workers=workers, prepare_video=prepare_video)
   if beam:
-    run = functools.partial(beam_runner.prepare_all, options=beam)
+    run = functools.partial(beam_runner.prepare_all, options=beam, prepare_video=prepare_video)
   with _machine_faults_in_one_line(out):
     (out / 'cache').mkdir(parents=True, exist_ok=True)
     report = functools.partial(split_lists.report, people=people, given=given)

@@ -15,12 +15,14 @@ SIDE = 96  # pixels, the longer one
 
 
 class Strip:
-  """Small pictures of a video that passes by: one a second, and of long videos so much fewer that memory holds."""
+  """Small pictures of a video that passes by: one a second, and of long videos so much fewer that memory holds.
 
-  _MOST = 256
+  Args:
+    most: how many pictures are kept.
+  """
 
-  def __init__(self):
-    self._every, self._pictures, self._count = 25, [], 0
+  def __init__(self, most: int = 256):
+    self._most, self._every, self._pictures, self._count = most, 25, [], 0
 
   def watch(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Yields the frames, uint8[height, width, 3] each."""
@@ -28,7 +30,7 @@ class Strip:
       if self._count % self._every == 0:
         self._pictures.append(of(frame))
       self._count += 1
-      if len(self._pictures) > self._MOST:
+      if len(self._pictures) > self._most:
         self._every, self._pictures = 2 * self._every, self._pictures[::2]
       yield frame
 

@@ -3,13 +3,16 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from data_pipeline import cache, pool, prepare
 from data_pipeline.errors import DataError, RejectedVideo, machine_fault
 from data_pipeline.inputs import Video
+
+# Turns one video into clips, see `prepare.prepare_video`. Picklable, where other processes call it.
+PrepareVideo = Callable[..., Iterator[prepare.PreparedClip | prepare.RejectedClip]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +24,12 @@ class Task:
   source_sha256: str
 
 
-def prepare_all(tasks: Sequence[Task], config: prepare.PrepareConfig, workers: int) -> Iterator[Task]:
+def prepare_all(
+  tasks: Sequence[Task],
+  config: prepare.PrepareConfig,
+  workers: int,
+  prepare_video: PrepareVideo = prepare.prepare_video,
+) -> Iterator[Task]:
   """Prepares videos into their cache entries, and yields each when it is dealt with.
 
   A process that dies takes only its own video along, which becomes a rejection.
@@ -30,11 +38,13 @@ def prepare_all(tasks: Sequence[Task], config: prepare.PrepareConfig, workers: i
     tasks: what is missing.
     config: how.
     workers: processes; 0 works in this one.
+    prepare_video: turns one video into clips.
 
   Raises:
     DataError, OSError: as `prepare_one`.
   """
-  for task, lived in pool.run(functools.partial(prepare_one, config=config), tasks, workers):
+  work = functools.partial(prepare_one, config=config, prepare_video=prepare_video)
+  for task, lived in pool.run(work, tasks, workers):
     if not lived:
       reject(task.entry, 'the process died: the decoder crashed, or memory ran out')
     yield task
@@ -46,7 +56,7 @@ def reject(entry: cache.Entry, reason: str) -> None:
   entry.finish(cache.rejection(reason, retry=True))
 
 
-def prepare_one(task: Task, config: prepare.PrepareConfig) -> None:
+def prepare_one(task: Task, config: prepare.PrepareConfig, prepare_video: PrepareVideo = prepare.prepare_video) -> None:
   """Prepares one video into its cache entry; whatever is wrong with the video ends as a reason there.
 
   Raises:
@@ -56,7 +66,7 @@ def prepare_one(task: Task, config: prepare.PrepareConfig) -> None:
   detector = None if task.video.landmarks else detector_of_process()
   task.entry.begin()
   try:
-    outcome = _prepare(task, config, detector)
+    outcome = _prepare(task, config, detector, prepare_video)
   except Exception as error:  # one bad video must never end a job of thousands
     if fault := machine_fault(error):
       raise fault from None
@@ -75,10 +85,10 @@ def detector_of_process():
   return faces.LandmarkDetector()
 
 
-def _prepare(task: Task, config: prepare.PrepareConfig, detector) -> cache.Outcome:
+def _prepare(task: Task, config: prepare.PrepareConfig, detector, prepare_video: PrepareVideo) -> cache.Outcome:
   clips, rejected = [], []
   landmarks = _load_landmarks(task.video.landmarks)
-  for item in prepare.prepare_video(task.video.path, config, detector, landmarks, task.video.excerpt):
+  for item in prepare_video(task.video.path, config, detector, landmarks, task.video.excerpt):
     if isinstance(item, prepare.RejectedClip):
       rejected.append(item)
     else:

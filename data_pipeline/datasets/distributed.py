@@ -5,6 +5,7 @@
 """
 
 import os
+from typing import Any
 
 import tensorflow_datasets as tfds
 
@@ -18,14 +19,15 @@ class Distributed(Folder, skip_registration=True):
   Attributes:
     DATASET: its name in `data_pipeline.trees`.
     split_files: see `data_pipeline.split_lists`.
+    preparation: how videos become clips, a `data_pipeline.prepare.PrepareConfig`; None: its defaults.
     workers: processes; Beam is used instead if the download config has options for it.
   """
 
   DATASET = ''
   MANUAL_DOWNLOAD_INSTRUCTIONS = 'manual_dir is the folder with the files as their owners distribute them.'
 
-  def __init__(self, *, split_files: tuple[str, ...] = (), workers: int = 2, **kwargs):
-    self.split_files, self.workers = split_files, workers
+  def __init__(self, *, split_files: tuple[str, ...] = (), preparation: Any = None, workers: int = 2, **kwargs):
+    self.split_files, self.preparation, self.workers = split_files, preparation, workers
     super().__init__(**{'sources': {}, 'file_format': 'array_record', **kwargs})
 
   def download_and_prepare(self, *, download_config: tfds.download.DownloadConfig | None = None, **kwargs) -> None:
@@ -44,6 +46,7 @@ class Distributed(Folder, skip_registration=True):
     job.prepare_folder(
       [os.fspath(download_config.manual_dir)],
       self.data_dir_root,
+      self.preparation,
       dataset=self.DATASET,
       split_files=self.split_files,
       workers=self.workers,

@@ -22,6 +22,17 @@ def run(inputs, out, **options):
   return job.prepare_folder([inputs], out, **options)
 
 
+def failing(name, error):
+  """Prepares videos as usual, but raises `error` at the one called `name`."""
+
+  def prepare_video(path, *args, **kwargs):
+    if path.stem == name:
+      raise error
+    yield from prepare.prepare_video(path, *args, **kwargs)
+
+  return prepare_video
+
+
 @pytest.fixture(scope='session')
 def prepared(tmp_path_factory) -> pathlib.Path:
   """Records of six short videos of four people: M001, W002 and x3 in train, x4 in test."""

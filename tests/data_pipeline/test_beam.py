@@ -1,6 +1,5 @@
 """Preparation by Apache Beam: the same records, whoever did the work."""
 
-import functools
 import importlib.util
 import os
 import pathlib
@@ -38,32 +37,21 @@ def kill_at_b(path, *args, **kwargs):
   """Stands for a decoder that crashes on one video."""
   if pathlib.Path(path).stem == 'b':
     os.kill(os.getpid(), signal.SIGKILL)
-  return original(path, *args, **kwargs)
+  return prepare.prepare_video(path, *args, **kwargs)
 
 
-original = prepare.prepare_video
+def full_disk(path, *args, **kwargs):
+  raise OSError(28, 'No space left on device')
 
 
-def crashing(task, config):
-  prepare.prepare_video = kill_at_b
-  worker.prepare_one(task, config)
-
-
-def test_a_chunk_does_what_is_missing_and_survives_a_crash(tmp_path, monkeypatch):
+def test_a_chunk_does_what_is_missing_and_survives_a_crash(tmp_path):
   chunk = tasks(tmp_path, 'a', 'b', 'c')
   for task in chunk:
     videos.write(task.video.path, 12)
   worker.prepare_one(chunk[0], CONFIG)
-  run = worker.pool.run
-  dealt = []
-
-  def noted(work, items, workers):
-    dealt.extend(task.video.video_id for task in items)
-    return run(functools.partial(crashing, config=CONFIG), items, workers)
-
-  monkeypatch.setattr(worker.pool, 'run', noted)
-  assert beam_runner.prepare_chunk(chunk, CONFIG) == 2
-  assert dealt == ['b', 'c']
+  before = chunk[0].entry.folder.stat().st_ino
+  assert beam_runner.prepare_chunk(chunk, CONFIG, kill_at_b) == 2  # b and c
+  assert chunk[0].entry.folder.stat().st_ino == before
   assert [task.entry.outcome().retry for task in chunk] == [False, True, False]
   assert 'the process died' in chunk[1].entry.outcome().rejected[0].reason
 
@@ -98,13 +86,8 @@ def test_beam_writes_the_same_records(mead_tree, tmp_path, options):
 
 
 @needs_beam
-def test_a_fault_of_the_machine_ends_the_pipeline_in_one_line(mead_tree, tmp_path, monkeypatch):
-  def full(tasks, config):
-    raise OSError(28, 'No space left on device')
-
-  monkeypatch.setattr(beam_runner, 'prepare_chunk', full)
+def test_a_fault_of_the_machine_ends_the_pipeline_in_one_line(mead_tree, tmp_path):
   with pytest.raises(DataError, match=r'--beam: the pipeline ended in an error .*No space left') as caught:
-    build(mead_tree, tmp_path, dataset='mead', beam='runner=FnApiRunner')
+    build(mead_tree, tmp_path, dataset='mead', beam='runner=FnApiRunner', prepare_video=full_disk)
   assert '\n' not in str(caught.value)
-  monkeypatch.undo()
   assert build(mead_tree, tmp_path, dataset='mead').resumed == 0 and (tmp_path / job.MANIFEST).is_file()

@@ -1,21 +1,22 @@
 """What may go wrong in a job: each fault is either one video's, the machine's, or the user's, and is told as such."""
 
+import contextlib
 import errno
 import json
 import os
 import pathlib
+import resource
 import subprocess
 import sys
-import tempfile
 
 import numpy as np
 import pytest
 
-from data_pipeline import cache, digests, job, media, prepare, records, worker
+from data_pipeline import job, media, prepare, records
 from data_pipeline.datasets import folder
 from data_pipeline.errors import DataError
 from tests.data_pipeline import videos
-from tests.data_pipeline.conftest import run
+from tests.data_pipeline.conftest import failing, run
 
 
 @pytest.fixture
@@ -26,15 +27,20 @@ def source(tmp_path):
   return tmp_path / 'in'
 
 
-def failing_for_a1(monkeypatch, error):
-  original = prepare.prepare_video
+def die(path, *args):
+  """Stands for a decoder that crashes."""
+  os._exit(1)
 
-  def failing(path, *args, **kwargs):
-    if path.stem == 'a1':
-      raise error
-    return original(path, *args, **kwargs)
 
-  monkeypatch.setattr(prepare, 'prepare_video', failing)
+@contextlib.contextmanager
+def files_of_at_most(size):
+  """Lets this process write no file beyond `size` bytes: the nearest to a full disk that can be had everywhere."""
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+  try:
+    yield
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def reasons(out):
@@ -43,112 +49,141 @@ def reasons(out):
 
 
 @pytest.mark.parametrize('error', [media.MediaError('x: breaks off'), DataError('changed while it was read')])
-def test_what_is_wrong_with_one_video_rejects_only_that(source, tmp_path, monkeypatch, error):
-  failing_for_a1(monkeypatch, error)
-  assert run(source, tmp_path / 'out').rejected == 1
+def test_what_is_wrong_with_one_video_rejects_only_that(source, tmp_path, error):
+  assert run(source, tmp_path / 'out', prepare_video=failing('a1', error)).rejected == 1
   assert reasons(tmp_path / 'out') == {'a1': str(error)}
   assert run(source, tmp_path / 'out').resumed == 2
 
 
-def test_a_second_pass_that_fails_rejects_only_that_video(source, tmp_path, monkeypatch):
-  original = media.read_frames
+class Spoiler:
+  """Finds the drawn face, and spoils the file while the first pass over it is under way."""
 
-  def once(path, *args, **kwargs):
+  def __init__(self, spoil):
+    self._spoil, self._points = spoil, videos.face_landmarks(1)[0]
+
+  def boxes(self, frame, thorough=True):
+    self._spoil()
+    return np.concatenate([self._points.min(0), self._points.max(0)])[None]
+
+  def landmarks_in(self, frame, box):
+    return self._points
+
+
+def replace_by_noise(path):
+  path.with_suffix('.new').write_bytes(b'noise')
+  os.replace(path.with_suffix('.new'), path)
+
+
+def replace_by_a_shorter_one(path):
+  os.replace(videos.write(path.with_name('shorter') / path.name, 3), path)
+
+
+@pytest.mark.parametrize(
+  ('spoil', 'reason'),
+  [
+    (replace_by_noise, 'cannot be opened (Invalid data found when processing input)'),
+    (replace_by_a_shorter_one, 'changed while it was read'),
+    (lambda path: path.unlink(missing_ok=True), 'no such file'),
+  ],
+)
+def test_a_file_that_changes_between_the_passes_rejects_only_that_video(source, tmp_path, spoil, reason):
+  before = (source / 'a1.mp4').read_bytes()
+
+  def prepare_video(path, config, detector, landmarks, excerpt):
     if path.stem == 'a1':
-      raise media.MediaError(f'{path}: cannot be decoded (odd)')
-    return original(path, *args, **kwargs)
+      detector, landmarks = Spoiler(lambda: spoil(path)), None
+    return prepare.prepare_video(path, config, detector, landmarks, excerpt)
 
-  monkeypatch.setattr(media, 'read_frames', once)  # with given landmarks, only the second pass reads by this
-  run(source, tmp_path / 'out')
-  assert reasons(tmp_path / 'out') == {'a1': 'cannot be decoded (odd)'}
-
-
-@pytest.mark.parametrize('suffix', ['.mp4', '.npy'])
-def test_a_file_that_cannot_be_read_is_rejected_and_tried_again(source, tmp_path, monkeypatch, suffix):
-  original = digests.of_file
-
-  def denied(path):
-    if path.name == f'a1{suffix}':
-      raise PermissionError(errno.EACCES, 'Permission denied', os.fspath(path))
-    return original(path)
-
-  monkeypatch.setattr(digests, 'of_file', denied)
-  summary = run(source, tmp_path / 'out')
-  assert (summary.rejected, summary.resumed) == (1, 0)
-  assert reasons(tmp_path / 'out') == {'a1': f'a1{suffix} cannot be read (Permission denied)'}
-  monkeypatch.setattr(digests, 'of_file', original)
-  assert run(source, tmp_path / 'out').rejected == 0
+  run(source, tmp_path / 'out', prepare_video=prepare_video)
+  assert reasons(tmp_path / 'out') == {'a1': reason}
+  (source / 'a1.mp4').write_bytes(before)
+  assert run(source, tmp_path / 'out').resumed == 2
 
 
-def test_a_video_that_vanishes_is_rejected(source, tmp_path, monkeypatch):
-  original = prepare.prepare_video
-
-  def vanishing(path, *args, **kwargs):
+def test_a_video_that_vanishes_before_its_turn_is_rejected(source, tmp_path):
+  def prepare_video(path, *args):
     if path.stem == 'a1':
       path.unlink()
-    return original(path, *args, **kwargs)
+    return prepare.prepare_video(path, *args)
 
-  monkeypatch.setattr(prepare, 'prepare_video', vanishing)
-  run(source, tmp_path / 'out')
+  run(source, tmp_path / 'out', prepare_video=prepare_video)
   assert reasons(tmp_path / 'out') == {'a1': 'no such file'}
 
 
+@pytest.mark.parametrize(('suffix', 'name'), [('.mp4', 'clear_refs'), ('.npy', 'a1.npy')])
+def test_a_file_that_cannot_be_read_is_rejected_and_tried_again(source, tmp_path, suffix, name):
+  file, whole = source / f'a1{suffix}', (source / f'a1{suffix}').read_bytes()
+  file.unlink()
+  file.symlink_to('/proc/self/clear_refs')  # can be written only; not even root can read it
+  try:
+    file.read_bytes()
+  except OSError as error:
+    why = error.strerror
+  summary = run(source, tmp_path / 'out')
+  assert (summary.rejected, summary.resumed) == (1, 0)
+  assert reasons(tmp_path / 'out') == {'a1': f'{name} cannot be read ({why})'}
+  file.unlink()
+  file.write_bytes(whole)
+  assert run(source, tmp_path / 'out').rejected == 0
+
+
 @pytest.mark.parametrize('code', [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.EIO])
-def test_a_fault_of_the_machine_ends_the_job_and_blames_no_video(source, tmp_path, monkeypatch, code):
-  with monkeypatch.context() as patch:
-    failing_for_a1(patch, OSError(code, os.strerror(code)))
-    with pytest.raises(DataError, match=f'stopped, {os.strerror(code)}; finished videos are kept') as caught:
-      run(source, tmp_path / 'out')
+def test_a_fault_of_the_machine_ends_the_job_and_blames_no_video(source, tmp_path, code):
+  broken = failing('a1', OSError(code, os.strerror(code)))
+  with pytest.raises(DataError, match=f'stopped, {os.strerror(code)}; finished videos are kept') as caught:
+    run(source, tmp_path / 'out', prepare_video=broken)
   assert '\n' not in str(caught.value)
   summary = run(source, tmp_path / 'out')
   assert (summary.rejected, summary.resumed) == (0, 0)
 
 
-def test_a_full_disk_behind_another_error_is_found(source, tmp_path, monkeypatch):
-  def add(*args):
-    try:
-      raise OSError(errno.ENOSPC, 'No space left on device')
-    finally:  # as zipfile does when it closes what it could not write
-      raise ValueError("Can't close the ZIP file")
+def test_a_full_disk_behind_another_error_is_found(source, tmp_path):
+  def prepare_video(path, *args):
+    [entry] = (tmp_path / 'out' / 'cache').glob(f'.{path.stem}-*')
+    for clip in prepare.prepare_video(path, *args):
+      (entry / f'{clip.number:05d}.npz').symlink_to('/dev/full')
+      yield clip
 
-  monkeypatch.setattr(cache.Entry, 'add', add)
   with pytest.raises(DataError, match='stopped, No space left on device'):
+    run(source, tmp_path / 'out', prepare_video=prepare_video)
+  assert run(source, tmp_path / 'out').rejected == 0
+
+
+def test_records_that_do_not_fit_on_the_disk_end_in_one_line(source, tmp_path):
+  run(source, tmp_path / 'out')
+  before = records.fingerprint(tmp_path / 'out')
+  [info] = (tmp_path / 'out' / 'folder').rglob('made_from.txt')
+  info.unlink()  # so that they are written again
+  with files_of_at_most(2000), pytest.raises(DataError, match=r'cannot be written .*File too large') as caught:
     run(source, tmp_path / 'out')
-
-
-def test_records_that_do_not_fit_on_the_disk_end_in_one_line(source, tmp_path, monkeypatch):
-  class FullDisk:
-    def __init__(self, *args):
-      pass
-
-    def write(self, data):
-      pass
-
-    def close(self):  # ArrayRecord's words
-      raise RuntimeError('write() failed: No space left on device; writing folder-train\nFailed to close')
-
-  with monkeypatch.context() as patch:
-    patch.setattr(folder.array_record_module, 'ArrayRecordWriter', FullDisk)
-    with pytest.raises(DataError, match=r'cannot be written .*No space left on device') as caught:
-      run(source, tmp_path / 'out')
   assert '\n' not in str(caught.value)
   assert run(source, tmp_path / 'out').resumed == 2
+  assert records.fingerprint(tmp_path / 'out') == before
 
 
-def test_a_lack_of_memory_is_tried_again(source, tmp_path, monkeypatch):
-  with monkeypatch.context() as patch:
-    failing_for_a1(patch, MemoryError('too large'))
-    assert run(source, tmp_path / 'out').rejected == 1
+def test_a_full_disk_is_named_by_what_writes_the_records(prepared, tmp_path):
+  def source():
+    [building] = (tmp_path / '.building' / 'folder').iterdir()
+    (building / 'folder-train.array_record-00000').symlink_to('/dev/full')
+    yield records.Clips(prepared, 'train')[0].record
+
+  with pytest.raises(DataError, match=r'cannot be written .*No space left on device') as caught:
+    folder.write(tmp_path, {'train': source})
+  assert '\n' not in str(caught.value)
+
+
+def test_a_lack_of_memory_is_tried_again(source, tmp_path):
+  short_of_memory = failing('a1', MemoryError('too large'))
+  assert run(source, tmp_path / 'out', prepare_video=short_of_memory).rejected == 1
   assert reasons(tmp_path / 'out') == {'a1': 'unexpected MemoryError: too large'}
   summary = run(source, tmp_path / 'out')
   assert (summary.rejected, summary.resumed) == (0, 1)
 
 
-def test_a_dead_process_is_a_reason_and_tried_again(source, tmp_path, monkeypatch):
-  with monkeypatch.context() as patch:
-    patch.setattr(worker.pool, 'run', lambda work, items, workers: [(item, False) for item in items if not work(item)])
-    with pytest.raises(DataError, match=r'none of 2 videos gave a clip; .* the process died'):
-      run(source, tmp_path / 'out')
+def test_a_dead_process_is_a_reason_and_tried_again(source, tmp_path):
+  (source / 'b1.mp4').unlink()
+  with pytest.raises(DataError, match=r'none of 1 videos gave a clip; .* the process died'):
+    run(source, tmp_path / 'out', workers=1, prepare_video=die)
   assert run(source, tmp_path / 'out').rejected == 0
 
 
@@ -199,7 +234,9 @@ def test_records_that_are_no_longer_whole_are_written_again(source, tmp_path):
     assert records.fingerprint(out) == before
 
 
-def test_every_process_writes_the_same_bytes(source, tmp_path):
+def test_every_process_writes_the_same_bytes_and_leaves_no_temporary_file(source, tmp_path):
+  temporary = tmp_path / 'temporary'
+  temporary.mkdir()
   run(source, tmp_path / 'here')
   # Two, because two processes may agree about an order by chance.
   for name in ('p1', 'p2'):
@@ -207,15 +244,19 @@ def test_every_process_writes_the_same_bytes(source, tmp_path):
       'from tests.data_pipeline.conftest import run; import pathlib; '
       f'run(pathlib.Path({os.fspath(source)!r}), pathlib.Path({os.fspath(tmp_path / name)!r}))'
     )
-    subprocess.run([sys.executable, '-c', code], check=True, cwd=pathlib.Path(__file__).parents[2])
+    environment = {**os.environ, 'TMPDIR': str(temporary)}
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=pathlib.Path(__file__).parents[2], env=environment)
+    assert list(temporary.iterdir()) == []
     assert records.fingerprint(tmp_path / name) == records.fingerprint(tmp_path / 'here')
 
 
-def test_running_again_does_not_unpack_the_clips(source, tmp_path, monkeypatch):
+def test_running_again_does_not_unpack_the_clips(source, tmp_path):
   run(source, tmp_path / 'out')
   before = (tmp_path / 'out' / job.MANIFEST).read_bytes()
-  monkeypatch.setattr(np, 'load', None)
-  run(source, tmp_path / 'out')
+  clips = [*(tmp_path / 'out' / 'cache').rglob('*.npz')]
+  for clip in clips:  # which could not be unpacked any more
+    clip.write_bytes(bytes(clip.stat().st_size))
+  assert len(clips) == run(source, tmp_path / 'out').resumed == 2
   assert (tmp_path / 'out' / job.MANIFEST).read_bytes() == before
 
 
@@ -235,11 +276,3 @@ def test_a_file_in_the_way_ends_in_one_line(source, tmp_path):
   (tmp_path / 'out').write_text('a file')
   with pytest.raises(DataError, match='expected a folder, found a file'):
     run(source, tmp_path / 'out')
-
-
-def test_nothing_is_left_among_temporary_files(source, tmp_path, monkeypatch):
-  temporary = tmp_path / 'temporary'
-  temporary.mkdir()
-  monkeypatch.setattr(tempfile, 'tempdir', str(temporary))
-  run(source, tmp_path / 'out')
-  assert list(temporary.iterdir()) == []

@@ -150,11 +150,9 @@ def test_a_job_killed_again_and_again_ends_with_the_same_records(mead_tree, tmp_
   assert rows(out) == rows(tmp_path / 'whole')
 
 
-def test_tfds_builds_what_prepare_builds(mead_tree, tmp_path, monkeypatch):
-  monkeypatch.setattr(prepare, 'PrepareConfig', lambda: CONFIG)
-  monkeypatch.setattr(job, 'Console', lambda **kwargs: Console(quiet=True))
+def test_tfds_builds_what_prepare_builds(mead_tree, tmp_path):
   build(mead_tree, tmp_path / 'prepared', dataset='mead')
-  builder = tfds.builder('mead', data_dir=os.fspath(tmp_path / 'tfds'), workers=0)
+  builder = tfds.builder('mead', data_dir=os.fspath(tmp_path / 'tfds'), preparation=CONFIG, workers=0)
   builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=mead_tree))
   assert records.fingerprint(tmp_path / 'tfds') == records.fingerprint(tmp_path / 'prepared')
   assert sum(len(builder.as_data_source(split)) for split in builder.info.splits) == 6

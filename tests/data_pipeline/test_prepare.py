@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from data_pipeline import cropping, job, media, prepare, records, worker
+from data_pipeline import cropping, job, media, prepare, records
 from data_pipeline.errors import DataError, RejectedVideo
 from tests.data_pipeline import videos
-from tests.data_pipeline.conftest import CONFIG, run
+from tests.data_pipeline.conftest import CONFIG, failing, run
 from tests.shared import corpus_dir
 
 
@@ -104,43 +104,32 @@ def test_missing_and_short_audio(tmp_path, seconds, has_audio, note):
   assert note in '; '.join(clip.notes) if note else not clip.notes
 
 
-def test_running_again_does_only_what_is_missing(tmp_path, monkeypatch):
+def test_running_again_does_only_what_is_missing(tmp_path):
   source, out = tmp_path / 'in', tmp_path / 'out'
   for name in ('a1', 'b1'):
     videos.write(source / f'{name}.mp4', 12)
   first = run(source, out)
   worked = []
-  original = worker.prepare_one
 
-  def noted(task, *args, **kwargs):
-    worked.append(task.video.video_id)
-    original(task, *args, **kwargs)
+  def noted(path, *args, **kwargs):
+    worked.append(path.stem)
+    return prepare.prepare_video(path, *args, **kwargs)
 
-  monkeypatch.setattr(worker, 'prepare_one', noted)
   before = records.fingerprint(out)
-  assert run(source, out).resumed == 2 and not worked and records.fingerprint(out) == before
+  assert run(source, out, prepare_video=noted).resumed == 2 and not worked and records.fingerprint(out) == before
   videos.write(source / 'c1.mp4', 12)
-  third = run(source, out)
+  third = run(source, out, prepare_video=noted)
   assert worked == ['c1'] and third.resumed == 2
   assert sum(third.clips.values()) == 1 + sum(first.clips.values())
   assert records.fingerprint(out) != before
 
 
-def test_an_interrupted_job_loses_nothing_finished(tmp_path, monkeypatch):
+def test_an_interrupted_job_loses_nothing_finished(tmp_path):
   source, out = tmp_path / 'in', tmp_path / 'out'
   for name in ('a1', 'b1', 'c1'):
     videos.write(source / f'{name}.mp4', 12)
-  original = prepare.prepare_video
-
-  def dying(path, *args, **kwargs):
-    if path.stem == 'b1':
-      raise KeyboardInterrupt
-    return original(path, *args, **kwargs)
-
-  monkeypatch.setattr(prepare, 'prepare_video', dying)
   with pytest.raises(KeyboardInterrupt):
-    run(source, out)
-  monkeypatch.setattr(prepare, 'prepare_video', original)
+    run(source, out, prepare_video=failing('b1', KeyboardInterrupt()))
   assert run(source, out).resumed == 1
   uninterrupted = run(source, tmp_path / 'other')
   assert records.fingerprint(out) == records.fingerprint(tmp_path / 'other')
@@ -148,19 +137,11 @@ def test_an_interrupted_job_loses_nothing_finished(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('error', [RuntimeError('odd'), MemoryError()])
-def test_an_unexpected_error_rejects_only_its_video(tmp_path, monkeypatch, error):
+def test_an_unexpected_error_rejects_only_its_video(tmp_path, error):
   source = tmp_path / 'in'
   for name in ('a1', 'b1'):
     videos.write(source / f'{name}.mp4', 12)
-  original = prepare.prepare_video
-
-  def failing(path, *args, **kwargs):
-    if path.stem == 'a1':
-      raise error
-    return original(path, *args, **kwargs)
-
-  monkeypatch.setattr(prepare, 'prepare_video', failing)
-  summary = run(source, tmp_path / 'out')
+  summary = run(source, tmp_path / 'out', prepare_video=failing('a1', error))
   assert summary.rejected == 1
   assert f'unexpected {type(error).__name__}' in next(iter(summary.reasons))
 

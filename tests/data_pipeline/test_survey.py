@@ -1,9 +1,12 @@
 """Rejections from the job to the page that shows them."""
 
+import base64
 import dataclasses
+import io
 import json
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from data_pipeline import job, records, thumbnails
@@ -89,11 +92,15 @@ def test_a_damaged_manifest_is_one_line(doubled, tmp_path):
   assert json.dumps(survey.read_manifest(tmp_path / 'absent')) == '[]'
 
 
-def test_a_strip_of_pictures_stays_short_and_knows_where_each_was(monkeypatch):
-  monkeypatch.setattr(thumbnails.Strip, '_MOST', 8)
-  monkeypatch.setattr(thumbnails, 'of', lambda frame: frame)
-  strip = thumbnails.Strip()
+def test_a_strip_of_pictures_stays_short_and_knows_where_each_was():
+  frames = [np.full((8, 8, 3), index // 4, np.uint8) for index in range(1000)]  # the grey level says which it is
+  strip = thumbnails.Strip(most=8)
   assert strip.at(5) == ''
-  assert list(strip.watch(range(1000))) == list(range(1000))
-  assert len(strip._pictures) <= 8 and strip.at(0) == 0
-  assert all(abs(strip.at(index) - index) < 200 for index in range(1000))  # that far apart by then
+  assert all(shown is frame for shown, frame in zip(strip.watch(frames), frames, strict=True))
+  shown = [strip.at(index) for index in range(1000)]
+  assert len(set(shown)) <= 8
+  levels = {
+    text: PIL.Image.open(io.BytesIO(base64.b64decode(text))).convert('L').getpixel((4, 4)) for text in set(shown)
+  }
+  assert levels[shown[0]] == 0
+  assert all(abs(4 * levels[text] - index) < 200 for index, text in enumerate(shown))  # that far apart by then
