@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def make(audio: str, out: str | os.PathLike, *, pose: str = '', expression: str 
   Raises:
     UserError, data_pipeline.errors.DataError: in one line, on a run or file that is missing or of another kind.
   """
-  sound, motion, readers = _Sound(audio), {}, {}
+  sound, motion, readers = _Sound(media.read_sound(audio)), {}, {}
   if pose:
     flow = _open(pose, 'audio_to_pose')
     readers[audio_to_pose.BANK] = _reader(pose, flow)
@@ -97,16 +97,15 @@ def drivers(sound: str, folder: str, runs: Mapping[str, str], portrait: str, **s
 
 
 class _Sound:
-  """A file's sound, heard once and a few seconds at a time.
+  """The sound of a file, in pieces float32[samples], each of which is looked at once.
 
   Attributes:
     frames: video frames that were heard.
     statistics: of all that was heard.
   """
 
-  def __init__(self, path: str):
-    """Begins at the first sample."""
-    self._path, self.frames, self.statistics = path, 0, MelStatistics()
+  def __init__(self, samples: Iterable[np.ndarray]):
+    self._samples, self.frames, self.statistics = samples, 0, MelStatistics()
 
   def windows(self) -> Iterator[np.ndarray]:
     """Yields the mel windows float32[n, 80, 16] of consecutive frames."""
@@ -118,7 +117,7 @@ class _Sound:
 
   def _blocks(self) -> Iterator[np.ndarray]:
     stream = MelStream(_BLOCK)
-    for samples in media.read_sound(self._path):
+    for samples in self._samples:
       yield from stream.feed(samples)
     yield from stream.finish()
 

@@ -1,6 +1,7 @@
 """What people give by mistake: each is one clear line, or the right result."""
 
 import io
+import struct
 
 import av
 import numpy as np
@@ -96,11 +97,18 @@ def test_a_cover_picture_is_no_video(tmp_path):
   assert media.tracks(path) == (False, True) and drivers.kind(path) == 'sound'
 
 
-def test_a_video_that_claims_too_many_pixels(tmp_path, monkeypatch):
-  path = video(tmp_path / 'v.mp4', [100] * 3, 0)
-  monkeypatch.setattr(media, '_LARGEST_PICTURE', 1000)
-  with pytest.raises(DataError, match=r'v\.mp4: claims 64x32 pixels, at most 1000'):
-    list(framing.driver_frames(path, SIZE, None))
+def test_a_video_that_claims_too_many_pixels(tmp_path):
+  path = tmp_path / 'v.avi'
+  with av.open(str(path), 'w') as container:
+    stream = container.add_stream('rawvideo', rate=25)
+    stream.width, stream.height, stream.pix_fmt = 64, 32, 'bgr24'
+    container.mux(stream.encode(av.VideoFrame(64, 32, 'bgr24')))
+  data = bytearray(path.read_bytes())
+  width = data.index(b'strf') + 12  # after the sizes of the chunk and of the header in it
+  data[width : width + 8] = struct.pack('<2i', 12_000, 12_000)
+  path.write_bytes(data)
+  with pytest.raises(DataError, match=r'v\.avi: claims 12000x12000 pixels, at most 100000000 can be read'):
+    list(framing.driver_frames(str(path), SIZE, None))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ import types
 import numpy as np
 import pytest
 
-from data_pipeline import extractors, semantics, transcripts
+from data_pipeline import extractors, records, semantics, transcripts
 from data_pipeline.errors import DataError
+from tests.data_pipeline import videos
+from tests.data_pipeline.conftest import run
 
 
 class Tensor:
@@ -73,16 +75,21 @@ def test_text_features_are_those_of_the_first_token(transformers, tmp_path):
   np.testing.assert_array_equal(features.get('c#1'), [7, 8])
 
 
-def test_audio_features_are_means_over_time(transformers, monkeypatch, tmp_path):
-  clips = [types.SimpleNamespace(clip_id=f'v#{k}', waveform=np.zeros(10 * k, np.float32)) for k in range(3)]
-  monkeypatch.setattr(extractors, 'splits', lambda folder: ('train',))
-  monkeypatch.setattr(extractors, 'Clips', lambda folder, split: clips)
-  path, count = extractors.extract_audio('records', 'known', tmp_path)
-  assert count == 2  # one clip is silent
-  np.testing.assert_array_equal(semantics.FeatureFile(str(path)).get('v#2'), [22, 23])
-  monkeypatch.setattr(extractors, 'Clips', lambda folder, split: clips[:1])
+def test_audio_features_are_means_over_time(transformers, prepared, tmp_path):
+  path, count = extractors.extract_audio(str(prepared), 'known', tmp_path)
+  features = semantics.FeatureFile(str(path))
+  clips = [clip for split in records.splits(prepared) for clip in records.Clips(prepared, split)]
+  heard = [clip for clip in clips if len(clip.waveform)]
+  assert count == len(heard) < len(clips)  # those of one video are silent
+  for clip in heard:
+    np.testing.assert_array_equal(features.get(clip.clip_id), len(clip.waveform) + np.array([2, 3]))
+
+
+def test_records_without_sound_are_one_line(transformers, tmp_path):
+  videos.write(tmp_path / 'in' / 'a1.mp4', 12)
+  run(tmp_path / 'in', tmp_path / 'out')
   with pytest.raises(DataError, match='no clip has sound'):
-    extractors.extract_audio('records', 'known', tmp_path)
+    extractors.extract_audio(str(tmp_path / 'out'), 'known', tmp_path)
 
 
 def test_what_is_missing_is_said_in_one_line(transformers, monkeypatch, tmp_path):

@@ -1,6 +1,8 @@
+import contextlib
 import errno
+import os
+import resource
 
-import av
 import numpy as np
 import pytest
 
@@ -113,13 +115,21 @@ def test_unreadable_files_say_why(tmp_path, content, reason):
     next(media.read_frames(path))
 
 
-def test_a_shortage_of_the_machine_is_no_fault_of_the_file(tmp_path, monkeypatch):
+@contextlib.contextmanager
+def no_more_open_files():
+  """Lets this process open nothing more."""
+  before = resource.getrlimit(resource.RLIMIT_NOFILE)
+  with open(os.devnull) as file:
+    lowest = file.fileno()  # that is free
+  resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, before[1]))
+  try:
+    yield
+  finally:
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_shortage_of_the_machine_is_no_fault_of_the_file(tmp_path):
   path = videos.write(tmp_path / 'a.mp4', 3)
-
-  def exhausted(*args, **kwargs):
-    raise av.error.OSError(errno.EMFILE, 'Too many open files')
-
-  monkeypatch.setattr(media.av, 'open', exhausted)
-  with pytest.raises(OSError, match='Too many open files') as caught:
+  with pytest.raises(OSError, match='Too many open files') as caught, no_more_open_files():
     next(media.read_frames(path))
   assert caught.value.errno == errno.EMFILE and not isinstance(caught.value, media.MediaError)
