@@ -1,9 +1,10 @@
 """The `edtalk` command. Each subcommand is a few lines over the library, imported only when it is chosen."""
 
+import functools
 import itertools
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import tyro
 
@@ -359,10 +360,26 @@ def dispatch(arguments: list[str]) -> None:
   if not arguments or arguments[0] in ('-h', '--help', 'help'):
     print(overview())
     return
+  command, values = parse(arguments)
+  command(**values)
+
+
+def parse(arguments: Sequence[str]) -> tuple[Callable[..., None], dict[str, Any]]:
+  """Returns the function of a command line, and its arguments by name. Runs nothing.
+
+  Raises:
+    UserError: if there is no such command.
+    SystemExit: after a message, on options that the command does not have, and after --help.
+  """
   name, *rest = arguments
   if name not in COMMANDS:
     raise UserError(f'edtalk {name}: no such command; there are {", ".join(COMMANDS)}')
-  tyro.cli(COMMANDS[name], prog=f'edtalk {name}', args=rest)
+
+  @functools.wraps(COMMANDS[name])
+  def given(**values: Any) -> dict[str, Any]:
+    return values
+
+  return COMMANDS[name], tyro.cli(given, prog=f'edtalk {name}', args=rest)
 
 
 if __name__ == '__main__':

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import edtalk_jax
-from edtalk_jax.config import Config, ModelConfig, PerceptualConfig, RunConfig, UserError
+from edtalk_jax.config import Config, FlowConfig, ModelConfig, PerceptualConfig, RunConfig, UserError
 from edtalk_jax.model import Model, load
 from edtalk_jax.networks.audio import AudioToMouth
 from edtalk_jax.networks.edtalk import EDTalk
-from edtalk_jax.training import hand_off
+from tests import untrained
 
 SIZE = 16
 CONFIG = Config(
@@ -179,9 +179,8 @@ def test_a_deaf_model_can_borrow_ears_that_fit_its_mouth(model, hearing, params)
     other.hearing_with(hearing)
 
 
-def test_a_run_without_a_generator_is_refused(monkeypatch, tmp_path):
-  config = Config(run=RunConfig(stage='audio_to_pose'))
-  restored = hand_off.Restored(config=config, params={'flow': {}}, step=1, path=tmp_path, averaged=False)
-  monkeypatch.setattr(hand_off, 'read_run', lambda *args, **options: restored)
-  with pytest.raises(UserError, match='runs/pose: a run of stage audio_to_pose has no encoder; animation needs'):
-    load('runs/pose')
+def test_a_run_without_a_generator_is_refused(tmp_path):
+  flow = FlowConfig(frames=6, steps=2, hidden=8, layers=1, condition=4)
+  run = untrained.save(tmp_path / 'pose', Config(run=RunConfig(stage='audio_to_pose'), flow=flow))
+  with pytest.raises(UserError, match='/pose: a run of stage audio_to_pose has no encoder; animation needs'):
+    load(run)

@@ -1,41 +1,19 @@
 """Motion made up for a sound: which files are written, and whose words count."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
 from data_pipeline import audio_features, media, semantics
 from edtalk_jax import model as model_lib
 from edtalk_jax.animation import making, motion_file
-from edtalk_jax.config import Config, DataConfig, FlowConfig, SemanticConfig, UserError
-from tests import tiny, untrained
+from edtalk_jax.config import UserError
+from tests import untrained
 from tests.animation import fakes
-
-FLOW = FlowConfig(frames=6, steps=2, hidden=8, layers=1, condition=4)
-BANKS = (('mouth', 4), ('pose', 3), ('expression', 10))
-
-
-def learned_from(folder: str, stage: str, **settings) -> Config:
-  """The configuration of a run that learns the motion weights which the run in `folder` has read."""
-  return dataclasses.replace(tiny.config(stage, banks=BANKS), data=DataConfig(motion=folder), **settings)
 
 
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory):
-  """Untrained runs of both stages, whose weights the same model has read; and a run of weights of another model."""
-  folder = tmp_path_factory.mktemp('runs')
-  reader, other = (
-    untrained.save(folder / name, tiny.config('expression', banks=BANKS), seed)
-    for seed, name in enumerate(('reader', 'other'))
-  )
-  save = lambda name, config: untrained.save(folder / name, config)
-  return {
-    'reader': reader,
-    'flow': save('flow', learned_from(reader, 'audio_to_pose', flow=FLOW)),
-    'semantic': save('semantic', learned_from(reader, 'semantic_expression', semantic=SemanticConfig(width=16))),
-    'foreign': save('foreign', learned_from(other, 'audio_to_pose', flow=FLOW)),
-  }
+  return untrained.save_family(tmp_path_factory.mktemp('runs'))
 
 
 @pytest.fixture(scope='module')
