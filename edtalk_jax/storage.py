@@ -21,7 +21,7 @@ EXTRAS = {'gs': 'gcs', 'gcs': 'gcs', 's3': 's3'}
 PARALLEL = 16  # objects that are copied at the same time
 # Seconds between attempts, after those of the protocol's own library.
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
-SAID = 8.0  # before this wait, it is said that there will be more
+SAID = 3  # after so many waits, it is said that there will be more
 Result = TypeVar('Result')
 
 
@@ -109,7 +109,7 @@ class Store:
 
   def _try(self, name: str, do: Callable[[], Result], may_miss: bool = False) -> Result | None:
     """Calls `do` until it succeeds; returns None if it finds nothing there and `may_miss`."""
-    for wait in (*(WAITS if self._waits is None else self._waits), None):
+    for count, wait in enumerate((*(WAITS if self._waits is None else self._waits), None)):
       try:
         return do()
       except Exception as error:  # each protocol has its own
@@ -120,7 +120,7 @@ class Store:
         if hopeless or wait is None:
           kind = UserError if hopeless else Unavailable
           raise kind(f'{self.url}/{name}: {_reason(error)}') from error
-        if wait == SAID:
+        if count == SAID:
           print(f'{self.url}/{name}: {_reason(error)}; asking again for some minutes', file=sys.stderr, flush=True)
         time.sleep(wait)
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import platform
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import jax
@@ -96,27 +97,20 @@ def run(
   here = records_copy.here(data, console.print)
   if (own := STAGES.get(record.read(folder).get('stage'))) is not None and not paintings:
     return own.run(stage_report.Request(str(folder), here, split, which, out, settings.clips, settings.seed, raw))
-  metrics_file = (pathlib.Path(out) if out else folder / 'eval' / split) / 'metrics.json'
-  report_file = (pathlib.Path(out) if out else folder) / 'report.html'
   evaluation = Evaluation(
     load(str(folder), which, raw=raw), records.Clips(here, split), shelf.open_folder(judges), settings
   )
-  chosen = _chosen(evaluation, same_as, f'{data}: split {split}')
-  measured = _measure(
+  return measure(
     evaluation,
-    chosen,
-    landmarks=landmarks,
-    fit=_others(here, split, evaluation.clips),
+    {'workdir': str(workdir), 'checkpoint': which, 'data': str(data), 'split': split},
+    folder,
+    out=out,
+    find_detector=_installed_detector if landmarks else None,
     leakage=leakage,
+    fit=_others(here, split, evaluation.clips),
+    same_as=same_as,
     console=console,
   )
-  result = _result(
-    evaluation, measured, {'workdir': str(workdir), 'checkpoint': which, 'data': str(data), 'split': split}
-  )
-  _write(evaluation, measured, result, folder, metrics_file, report_file)
-  _print(console, measured)
-  console.print(f'wrote {metrics_file} (all numbers) and {report_file} (open it in a browser)', soft_wrap=True)
-  return result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +121,50 @@ class Evaluation:
   clips: records.Clips
   judges: shelf.Judges
   settings: Settings
+
+
+def measure(
+  evaluation: 'Evaluation',
+  asked: Mapping[str, str],
+  folder: pathlib.Path,
+  *,
+  out: str | None = None,
+  find_detector: Callable[[], Any] | None = None,
+  leakage: bool = True,
+  fit: records.Clips | None = None,
+  same_as: str | None = None,
+  console: rich.console.Console | None = None,
+) -> dict[str, Any]:
+  """Evaluates a model that is loaded, on clips that are open; prints its tables and writes its files, as `run` does.
+
+  Args:
+    evaluation: what is evaluated, on what, by whom, and how much.
+    asked: how the files name it: workdir, checkpoint, data, split.
+    folder: of the run, whose curves and configuration the page shows.
+    out: see `run`.
+    find_detector: returns what finds landmarks in a frame, as `faces.LandmarkDetector().detect` does, or raises
+      DataError if there is nothing; None: landmark metrics are not measured.
+    leakage: see `run`.
+    fit: clips of other people, by which factors and emotions are learned.
+    same_as: see `run`.
+    console: where tables go.
+
+  Returns:
+    The content of `metrics.json`.
+
+  Raises:
+    UserError: in one line, if nothing can be driven.
+  """
+  console = console or rich.console.Console(highlight=False)
+  metrics_file = (pathlib.Path(out) if out else folder / 'eval' / asked['split']) / 'metrics.json'
+  report_file = (pathlib.Path(out) if out else folder) / 'report.html'
+  chosen = _chosen(evaluation, same_as, f'{asked["data"]}: split {asked["split"]}')
+  measured = _measure(evaluation, chosen, _detector(find_detector), fit=fit, leakage=leakage, console=console)
+  result = _result(evaluation, measured, asked)
+  _write(evaluation, measured, result, folder, metrics_file, report_file)
+  _print(console, measured)
+  console.print(f'wrote {metrics_file} (all numbers) and {report_file} (open it in a browser)', soft_wrap=True)
+  return result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,14 +191,14 @@ def _chosen(evaluation: Evaluation, same_as: str | None, where: str) -> list[Dri
 def _measure(
   evaluation: Evaluation,
   drivings: list[Driving],
+  landmarks: tuple[Any, list[str]],
   *,
-  landmarks: bool,
   leakage: bool,
   fit: records.Clips | None,
   console: rich.console.Console,
 ) -> Measured:
   model, clips, settings = evaluation.model, evaluation.clips, evaluation.settings
-  detector, notes = _detector(landmarks)
+  detector, notes = landmarks
   notes += [f'Not measured: {measure}, {why}.' for measure, why in evaluation.judges.missing.items()]
   if not {'mouth', 'pose'} <= set(model.banks):
     notes.append(
@@ -198,7 +236,7 @@ def _measure(
   return Measured(frozen.to_json(drivings, clips.infos), scored, summaries, found, notes + _faceless(summaries))
 
 
-def _result(evaluation: Evaluation, measured: Measured, asked: dict[str, str]) -> dict[str, Any]:
+def _result(evaluation: Evaluation, measured: Measured, asked: Mapping[str, str]) -> dict[str, Any]:
   """The content of metrics.json; `asked` is what the user named."""
   model, settings = evaluation.model, evaluation.settings
   return {
@@ -265,12 +303,16 @@ def _write(
   )
 
 
-def _detector(wanted: bool) -> tuple[Any, list[str]]:
+def _installed_detector() -> Any:
+  return faces.LandmarkDetector().detect
+
+
+def _detector(find: Callable[[], Any] | None) -> tuple[Any, list[str]]:
   """Returns the landmark detector, or None and the sentence that says why."""
-  if not wanted:
+  if find is None:
     return None, ['Landmark metrics were switched off (--no-landmarks).']
   try:
-    return faces.LandmarkDetector().detect, []
+    return find(), []
   except DataError as error:
     return None, [f'No landmark metrics: {error}']
 

@@ -54,8 +54,14 @@ def serve(
       page.close(verbose=False)
 
 
-def start(service: Service, *, host: str = '127.0.0.1', port: int = 0):
+def start(service: Service, *, host: str = '127.0.0.1', port: int = 0, find_faces: bool | None = None):
   """Starts to serve the page in a thread and returns it; its `local_url` says where. Port 0: any that is free.
+
+  Args:
+    service: does what the page asks for.
+    host: address to listen at.
+    port: to listen at.
+    find_faces: whether the page offers to find faces; None: if the extra `faces` is there.
 
   Raises:
     UserError: in one line, if Gradio is missing or the port is taken.
@@ -68,7 +74,7 @@ def start(service: Service, *, host: str = '127.0.0.1', port: int = 0):
     from edtalk_jax.web import page as page_lib
   except ImportError:
     raise UserError('the page needs the extra [web]: pip install "edtalk-jax[web]"') from None
-  page = page_lib.build(service, find_faces=_can_find_faces())
+  page = page_lib.build(service, find_faces=_can_find_faces() if find_faces is None else find_faces)
   page.queue(max_size=service.limits.waiting, default_concurrency_limit=1, api_open=False)
   try:
     page.launch(

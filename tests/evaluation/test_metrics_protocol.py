@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import sys
 
 import numpy as np
 import onnx
@@ -12,7 +13,16 @@ import scipy.ndimage
 import skimage.data
 
 from edtalk_jax.config import UserError
-from edtalk_jax.evaluation import frechet, frozen, image_metrics, landmark_metrics, protocols, sharpness, synchrony
+from edtalk_jax.evaluation import (
+  face_identity,
+  frechet,
+  frozen,
+  image_metrics,
+  landmark_metrics,
+  protocols,
+  sharpness,
+  synchrony,
+)
 from edtalk_jax.evaluation.judges import onnx_file, shelf
 
 RNG = np.random.default_rng
@@ -169,7 +179,8 @@ def test_faces_are_brought_to_arcfaces_template():
 
 
 def test_what_is_missing_says_which_file_and_whence(tmp_path, monkeypatch):
-  monkeypatch.setattr(shelf, '_identity', lambda folder: None)
+  monkeypatch.setitem(sys.modules, 'dlib', None)  # as if it were not installed
+  face_identity.load.cache_clear()
   judges = shelf.open_folder(None)
   assert judges.used == {} and len(judges.missing) == len(shelf.SOURCES)
   assert list(judges.missing) == ['LPIPS', 'FID', 'CSIM', 'Sync-C, Sync-D', 'NIQE', 'Acc_emo']

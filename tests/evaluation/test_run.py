@@ -1,4 +1,4 @@
-"""One evaluation from a run's folder to its files, with the run and the records made up."""
+"""One evaluation of a model and clips that are made up, to its files. `tests/test_cli.py` has one of a real run."""
 
 import json
 import types
@@ -10,6 +10,7 @@ from data_pipeline.errors import DataError
 from edtalk_jax.config import Config, UserError
 from edtalk_jax.evaluation import protocols, run
 from edtalk_jax.evaluation.evaluate import Settings
+from edtalk_jax.evaluation.judges import shelf
 
 SIZE = 64
 
@@ -53,21 +54,25 @@ class FakeModel:
 
 
 @pytest.fixture
-def workdir(tmp_path, monkeypatch):
+def workdir(tmp_path):
   folder = tmp_path / 'run'
   folder.mkdir()
   (folder / 'config.json').write_text('{"stage": "mouth_pose", "config": {"run": {"stage": "mouth_pose"}}}')
   lines = [{'step': step, 'loss': 3.0 / step, 'validation/loss': 4.0 / step} for step in (1, 2, 3)]
   (folder / 'metrics.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines) + '{"step": 4, "lo')
-  model = FakeModel()
-  monkeypatch.setattr(run, 'load', lambda path, which, raw: model)
-  monkeypatch.setattr(run.records, 'Clips', lambda data, split: FakeClips([_clip(i) for i in range(3)]))
-  monkeypatch.setattr(run.faces, 'LandmarkDetector', _no_detector)
   return folder
 
 
+def measure(workdir, settings=None, clips=range(3), split='test', **options):
+  """Evaluates the model of pictures on made up clips."""
+  clips, judges = FakeClips(map(_clip, clips)), shelf.open_folder(None)
+  evaluation = run.Evaluation(FakeModel(), clips, judges, settings or Settings())
+  asked = {'workdir': str(workdir), 'checkpoint': 'latest', 'data': 'records', 'split': split}
+  return run.measure(evaluation, asked, workdir, **{'find_detector': _no_detector, **options})
+
+
 def test_files_and_words(workdir, capsys):
-  result = run.run(str(workdir), 'records', settings=Settings(frames=3))
+  result = measure(workdir, Settings(frames=3))
   stored = json.loads((workdir / 'eval' / 'test' / 'metrics.json').read_text())
   assert stored == result
   assert (stored['step'], stored['split'], stored['fingerprint']) == (1234, 'test', FakeClips.fingerprint)
@@ -94,31 +99,30 @@ def test_files_and_words(workdir, capsys):
 
 
 def test_the_test_list_of_an_evaluation_can_be_measured_again(workdir, tmp_path):
-  first = run.run(str(workdir), 'records', settings=Settings(clips=2, frames=2, seed=5), leakage=False)
+  first = measure(workdir, Settings(clips=2, frames=2, seed=5), leakage=False)
   written = workdir / 'eval' / 'test' / 'test_list.json'
-  again = run.run(str(workdir), 'records', out=str(tmp_path / 'again'), same_as=str(written), leakage=False)
+  again = measure(workdir, out=str(tmp_path / 'again'), same_as=str(written), leakage=False)
   assert again['test_list'] == first['test_list'] == json.loads(written.read_text())['sha256']
   assert again['sequences'] == first['sequences'] and again['protocols'] == first['protocols']
 
 
 def test_out_and_split_are_obeyed(workdir, tmp_path):
-  run.run(str(workdir), 'records', split='val', out=str(tmp_path / 'there'), settings=Settings(clips=1, frames=2))
+  measure(workdir, Settings(clips=1, frames=2), split='val', out=str(tmp_path / 'there'))
   assert json.loads((tmp_path / 'there' / 'metrics.json').read_text())['split'] == 'val'
   assert (tmp_path / 'there' / 'report.html').exists() and not (workdir / 'report.html').exists()
 
 
 def test_landmarks_can_be_switched_off(workdir):
-  result = run.run(str(workdir), 'records', settings=Settings(clips=1, frames=2), landmarks=False)
+  result = measure(workdir, Settings(clips=1, frames=2), find_detector=None)
   assert result['notes'][0] == 'Landmark metrics were switched off (--no-landmarks).'
 
 
 def test_the_separation_of_the_spaces_can_be_switched_off(workdir):
-  result = run.run(str(workdir), 'records', settings=Settings(clips=1, frames=2), leakage=False)
+  result = measure(workdir, Settings(clips=1, frames=2), leakage=False)
   assert result['notes'][-1] == 'The separation of the motion spaces was not measured (--no-leakage).'
   assert 'One space swept' not in (workdir / 'report.html').read_text()
 
 
-def test_a_split_of_stills_is_one_clear_line(workdir, monkeypatch):
-  monkeypatch.setattr(run.records, 'Clips', lambda data, split: FakeClips())
+def test_a_split_of_stills_is_one_clear_line(workdir):
   with pytest.raises(UserError, match='records: split test holds no clip of two frames'):
-    run.run(str(workdir), 'records')
+    measure(workdir, clips=())

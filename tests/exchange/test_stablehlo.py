@@ -15,6 +15,7 @@ from edtalk_jax.config import Config, PerceptualConfig, UserError
 from edtalk_jax.exchange import portable, stablehlo
 from edtalk_jax.model import Model
 from edtalk_jax.networks.audio import AudioToMouth
+from tests import tiny, untrained
 from tests.networks.tiny import CONFIG, variables
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -93,17 +94,16 @@ def test_programs_hold_no_parameters_and_run_on_all_platforms(path):
     assert any(aval.shape == (1, 1, 3, 8) for aval in program.in_avals)  # taken as an argument, not baked in
 
 
-def test_the_command(model, tmp_path, monkeypatch, capsys):
-  from edtalk_jax import model as model_lib
-
-  seen = {}
-  monkeypatch.setattr(model_lib, 'load', lambda folder, which, **options: seen.update(options) or model)
-  monkeypatch.setattr(stablehlo, 'export_model', lambda given, out, platforms: seen.update(platforms=platforms) or out)
-  out = tmp_path / 'x.edtalk'
-  out.write_bytes(b'12')
-  cli.dispatch(['export-model', 'runs/x', '--out', str(out), '--platforms', 'cpu', 'tpu', '--batch', '4'])
-  assert seen['platforms'] == ('cpu', 'tpu') and seen['batch_size'] == 4
-  assert f'wrote {out}' in capsys.readouterr().out
+def test_the_command(tmp_path, capsys):
+  run, out = untrained.save(tmp_path / 'run', tiny.config('mouth_pose'), step=7), tmp_path / 'x.edtalk'
+  cli.dispatch(['export-model', run, '--out', str(out), '--platforms', 'cpu', 'tpu', '--batch', '4'])
+  assert f'wrote {out}: {out.stat().st_size / 1e6:.1f} MB for cpu, tpu, 4 frames per call' in capsys.readouterr().out
+  with zipfile.ZipFile(out) as archive:
+    about = json.loads(archive.read('model.json'))
+    program = jax.export.deserialize(bytearray(archive.read('motion.jax_export')))
+  assert (about['batch_size'], about['step'], program.platforms) == (4, 7, ('cpu', 'tpu'))
+  with pytest.raises(UserError, match='--batch must be at least 1, got 0'):
+    cli.dispatch(['export-model', run, '--out', str(out), '--batch', '0'])
 
 
 def test_other_platforms_are_one_line(model, tmp_path):

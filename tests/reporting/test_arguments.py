@@ -1,5 +1,7 @@
 """Topologies and prices: mistakes are one line."""
 
+import sys
+
 import pytest
 
 from edtalk_jax.config import UserError
@@ -41,7 +43,7 @@ def test_a_wrong_topology_is_one_line(text, slices, line):
 
 
 def test_without_libtpu_the_line_names_the_extra(monkeypatch):
-  monkeypatch.setattr(topology.importlib.util, 'find_spec', lambda name: None)
+  monkeypatch.setitem(sys.modules, 'libtpu', None)  # as if it were not installed
   with pytest.raises(UserError, match=r'pip install .*\[tpu-aot\]'):
     topology.prepare()
 

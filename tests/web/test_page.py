@@ -9,7 +9,6 @@ import urllib.request
 import PIL.Image
 import pytest
 
-from edtalk_jax import animation
 from edtalk_jax.web.service import Limits
 from tests.animation.fakes import SIZE, video
 from tests.web import pages
@@ -19,20 +18,30 @@ pytestmark = pages.pytestmark
 
 @pytest.fixture(scope='module')
 def page(tmp_path_factory):
-  with pages.served(pages.service(tmp_path_factory.mktemp('uploads'))) as page:
-    yield Client(page)
+  service = pages.service(tmp_path_factory.mktemp('uploads'))
+  with pages.served(service) as page:
+    yield Client(page, service.model)
 
 
 class Client:
   """Speaks to the page as its script in the browser does."""
 
-  def __init__(self, page):
-    self.page, self.url = page, page.local_url + 'gradio_api/'
+  def __init__(self, page, model):
+    self.model, self.page, self.url = model, page, page.local_url + 'gradio_api/'
     self.animate = next(fn for fn in page.fns.values() if fn.name == 'animate')
 
   def open(self, path: str, data: bytes | None = None, kind: str = 'application/json'):
     request = urllib.request.Request(self.url + path, data, {'Content-Type': kind})
     return urllib.request.urlopen(request, timeout=60)
+
+  @contextlib.contextmanager
+  def disturbed(self, disturb):
+    """Has `disturb` called with the name of what the model is about to do."""
+    before, self.model.disturb = self.model.disturb, disturb
+    try:
+      yield
+    finally:
+      self.model.disturb = before
 
   def upload(self, path) -> str:
     """Returns where the server keeps the file."""
@@ -108,21 +117,21 @@ def test_mistakes_are_one_line_on_the_page(page, files, capfd):
   assert capfd.readouterr().err == ''
 
 
-def test_work_that_is_not_wanted_any_more_ends(page, files, monkeypatch):
+def test_work_that_is_not_wanted_any_more_ends(page, files):
   """Stop is pressed while the driver is read; the work sees it when it says what comes next."""
   stop = next(fn for fn in page.page.fns.values() if fn.name == 'leave')
-  read = animation.driving.read_motion
+  asked = []
 
-  def read_motion(*args):
-    job = {'data': [], 'fn_index': stop._id, 'session_hash': 'test'}
-    page.open('run/predict', json.dumps(job).encode()).close()
-    return read(*args)
+  def disturb(what):
+    asked.append(what)
+    if what == 'motion':
+      job = {'data': [], 'fn_index': stop._id, 'session_hash': 'test'}
+      page.open('run/predict', json.dumps(job).encode()).close()
 
   given = {'picture': page.upload(files.portrait), 'driver': page.upload(files.driver)}
-  with monkeypatch.context() as patch:
-    patch.setattr(animation.driving, 'read_motion', read_motion)
+  with page.disturbed(disturb):
     *_, status = page.make(**given)
-  assert status == '<p class="error">Stopped.</p>'
+  assert status == '<p class="error">Stopped.</p>' and 'motion' in asked and 'generate' not in asked
   *_, status = page.make(**given)
   assert '5 frames' in status
 
@@ -133,9 +142,9 @@ def test_large_files_are_refused_before_they_are_kept(page, files):
     page.upload(files.folder / 'large.mp4')
 
 
-def test_a_defect_is_told_to_the_terminal_and_named_on_the_page(page, files, capfd, monkeypatch):
-  monkeypatch.setattr('edtalk_jax.web.service.animation.animate', lambda *args, **options: 1 // 0)
-  *_, status = page.make(picture=page.upload(files.portrait), driver=page.upload(files.driver))
+def test_a_defect_is_told_to_the_terminal_and_named_on_the_page(page, files, capfd):
+  with page.disturbed(lambda what: 1 // 0):
+    *_, status = page.make(picture=page.upload(files.portrait), driver=page.upload(files.driver))
   assert 'Something went wrong here (ZeroDivisionError)' in status
   assert 'Traceback' in capfd.readouterr().err
 

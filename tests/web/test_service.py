@@ -9,11 +9,15 @@ import pytest
 
 from data_pipeline import media
 from edtalk_jax import animation
-from edtalk_jax.animation import motion_file, presets
+from edtalk_jax import model as model_lib
+from edtalk_jax.animation import making, presets
 from edtalk_jax.config import UserError
 from edtalk_jax.web.service import Job, Limits, Service
+from tests import untrained
 from tests.animation.fakes import SIZE, FakeModel, sound, tone, video
+from tests.web import pages
 
+pytestmark = pages.pytestmark  # of the page of an earlier test
 PLAIN = animation.Options(crop=False)
 
 
@@ -85,28 +89,27 @@ def test_emotions_are_mixed(folder):
     Service(fake_model(banks), folder).make(job)
 
 
-def test_motion_may_be_made_up_for_the_sound(folder, monkeypatch):
-  def make(audio, out, *, settings, **runs):
-    seen.update(audio=audio, settings=settings, runs=runs)
-    motion_file.write(out, {'pose': np.full((10, 1), 90, np.float32)}, model, 25)
-
-  seen, model = {}, fake_model(hears=True)
-  monkeypatch.setattr('edtalk_jax.animation.making.make', make)
-  talk = sound(folder / 'talk.wav', tone(0.4))
-  service = Service(model, folder, makers={'pose': 'runs/audio_to_pose'})
-  job = _job(folder, audio=talk, follows={'mouth': 'sound', 'pose': 'made'}, text='hello')
-  np.testing.assert_allclose(_means(service.make(job).video)[:, 1], [90] * 10, atol=6)
-  assert (seen['audio'], seen['runs']) == (talk, {'pose': 'runs/audio_to_pose'})
-  assert (seen['settings'].source, seen['settings'].text) == (job.source, 'hello')
+def test_motion_may_be_made_up_for_the_sound(folder, tmp_path):
+  runs = untrained.save_family(tmp_path / 'runs')
+  talk, makers = sound(folder / 'talk.wav', tone(0.4)), {'pose': runs['flow'], 'expression': runs['semantic']}
+  service = Service(model_lib.load(runs['reader']), folder, makers=makers)
+  job = _job(folder, audio=talk, follows={'pose': 'made', 'expression': 'made'}, text='hello')
+  made = service.make(job)
+  assert (made.done.frames, made.done.sound) == (10, True)
+  settings = making.Settings(source=job.source, crop=False, text='hello')
+  expected = making.make(talk, tmp_path / 'x.npz', pose=runs['flow'], expression=runs['semantic'], settings=settings)
+  moved = dict(np.load(made.motion))
+  for bank in ('pose', 'expression'):
+    np.testing.assert_allclose(moved[bank], expected[bank], rtol=1e-5, atol=1e-6)
+  assert 'mouth' not in moved
 
 
 @pytest.mark.parametrize('name', ['secret.png', 'link.png', '../secret.png'])
-def test_files_that_were_not_uploaded_are_never_opened(folder, name, monkeypatch):
+def test_files_that_were_not_uploaded_are_never_opened(folder, name):
   secret = folder.parent / 'secret.png'
-  PIL.Image.new('RGB', (SIZE, SIZE)).save(secret)
+  secret.write_bytes(b'whoever opens it complains of this')
   (folder / 'link.png').symlink_to(secret)
   path = str(secret if name == 'secret.png' else folder / name)
-  monkeypatch.setattr(animation, 'animate', lambda *args, **options: pytest.fail('was opened'))
   driver = video(folder / 'driver.mp4', [90] * 2, 0)
   for job in (
     Job(source=path, driver=driver, follows={'mouth': 'driver'}),
@@ -116,6 +119,7 @@ def test_files_that_were_not_uploaded_are_never_opened(folder, name, monkeypatch
   ):
     with pytest.raises(UserError, match=r'^(secret|link)\.png: was not uploaded$'):
       Service(fake_model(), folder).make(job)
+    assert not list(folder.glob('result_*'))
 
 
 def test_long_files_are_refused_whatever_they_are(folder):
