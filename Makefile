@@ -1,5 +1,6 @@
 # make demo: from videos to an animated portrait; on synthetic heads, or on the videos of CLIPS=folder.
-# make test: the test suite. Both install what they need into VENV.
+# make test: the fast and the integration tests. make test-release: these and all that take long (docs/testing.md).
+# All install what they need into VENV.
 PYTHON ?= python3
 VENV ?= .venv
 CLIPS ?=
@@ -7,13 +8,13 @@ OUT ?= runs/demo
 RECONSTRUCTION_STEPS ?= 1000
 MOUTH_POSE_STEPS ?= 160
 PYTEST_ARGS ?= -n 2
-HEAVY = tests/parity/test_train.py
 
-# Programs compiled once are found again by the next command and the next `make`.
-export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/$(VENV)/jax_cache
-export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 2
+# Programs compiled once are found again by the next command, the next `make` and the next clone.
+export JAX_COMPILATION_CACHE_DIR ?= $(HOME)/.cache/edtalk_jax
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
+export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES ?= -1
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-release lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -21,10 +22,13 @@ demo: $(VENV)/installed
 	  --reconstruction-steps $(RECONSTRUCTION_STEPS) --mouth-pose-steps $(MOUTH_POSE_STEPS) $(if $(LIMIT),--limit $(LIMIT))
 
 test: $(VENV)/installed
-	$(VENV)/bin/python -m pytest $(PYTEST_ARGS) --ignore=$(HEAVY)
-	@# One at a time: each takes up to half of 24 GB. Code 5: nothing to run, as the golden numbers are absent.
-	@# Full-size steps, which take longer to run than to compile.
-	XLA_FLAGS=--xla_backend_optimization_level=3 $(VENV)/bin/python -m pytest $(HEAVY) || [ $$? -eq 5 ]
+	$(VENV)/bin/python -m pytest $(PYTEST_ARGS) -m "not release"
+
+test-release: $(VENV)/installed
+	$(VENV)/bin/python -m pytest $(PYTEST_ARGS) -m "not release"
+	@# One process, since some tests take up to half of 24 GB and some measure the machine.
+	$(VENV)/bin/python -m pytest -m release
+	$(VENV)/bin/python -m tests.mutants
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

@@ -127,13 +127,14 @@ def train(
     dump_hlo: Folder for the text of the train step, as it was traced and as XLA has compiled it.
   """
   from edtalk_jax import settings as settings_lib
-  from edtalk_jax.training import cluster, observe, run
+  from edtalk_jax.training import cluster, observe
+  from edtalk_jax.training import train as training
 
   overrides = [*itertools.chain(*settings), *([] if steps is None else [f'run.steps={steps}'])]
   chosen = settings_lib.load(config, overrides)
   watch = observe.Observe(profile=None if profile is None else observe.window(profile), hlo=dump_hlo)
   with cluster.joined(detect=distributed):
-    run.train(chosen, workdir, data, start_from=start_from, observe=watch)
+    training.train(chosen, workdir, data, start_from=start_from, observe=watch)
 
 
 def train_all(

@@ -33,7 +33,7 @@ def test_override_descends_and_keeps_types():
   [
     ('optimizer.beta3=1', "unknown option 'beta3'; OptimizerConfig has learning_rate"),
     ('run.steps=many', "steps must be a int, got 'many'"),
-    ('run.stage=training', 'stage must be one of reconstruction, mouth_pose'),
+    ('run.train=training', 'train must be one of everything, navigation'),
     ('run', 'expected NAME=VALUE'),
     ('run=1', 'run is a group'),
     ('model.image_size=100', 'model.image_size must be a power of two'),

@@ -14,7 +14,7 @@ from edtalk_jax.chain.plan import Chain
 from edtalk_jax.config import Config
 from edtalk_jax.evaluation import page
 from edtalk_jax.evaluation import report as files
-from edtalk_jax.training.patience import Patience
+from edtalk_jax.training.hooks import EarlyStopping
 from edtalk_jax.training.shelf import Shelf
 
 PAGE, FILE = 'report.html', 'chain.json'
@@ -62,7 +62,9 @@ def rows(chain: Chain, folder: pathlib.Path, split: str | None) -> list[Row]:
     workdir = folder / config.run.stage
     steps = Shelf(workdir).steps()
     step = steps[-1] if steps else None
-    ended = step is not None and (step >= config.run.steps or bool(Patience(config.checkpoint, workdir).spent(step)))
+    ended = step is not None and (
+      step >= config.run.steps or bool(EarlyStopping(config.checkpoint, workdir).reason(step))
+    )
     found.append(
       Row(config.run.stage, step, config.run.steps, ended, _minutes(workdir), _figures(config, workdir, split, step))
     )

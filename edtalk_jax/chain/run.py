@@ -19,7 +19,7 @@ from edtalk_jax.config import Config, UserError
 from edtalk_jax.evaluation import run as evaluation
 from edtalk_jax.evaluation.evaluate import Settings
 from edtalk_jax.training import hand_off, record
-from edtalk_jax.training import run as training
+from edtalk_jax.training import train as training
 from edtalk_jax.training.shelf import FOLDER, Shelf
 
 Say = Callable[[str], None]
@@ -62,7 +62,7 @@ def run(
     say: where lines go, from process 0.
 
   Raises:
-    UserError, DataError, RunStopped, Preempted: as `training.run.train` does, in the middle of the chain.
+    UserError, DataError, RunStopped, Preempted: as `training.train.train` does, in the middle of the chain.
   """
   if storage.is_remote(out):
     raise UserError(

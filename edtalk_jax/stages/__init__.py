@@ -1,5 +1,6 @@
 """The training stages: data about what trains, on which examples, with which losses. `training` runs them all."""
 
+import types
 from collections.abc import Callable
 
 from edtalk_jax.config import Config, ModelConfig, UserError
@@ -15,7 +16,8 @@ from edtalk_jax.stages import (
 )
 from edtalk_jax.stages.stage import Stage
 
-_STAGES = {
+# A stage is added here and in its own file: TRAINABLE, build(config) and model_config(model).
+STAGES = {
   'reconstruction': reconstruction,
   'mouth_pose': mouth_pose,
   'expression': expression,
@@ -31,9 +33,9 @@ def build(config: Config) -> Stage:
   """Returns the stage that `config.run.stage` names, over networks of `config`'s sizes.
 
   Raises:
-    UserError: if the configuration does not fit it.
+    UserError: if there is no such stage, or the configuration does not fit it.
   """
-  module = _STAGES[config.run.stage]
+  module = _module(config)
   if config.run.train not in module.TRAINABLE:
     expected = ', '.join(module.TRAINABLE)
     raise UserError(f'run.train={config.run.train}: stage {config.run.stage} trains one of {expected}')
@@ -43,7 +45,13 @@ def build(config: Config) -> Stage:
 
 def model_config(config: Config) -> ModelConfig:
   """Returns the model that the stage trains: `config.model`, or the part of it that exists before later stages."""
-  return _STAGES[config.run.stage].model_config(config.model)
+  return _module(config).model_config(config.model)
 
 
-__all__ = ['Stage', 'build', 'model_config']
+def _module(config: Config) -> types.ModuleType:
+  if config.run.stage not in STAGES:
+    raise UserError(f'run.stage={config.run.stage}: expected one of {", ".join(STAGES)}')
+  return STAGES[config.run.stage]
+
+
+__all__ = ['STAGES', 'Stage', 'build', 'model_config']

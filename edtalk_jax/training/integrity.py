@@ -81,7 +81,7 @@ def verify(folder: pathlib.Path, parts: Iterable[str] | None = None) -> dict[str
   for name, (size, digest) in content['files'].items():
     head, _, rest = name.partition('/')
     if wanted is None or not rest or head in wanted:
-      _verify_file(folder / name, name, size, digest)
+      verify_file(folder / name, name, size, digest)
   return content['about']
 
 
@@ -94,7 +94,8 @@ def sync_folder(folder: pathlib.Path) -> None:
     os.close(descriptor)
 
 
-def _verify_file(path: pathlib.Path, name: str, size: int, digest: str) -> None:
+def verify_file(path: pathlib.Path, name: str, size: int, digest: str) -> None:
+  """Compares one file with its entry in the manifest. Raises Damaged, calling it `name`."""
   try:
     with path.open('rb') as file:
       found = os.fstat(file.fileno()).st_size

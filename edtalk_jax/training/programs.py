@@ -21,6 +21,7 @@ class Programs:
   """What a run executes. Nothing is compiled before it is called.
 
   Attributes:
+    mesh: that everything is bound to.
     init: key -> TrainState, born sharded.
     shapes: the state as ShapeDtypeStructs with their shardings.
     start: (model, batch) -> model, with what `Stage.start` makes of the batch; None if the stage has none.
@@ -31,6 +32,7 @@ class Programs:
     finite: state -> whether all of it is finite.
   """
 
+  mesh: Mesh
   init: Callable[[jax.Array], TrainState]
   shapes: TrainState
   start: Callable[..., Any] | None
@@ -65,6 +67,7 @@ def build(config: Config, stage: Stage, mesh: Mesh) -> Programs:
   placement = sharding.tree_sharding(shapes, mesh)
   replicated = sharding.replicated(mesh)
   return Programs(
+    mesh=mesh,
     init=jax.jit(init, out_shardings=placement),
     shapes=jax.tree.map(lambda s, p: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=p), shapes, placement),
     start=jax.jit(start, out_shardings=placement.model) if stage.start else None,

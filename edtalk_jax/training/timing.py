@@ -4,7 +4,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import jax
@@ -21,7 +21,15 @@ class Timing:
   can be known without a profiler, and an upper bound: dispatching and an input that still travels are in it.
   """
 
-  def __init__(self, step: int, batch_size: int, *, began: float, productive: float):
+  def __init__(
+    self,
+    step: int,
+    batch_size: int,
+    *,
+    began: float,
+    productive: float,
+    clock: Callable[[], float] = time.monotonic,
+  ):
     """Starts the clocks.
 
     Args:
@@ -29,8 +37,9 @@ class Timing:
       batch_size: examples of a step.
       began: when the run was first started, in seconds since 1970.
       productive: the device's seconds on all steps before, those of earlier starts included.
+      clock: seconds that never go back.
     """
-    self._batch_size, self._began, self._productive = batch_size, began, productive
+    self._batch_size, self._began, self._productive, self._clock = batch_size, began, productive, clock
     self._at_peak: float | None = None
     self._finished = threading.Condition()
     self._device, self._done = 0.0, step
@@ -49,14 +58,14 @@ class Timing:
   @contextlib.contextmanager
   def during(self, kind: Kind) -> Iterator[None]:
     """Counts the time spent in the context as `kind`: waiting for a batch, for the device, or no step at all."""
-    start = time.monotonic()
+    start = self._clock()
     try:
       yield
     finally:
-      self._spent[kind] += time.monotonic() - start
+      self._spent[kind] += self._clock() - start
 
   def dispatched(self, number: int, at: float, metrics: Any) -> None:
-    """Takes the outputs of step `number`, which was dispatched at time.monotonic() `at`."""
+    """Takes the outputs of step `number`, which was dispatched at `at` of the clock."""
     self._steps.put((number, at, metrics))
 
   def first_step(self, number: int, examples_at_peak: float | None) -> None:
@@ -74,7 +83,7 @@ class Timing:
   def read(self, number: int) -> dict[str, float]:
     """Returns means over the steps since the last reading up to `number`, which is done; see docs/training.md."""
     self._wait(number)
-    wall, steps = time.monotonic() - self._since, number - self._step
+    wall, steps = self._clock() - self._since, number - self._step
     if not steps:
       return {'examples_per_second': 0.0}
     rate, device = steps * self._batch_size / max(wall, 1e-9), self._take_device()
@@ -91,7 +100,7 @@ class Timing:
     }
 
   def _restart(self, step: int) -> None:
-    self._step, self._since = step, time.monotonic()
+    self._step, self._since = step, self._clock()
     self._spent: dict[Kind, float] = dict.fromkeys(('data_wait', 'device_wait', 'pause'), 0.0)
 
   def _take_device(self) -> float:
@@ -110,7 +119,7 @@ class Timing:
       number, at, metrics = step
       with contextlib.suppress(jax.errors.JaxRuntimeError):  # the loop meets it as well
         jax.block_until_ready(metrics)
-      now = time.monotonic()
+      now = self._clock()
       with self._finished:
         self._device += now - max(last, at)
         self._done = number

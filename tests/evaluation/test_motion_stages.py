@@ -3,10 +3,10 @@
 import dataclasses
 import functools
 import json
-import pathlib
 import types
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -17,10 +17,10 @@ from edtalk_jax.config import CheckpointConfig, FlowConfig, LogConfig, Optimizer
 from edtalk_jax.evaluation import audio_to_pose, semantic_expression
 from edtalk_jax.evaluation import run as evaluation
 from edtalk_jax.evaluation.evaluate import Settings
-from edtalk_jax.training import extraction, hand_off, run, sharding
+from edtalk_jax.training import checkpoint, hand_off, record
+from edtalk_jax.training import train as training
 from tests import tiny
 
-READER = types.SimpleNamespace(fingerprint='ab' * 32, workdir='reader', step=1)  # the run that read the weights
 CONFIGS = {
   'audio_to_pose': {'flow': FlowConfig(frames=6, steps=2, hidden=8, layers=1, condition=4)},
   'semantic_expression': {'semantic': SemanticConfig(width=16)},
@@ -28,33 +28,35 @@ CONFIGS = {
 
 
 @pytest.fixture(scope='module')
-def data(tmp_path_factory):
-  """Rendered heads, whose true factors stand for their motion weights."""
+def reader(tmp_path_factory):
+  """A run that has read the motion weights of `data`: its checkpoint holds one number, which nobody runs."""
+  workdir = tmp_path_factory.mktemp('reader')
+  content = record.describe(tiny.config('expression'), {'stage': 'expression'})
+  record.write(workdir, content)
+  checkpoint.write(workdir, content, {'model': {'encoder': {'bias': jnp.zeros(1)}}}, step=1)
+  return hand_off.open_run(str(workdir), parts=('model',))
+
+
+@pytest.fixture(scope='module')
+def data(reader, tmp_path_factory):
+  """Rendered heads, whose true factors stand for the motion weights that `reader` has read."""
   folder = tmp_path_factory.mktemp('records')
   synthetic.make(Plan(clips=16, size=32, people=8, frames=8), folder, workers=0)
+  about = {'records': records.fingerprint(folder), 'fingerprint': reader.fingerprint}
   for split in records.splits(folder):
     clips = list(records.Clips(folder, split))
     factors = np.concatenate([clip.record.truth.factors for clip in clips])
     weights = {'pose': factors[:, :3], 'expression': factors[:, 9:19]}
-    motion.write(motion.folder_of(folder, READER.fingerprint), split, [(c.clip_id, len(c)) for c in clips], weights, {})
+    motion.write(
+      motion.folder_of(folder, reader.fingerprint), split, [(c.clip_id, len(c)) for c in clips], weights, about
+    )
   return folder
 
 
 @pytest.fixture
-def trained(data, monkeypatch, tmp_path, request):
+def trained(reader, data, tmp_path, request):
   """A run of the stage of a few steps."""
   stage = request.param
-  open_run = hand_off.open_run
-  monkeypatch.setattr(
-    hand_off,
-    'open_run',
-    lambda workdir, *a, **k: READER if pathlib.Path(workdir).name == 'reader' else open_run(workdir, *a, **k),
-  )
-  monkeypatch.setattr(
-    extraction, 'ensure', lambda source, folder, splits, **_: motion.folder_of(folder, source.fingerprint)
-  )
-  make_mesh = sharding.make_mesh
-  monkeypatch.setattr(run.sharding, 'make_mesh', lambda config: make_mesh(config, jax.devices()[:1]))
   config = dataclasses.replace(
     tiny.config(stage),
     optimizer=OptimizerConfig(learning_rate=0.003, beta1=0.9, generator_every=0),
@@ -63,9 +65,11 @@ def trained(data, monkeypatch, tmp_path, request):
     **CONFIGS[stage],
   )
   config = dataclasses.replace(
-    config, data=dataclasses.replace(config.data, motion='reader'), run=dataclasses.replace(config.run, steps=20)
+    config, data=dataclasses.replace(config.data, motion=reader.workdir), run=dataclasses.replace(config.run, steps=20)
   )
-  train = functools.partial(run.train, config, str(tmp_path), str(data), say=lambda line: None)
+  train = functools.partial(
+    training.train, config, str(tmp_path), str(data), say=lambda line: None, devices=jax.devices()[:1]
+  )
   train()
   return tmp_path, train
 
@@ -115,10 +119,10 @@ def test_a_run_does_not_go_on_with_other_words(trained, data):
 
 
 @pytest.mark.parametrize('trained', ['semantic_expression'], indirect=True)
-def test_a_run_is_not_measured_by_the_weights_of_other_parameters(trained, data):
+def test_a_run_is_not_measured_by_the_weights_of_other_parameters(trained, reader, data):
   path = trained[0] / 'config.json'
   about = json.loads(path.read_text())
-  assert about['motion'] == {'fingerprint': READER.fingerprint}
+  assert about['motion'] == {'fingerprint': reader.fingerprint}
   path.write_text(json.dumps({**about, 'motion': {'fingerprint': 'cd' * 32}}))
   with pytest.raises(UserError, match=r'learned from motion weights that .*reader read with other parameters'):
     evaluate(trained, data)

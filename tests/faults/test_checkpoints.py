@@ -190,7 +190,7 @@ def test_reads_that_are_thrown_away_unfinished_print_no_traceback():
 
 
 def test_a_full_disk_stops_the_save_before_it_begins(workdir, monkeypatch):
-  monkeypatch.setattr(shutil, 'disk_usage', lambda path: shutil._ntuple_diskusage(10000, 9000, 1000))
+  monkeypatch.setattr(shutil, 'disk_usage', lambda path: types.SimpleNamespace(free=1000))
   state = jax.device_put(fuzz.make_state(40))
   refused = pytest.raises(UserError, match=r'40: could not be saved \(No space left on device: it needs 0\.01 MB, 0')
   with refused, saver(workdir) as checkpoints:
@@ -282,7 +282,7 @@ def test_random_damage_of_records_is_never_silent(tmp_path):
 @orbax_complains
 def test_the_fuzzer_sees_a_silent_error(pristine, tmp_path, monkeypatch):
   """Without verification, damage gets through: the harness can fail."""
-  monkeypatch.setattr(integrity, '_verify_file', lambda *_: None)
+  monkeypatch.setattr(integrity, 'verify_file', lambda *_: None)
   outcomes = {name for seed in range(12) for name in fuzz.trial(pristine, tmp_path / str(seed), seed).outcomes.values()}
   assert outcomes - {fuzz.UNTOUCHED, fuzz.EARLIER, fuzz.REFUSED}
   gc.collect()

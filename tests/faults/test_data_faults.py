@@ -18,7 +18,7 @@ from data_pipeline.datasets import synthetic
 from data_pipeline.errors import CorruptRecord, DataError, WorkerLost
 from data_pipeline.synthetic import clip
 from edtalk_jax.config import CheckpointConfig, DataConfig, LogConfig, UserError
-from edtalk_jax.training import run, sharding
+from edtalk_jax.training import train as training
 from tests.faults import toy
 
 PLAN = clip.Plan(clips=8, people=4, size=32, seed=3, frames=5)
@@ -188,15 +188,13 @@ def settings(**data):
   )
 
 
-def test_a_run_stops_at_a_corrupt_record_or_counts_and_names_those_it_skips(folder, tmp_path, monkeypatch):
-  monkeypatch.setattr(run.stages, 'build', lambda config: toy.stage())
-  one_device = functools.partial(sharding.make_mesh, devices=jax.devices()[:1])
-  monkeypatch.setattr(run.sharding, 'make_mesh', one_device)
+def test_a_run_stops_at_a_corrupt_record_or_counts_and_names_those_it_skips(folder, tmp_path):
+  train = functools.partial(training.train, devices=jax.devices()[:1])
   workdir, said = tmp_path / 'run', []
   lost = damage(folder)
   with pytest.raises(DataError, match=rf'is corrupt \(clip {lost}'):
-    run.train(settings(), str(workdir), str(folder), say=said.append)
-  run.train(settings(on_corrupt='skip'), str(workdir), str(folder), say=said.append)  # the same run, going on
+    train(settings(), str(workdir), str(folder), say=said.append)
+  train(settings(on_corrupt='skip'), str(workdir), str(folder), say=said.append)  # the same run, going on
   events = [json.loads(line) for line in (workdir / 'events.jsonl').read_text().splitlines()]
   expected = read(folder, skip_corrupt=True, seed=toy.CONFIG.run.seed)
   positions = expected['index'][expected['corrupt'] != ''].tolist()
@@ -207,7 +205,7 @@ def test_a_run_stops_at_a_corrupt_record_or_counts_and_names_those_it_skips(fold
 
   synthetic.make(dataclasses.replace(PLAN, seed=4), tmp_path / 'others', workers=0)
   with pytest.raises(UserError, match=r'holds a run with other settings \(data set: '):
-    run.train(settings(on_corrupt='skip'), str(workdir), str(tmp_path / 'others'))
+    train(settings(on_corrupt='skip'), str(workdir), str(tmp_path / 'others'))
   shard_of(folder).unlink()
   with pytest.raises(DataError, match=r'train\.array_record-00000: no bytes, expected \d+ by clips.json'):
-    run.train(settings(on_corrupt='skip'), str(workdir), str(folder))
+    train(settings(on_corrupt='skip'), str(workdir), str(folder))

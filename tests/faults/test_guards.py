@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from edtalk_jax.config import CheckpointConfig, GuardConfig, LogConfig, MeshConfig, RunStopped
-from edtalk_jax.training import checkpoint, guards, programs, run, sharding
+from edtalk_jax.training import checkpoint, guards, hooks, programs, sharding
 from edtalk_jax.training.metrics import untimed
 from tests.faults import toy
 
@@ -100,28 +101,23 @@ def test_a_loss_that_jumps_is_reported_once():
   assert spikes([5.0] * 40 + [5.001] * 5 + [6.0]) == [45]  # no spread at all
 
 
-@pytest.fixture
-def data(monkeypatch):
-  """Replaces records, loader and stage; the dictionary that it returns says which steps get which poison."""
-  bad: dict[int, str] = {}
+def batches(bad):
+  """Batches from a step on; `bad` names the poison of some steps, counted from 1."""
 
-  def make_loader(folder, *, start_step, batch_size, **_):
-    step = start_step
-    while True:
-      index = np.arange(step * batch_size, (step + 1) * batch_size)
+  def from_step(start):
+    for step in itertools.count(start):
+      index = np.arange(step * 8, (step + 1) * 8)
       origin = np.array([[f'source=clip{k}:0', f'target=clip{k}:1'] for k in index])
       batch = toy.poison(bad[step + 1]) if step + 1 in bad else toy.batch(step)
       yield {**batch, 'index': index, 'origin': origin}
-      step += 1
 
-  toy.install(monkeypatch, make_loader)
-  return bad
+  return from_step
 
 
-def settings(**guard):
+def settings(steps=6, **guard):
   return dataclasses.replace(
     toy.CONFIG,
-    run=dataclasses.replace(toy.CONFIG.run, steps=6),
+    run=dataclasses.replace(toy.CONFIG.run, steps=steps),
     log=LogConfig(every=2, samples_every=0),
     checkpoint=CheckpointConfig(every=3),
     guard=GuardConfig(**guard),
@@ -132,11 +128,10 @@ def lines(path):
   return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_run_goes_on_after_skipped_updates_and_names_their_examples(data, tmp_path):
-  data.update(dict.fromkeys((2, 3, 5), 'loss'))
-  said = []
-  run.train(settings(), str(tmp_path), 'records', say=said.append)
-  events = lines(tmp_path / 'events.jsonl')
+def test_a_run_continues_after_skipped_updates_and_logs_their_examples(tmp_path):
+  bad = batches(dict.fromkeys((2, 3, 5), 'loss'))
+  said = toy.train(settings(), tmp_path / 'whole', bad)
+  events = lines(tmp_path / 'whole' / 'events.jsonl')
   assert [(line['step'], line['event'], line['in_row']) for line in events] == [
     (2, 'skipped', 1),
     (3, 'skipped', 2),
@@ -145,7 +140,7 @@ def test_a_run_goes_on_after_skipped_updates_and_names_their_examples(data, tmp_
   assert events[0]['examples'] == [8, 15]
   assert events[0]['pictures'][:3] == ['source=clip8:0', 'target=clip8:1', 'source=clip9:0']
   assert set(events[0]['not_finite']) == {'l1', 'loss'}
-  metrics = lines(tmp_path / 'metrics.jsonl')
+  metrics = lines(tmp_path / 'whole' / 'metrics.jsonl')
   assert [(line['step'], line['guard/skipped']) for line in metrics] == [(2, 1), (3, 2), (4, 2), (6, 3)]
   assert metrics[0]['loss'] is None and metrics[2]['loss'] > 0
   assert sum('update skipped' in line for line in said) == 3
@@ -153,54 +148,43 @@ def test_a_run_goes_on_after_skipped_updates_and_names_their_examples(data, tmp_
 
   # In two parts, the second after a checkpoint inside a row of skipped updates: the same counts and events, once each.
   parts = tmp_path / 'parts'
-  first = settings()
-  run.train(
-    dataclasses.replace(first, run=dataclasses.replace(first.run, steps=3)), str(parts), 'records', say=said.append
-  )
-  run.train(settings(), str(parts), 'records', say=said.append)
+  toy.train(settings(steps=3), parts, bad)
+  toy.train(settings(), parts, bad)
   assert lines(parts / 'events.jsonl') == events
   assert [untimed(line) for line in lines(parts / 'metrics.jsonl')] == [untimed(line) for line in metrics]
 
 
-def test_too_many_in_a_row_stop_the_run_and_leave_the_batch(data, tmp_path):
-  data.update(dict.fromkeys((2, 4, 5, 6), 'loss'))
+def test_too_many_in_a_row_stop_the_run_and_leave_the_batch(tmp_path):
+  config = settings(stop_after=2)
   with pytest.raises(
     RunStopped,
     match=r'step 5: \S+ is nan; update skipped \(2 in a row\), guard\.stop_after=2; its '
     r'batch is in .*dumps/0000005\.npz',
   ):
-    run.train(settings(stop_after=2), str(tmp_path), 'records', say=lambda line: None)
+    toy.train(config, tmp_path, batches(dict.fromkeys((2, 4, 5, 6), 'loss')))
   assert checkpoint.resume_step(tmp_path, print) == 3
   with np.load(tmp_path / 'dumps' / '0000005.npz') as dump:
     assert dump['step'] == 5 and dump['index'].tolist() == [*range(32, 40)]
     assert (dump['source'] == toy.POISON['loss']).all() and dump['origin'][0, 0] == 'source=clip32:0'
-  data.clear()  # mended
-  run.train(settings(stop_after=2), str(tmp_path), 'records', say=lambda line: None)
+  toy.train(config, tmp_path, batches({}))  # mended
   assert [line['step'] for line in lines(tmp_path / 'events.jsonl')] == [2]
   assert [line['step'] for line in lines(tmp_path / 'metrics.jsonl')] == [2, 3, 4, 6]
 
 
-def test_a_step_that_is_read_late_stops_the_run_all_the_same(data, tmp_path):
-  data.update(dict.fromkeys((2, 3), 'gradient'))
-  config = dataclasses.replace(settings(stop_after=2), log=LogConfig(every=100, samples_every=0))
-  config = dataclasses.replace(config, run=dataclasses.replace(config.run, steps=12), checkpoint=CheckpointConfig())
+def test_a_step_that_is_fetched_late_stops_the_run_all_the_same(tmp_path):
+  config = settings(steps=12, stop_after=2)
+  config = dataclasses.replace(config, log=LogConfig(every=100, samples_every=0), checkpoint=CheckpointConfig())
   with pytest.raises(RunStopped, match=r'step 3: grad_norm/model is (nan|inf)'):
-    run.train(config, str(tmp_path), 'records', say=lambda line: None)
+    toy.train(config, tmp_path, batches(dict.fromkeys((2, 3), 'gradient')))
   assert [line['step'] for line in lines(tmp_path / 'events.jsonl')] == [2, 3]
   assert (tmp_path / 'dumps' / '0000003.npz').exists()
 
 
-def test_a_loss_that_jumps_is_told_and_changes_nothing(data, tmp_path):
-  data[25] = 'spike'
+def test_a_loss_spike_is_logged_and_changes_nothing(tmp_path):
   found = {}
   for factor in (10.0, 0.0):
-    workdir, said, config = tmp_path / str(factor), [], settings(spike_factor=factor)
-    run.train(
-      dataclasses.replace(config, run=dataclasses.replace(config.run, steps=30)),
-      str(workdir),
-      'records',
-      say=said.append,
-    )
+    workdir = tmp_path / str(factor)
+    said = toy.train(settings(steps=30, spike_factor=factor), workdir, batches({25: 'spike'}))
     told = [line for line in said if line.startswith('step 25: loss 100') and 'jumps out of those before' in line]
     assert len(told) == bool(factor)
     found[factor] = [untimed(line) for line in lines(workdir / 'metrics.jsonl')]
@@ -210,14 +194,15 @@ def test_a_loss_that_jumps_is_told_and_changes_nothing(data, tmp_path):
   assert event['loss'] > 1000 > event['median'] and event['pictures'][0] == 'source=clip192:0'
 
 
-def test_a_state_that_is_not_finite_is_never_saved(data, tmp_path, monkeypatch):
-  """One parameter that no loss or gradient tells of."""
+class Break(hooks.Hook):
+  """Makes the state after a step not finite, which no gradient shows."""
 
-  def init(key):
-    params = toy.stage().init(key)
-    return {**params, 'model': {**params['model'], 'unused': {'bias': jnp.full(2, jnp.inf)}}}
+  def __call__(self, step):
+    if step.number == 3:
+      step.state = step.state.replace(step=step.state.step, model=jax.tree.map(lambda x: x * jnp.nan, step.state.model))
 
-  monkeypatch.setattr(run.stages, 'build', lambda config: dataclasses.replace(toy.stage(), init=init))
+
+def test_a_state_that_is_not_finite_is_not_saved(tmp_path):
   with pytest.raises(RunStopped, match='step 3: a parameter or moment is not finite; it is not saved'):
-    run.train(settings(), str(tmp_path), 'records', say=lambda line: None)
+    toy.train(settings(), tmp_path, batches({}), hooks=[Break(1)])
   assert checkpoint.resume_step(tmp_path, print) is None

@@ -13,7 +13,7 @@ import pytest
 from edtalk_jax import stages
 from edtalk_jax.config import MeshConfig, UserError
 from edtalk_jax.training import checkpoint, cluster, metrics, programs, sharding, trees
-from tests.faults import toy, toy_train
+from tests.faults import toy_train
 from tests.faults.processes import Command
 
 LAUNCH = ('-m', 'launch.local', '--processes', 2, '--devices-per-process', 2, '--')
@@ -37,7 +37,7 @@ def state_of(workdir: pathlib.Path, step: int, devices: int, fsdp: int) -> dict[
   return {trees.path_of(path): leaf for path, leaf in leaves}
 
 
-def test_one_of_two_is_killed_and_the_run_goes_on_in_one(train_here, toy_command, tmp_path, monkeypatch):
+def test_one_of_two_is_killed_and_the_run_goes_on_in_one(train_here, toy_command, tmp_path):
   many, one = tmp_path / 'many', tmp_path / 'one'
   with Command((*LAUNCH, *toy_command(many, 100000)), EDTALK_PEER_TIMEOUT=str(SILENCE)) as run:
     processes = re.search(r'processes ([\d ]+),', run.wait_for('launch.local: processes')).group(1).split()
@@ -65,7 +65,6 @@ def test_one_of_two_is_killed_and_the_run_goes_on_in_one(train_here, toy_command
     np.testing.assert_allclose(list(found[step].values()), list(expected[step].values()), rtol=SAME, atol=SAME)
 
   # What two processes or one have saved is the same on every mesh, bit for bit.
-  monkeypatch.setattr(stages, 'build', lambda config: toy.stage())
   whole = state_of(many, steps, devices=1, fsdp=1)
   for devices, fsdp in ((8, 1), (8, 2), (2, 2)):
     for path, array in state_of(many, steps, devices, fsdp).items():

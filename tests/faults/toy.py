@@ -5,22 +5,32 @@ that is much too high.
 """
 
 import functools
+import itertools
+import pathlib
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from edtalk_jax import stages
+from edtalk_jax.config import Config, MeshConfig
 from edtalk_jax.stages.stage import Stage
-from edtalk_jax.training import examples, run, sharding
+from edtalk_jax.training import checkpoint, fit, hooks, programs, sharding
+from edtalk_jax.training.checkpoint import Checkpoints
 from tests import tiny
 
 POISON = {'loss': 255, 'gradient': 254, 'discriminator': 253, 'spike': 252}
-CONFIG = tiny.config('reconstruction')
+TRAINABLE = {'everything': ''}
+CONFIG = tiny.config('toy')
+_FIELDS = tiny.config('reconstruction')  # whose sampler the toy's examples come from
 
 
 def batch(seed: int, size: int = 8) -> dict[str, np.ndarray]:
   """Noise; no poison."""
-  return tiny.batch(CONFIG, size=size, seed=seed)
+  return tiny.batch(_FIELDS, size=size, seed=seed)
 
 
 def poison(where: str = 'loss', size: int = 8) -> dict[str, np.ndarray]:
@@ -28,19 +38,83 @@ def poison(where: str = 'loss', size: int = 8) -> dict[str, np.ndarray]:
   return {name: np.full_like(array, POISON[where]) for name, array in batch(0, size).items()}
 
 
-def stage() -> Stage:
+def from_step(start: int) -> Iterable[dict[str, np.ndarray]]:
+  """The batches after `start` steps, without end, as the loader gives them."""
+  for step in itertools.count(start):
+    yield {**batch(step), 'index': np.arange(8 * step, 8 * step + 8)}
+
+
+def build(config: Config) -> Stage:
   """A GAN of mean colours."""
   return Stage('toy', 'reconstruction', None, '', _init, dict, _model_losses, _discriminator_losses, (), ())
 
 
-def install(monkeypatch, make_loader) -> None:
-  """Lets `run.train` train the toy, on one device, from the batches of `make_loader` instead of records."""
-  monkeypatch.setattr(run.stages, 'build', lambda config: stage())
-  monkeypatch.setattr(examples.loader, 'make_loader', make_loader)
-  one_device = functools.partial(sharding.make_mesh, devices=jax.devices()[:1])
-  monkeypatch.setattr(run.sharding, 'make_mesh', one_device)
-  monkeypatch.setattr(examples.records, 'splits', lambda folder: ('train',))
-  monkeypatch.setattr(examples.records, 'fingerprint', lambda folder: 'digest')
+def model_config(model):
+  """The toy has no networks of its own."""
+  return model
+
+
+def stage() -> Stage:
+  """The toy."""
+  return build(CONFIG)
+
+
+# Found by its name like any other stage, in this process and in those that run `toy_train.py`.
+stages.STAGES['toy'] = sys.modules[__name__]
+
+
+@functools.cache
+def compiled(devices: int = 1, fsdp: int = 1, config: Config = CONFIG) -> programs.Programs:
+  """The toy's programs, compiled once for all tests of a process."""
+  mesh = sharding.make_mesh(MeshConfig(fsdp=fsdp), jax.devices()[:devices])
+  return programs.build(config, stage(), mesh)
+
+
+def train(
+  config: Config,
+  workdir: pathlib.Path,
+  batches: Callable[[int], Iterable[dict[str, np.ndarray]]],
+  held_out: Sequence[dict[str, np.ndarray]] = (),
+  compiled: programs.Programs | None = None,
+  **more: Any,
+) -> list[str]:
+  """Trains the toy in this process, from the newest checkpoint of `workdir` if there is one.
+
+  Args:
+    config: of the run.
+    workdir: made if need be.
+    batches: number of steps made -> the batches from there on.
+    held_out: validation batches.
+    compiled: the toy's programs, by default on one device.
+    **more: for `fit` and its hooks.
+
+  Returns:
+    The lines of the log.
+  """
+  said: list[str] = []
+  compiled = compiled or _one_device()
+  workdir.mkdir(parents=True, exist_ok=True)
+  with jax.set_mesh(compiled.mesh), Checkpoints(workdir, config.checkpoint, {}) as checkpoints:
+    latest = checkpoint.resume_step(workdir, said.append)
+    start = checkpoint.restore(workdir, latest, compiled.shapes) if latest else compiled.init(jax.random.key(0))
+    stopping = hooks.EarlyStopping(config.checkpoint, workdir)
+    standard = hooks.standard(config, stage(), compiled, {}, held_out, workdir, checkpoints, stopping, said.append)
+    fit.fit(
+      stage(),
+      compiled,
+      start,
+      batches(int(start.step)),
+      [*more.pop('hooks', ()), *standard],
+      config=config,
+      workdir=workdir,
+      say=said.append,
+      **more,
+    )
+  return said
+
+
+def _one_device() -> programs.Programs:
+  return compiled()
 
 
 def _init(key):

@@ -4,7 +4,7 @@ import dataclasses
 
 import tyro
 
-from edtalk_jax import cli, stages
+from edtalk_jax import cli
 from edtalk_jax.config import CheckpointConfig, Config, DataConfig, LogConfig
 from edtalk_jax.terminal import run_main
 from tests.faults import toy
@@ -21,5 +21,4 @@ def get_config() -> Config:
 
 
 if __name__ == '__main__':
-  stages.build = lambda config: toy.stage()
   run_main(lambda: tyro.cli(cli.train, prog='toy_train.py'))

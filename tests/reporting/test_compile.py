@@ -25,7 +25,7 @@ SMALL = ('perceptual.scales=(1.0,)', 'model.image_size=16')
 
 @pytest.fixture
 def toy_stage(monkeypatch):
-  monkeypatch.setattr(stages, 'build', lambda config: toy.stage())
+  monkeypatch.setitem(stages.STAGES, 'reconstruction', toy)
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +92,7 @@ from edtalk_jax.reporting import topology
 topology.prepare()
 from edtalk_jax import stages
 from tests.faults import toy
-stages.build = lambda config: toy.stage()
+stages.STAGES['reconstruction'] = toy
 from edtalk_jax import cli
 cli.main(['compile-report', '--config', 'configs/tiny.py', '--topology', 'v5e:2x2', '--batch-size', '8',
           '--out', {out!r}, '--set', *{small!r}])

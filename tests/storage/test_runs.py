@@ -4,11 +4,9 @@ import shutil
 import signal
 
 from benchmarks.soak.comparison import differences
-from edtalk_jax import stages
 from edtalk_jax.storage import Store
 from edtalk_jax.training import lease, metrics
 from edtalk_jax.training.remote import RemoteRun
-from tests.faults import toy
 from tests.faults.processes import Command
 from tests.faults.test_processes import LAUNCH, SAME, losses, state_of
 from tests.s3 import upload
@@ -50,7 +48,7 @@ def test_a_killed_run_ends_as_one_in_a_folder_that_was_never_killed(bucket, head
   assert store.read(lease.FILE) is None
 
 
-def test_two_processes_that_share_no_folder_save_one_checkpoint(bucket, toy_command, train_here, tmp_path, monkeypatch):
+def test_two_processes_that_share_no_folder_save_one_checkpoint(bucket, toy_command, train_here, tmp_path):
   """Each has a stage of its own. They go on from what one process saved, and one process reads what they save."""
   train_here(bucket, 5, devices=4, fsdp=2)
   said = finished((*LAUNCH, *toy_command(bucket, 10), '--set', 'mesh.fsdp=2'))
@@ -61,7 +59,6 @@ def test_two_processes_that_share_no_folder_save_one_checkpoint(bucket, toy_comm
   assert ours.keys() == theirs.keys()
   for step, line in ours.items():
     assert all(abs(value - theirs[step][name]) <= SAME * max(1, abs(value)) for name, value in line.items()), step
-  monkeypatch.setattr(stages, 'build', lambda config: toy.stage())
   one, two = state_of(copy, 10, 2, 1), state_of(tmp_path / 'one', 10, 2, 1)
   assert one.keys() == two.keys()
   assert all(abs(one[name] - two[name]).max() <= SAME for name in one if one[name].size)

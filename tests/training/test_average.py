@@ -1,13 +1,15 @@
 """The average of the generator side's parameters: its recurrence, where it is kept, and who reads it."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
 import pytest
 
 from edtalk_jax.config import CheckpointConfig, LogConfig, MeshConfig
-from edtalk_jax.training import examples, hand_off, programs, run, sharding, trees
+from edtalk_jax.training import hand_off, programs, sharding, trees
+from edtalk_jax.training import train as training
 from tests.faults import toy
 
 HALF_LIFE = 20.0  # examples; batches have 8
@@ -48,20 +50,6 @@ def test_it_is_that_of_numpy_and_skips_what_the_update_skips(devices, fsdp):
   assert moved == [seed != 50 for seed in range(60)]
 
 
-@pytest.fixture
-def data(monkeypatch):
-  def make_loader(folder, *, start_step, batch_size, **_):
-    step = start_step
-    while True:
-      yield {**toy.batch(step), 'index': np.arange(step * batch_size, (step + 1) * batch_size)}
-      step += 1
-
-  toy.install(monkeypatch, make_loader)
-  monkeypatch.setattr(examples.records, 'splits', lambda folder: ('train', 'val'))
-  monkeypatch.setattr(hand_off.stages, 'model_config', lambda config: config.model)
-  return 'records'
-
-
 def params(workdir, **choice):
   return trees.flatten(jax.device_get(hand_off.read_run(str(workdir), **choice).params))
 
@@ -70,21 +58,21 @@ def same(first, second):
   return all((array == second[path]).all() for path, array in first.items())
 
 
-def test_it_survives_a_resume_is_read_by_default_and_stays_behind_at_a_hand_off(data, tmp_path):
+def test_it_survives_a_resume_is_read_by_default_and_stays_behind_at_a_hand_off(heads, tmp_path):
   whole, parts, plain, later = (tmp_path / name for name in ('whole', 'parts', 'plain', 'later'))
-  quiet = {'say': lambda line: None}
-  run.train(settings(), str(whole), data, **quiet)
-  run.train(settings(steps=2), str(parts), data, **quiet)
-  run.train(settings(), str(parts), data, **quiet)
+  train = functools.partial(training.train, data=str(heads), say=lambda line: None, devices=jax.devices()[:1])
+  train(settings(), str(whole))
+  train(settings(steps=2), str(parts))
+  train(settings(), str(parts))
   assert same(params(parts), params(whole)) and same(params(parts, raw=True), params(whole, raw=True))
   assert hand_off.read_run(str(whole)).averaged and not same(params(whole), params(whole, raw=True))
   assert (parts / 'metrics.jsonl').read_text().count('validation/loss') == 2
 
-  run.train(settings(ema=0.0), str(plain), data, **quiet)
+  train(settings(ema=0.0), str(plain))
   assert not hand_off.read_run(str(plain)).averaged and same(params(plain), params(plain, raw=True))
   assert same(params(plain), params(whole, raw=True))  # the average changes nothing of the run
   validation = [path.joinpath('metrics.jsonl').read_text().splitlines()[-1] for path in (plain, whole)]
   assert validation[0] != validation[1]  # it is what validation sees
 
-  run.train(settings(steps=0), str(later), data, str(whole), **quiet)
+  train(settings(steps=0), str(later), start_from=str(whole))
   assert same(params(later, raw=True), params(whole, raw=True)) and same(params(later), params(later, raw=True))

@@ -9,23 +9,16 @@ import numpy as np
 import pytest
 
 from data_pipeline import motion, records, sampling
-from data_pipeline.datasets import synthetic
 from data_pipeline.errors import CorruptRecord
-from data_pipeline.synthetic.clip import Plan
 from edtalk_jax.config import LogConfig, UserError
 from edtalk_jax.model import Model
-from edtalk_jax.training import extraction, hand_off, run, sharding
+from edtalk_jax.training import extraction, hand_off, train
 from tests import tiny
 from tests.faults import toy
 
-ONE_DEVICE = functools.partial(sharding.make_mesh, devices=jax.devices()[:1])
 
-
-@pytest.fixture(scope='module')
-def heads(tmp_path_factory):
-  folder = tmp_path_factory.mktemp('heads') / 'records'
-  synthetic.make(Plan(clips=6, size=32, seed=0, people=3, frames=5), str(folder), workers=0)
-  return str(folder)
+def _train(config, workdir, data):
+  train.train(config, workdir, data, say=lambda line: None, devices=jax.devices()[:1])
 
 
 def _teacher(folder, heads, seed=0):
@@ -34,21 +27,19 @@ def _teacher(folder, heads, seed=0):
   config = dataclasses.replace(
     config, run=dataclasses.replace(config.run, steps=0, seed=seed), log=LogConfig(validate_batches=0)
   )
-  run.train(config, str(folder), heads, say=lambda line: None)
+  _train(config, str(folder), str(heads))
   return str(folder)
 
 
 @pytest.fixture(scope='module')
 def teacher(heads, tmp_path_factory):
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(run.sharding, 'make_mesh', ONE_DEVICE)
-    return _teacher(tmp_path_factory.mktemp('teacher') / 'run', heads)
+  return _teacher(tmp_path_factory.mktemp('teacher') / 'run', heads)
 
 
 def test_weights_are_the_models_and_read_once(heads, teacher):
   said = []
   source = hand_off.open_run(teacher)
-  extract = functools.partial(extraction.ensure, source, heads, ('train', 'val'), batch=8, say=said.append)
+  extract = functools.partial(extraction.ensure, source, str(heads), ('train', 'val'), batch=8, say=said.append)
   folder = extract()
   found, restored = motion.Motion(folder, 'train'), hand_off.read_run(teacher)
   model = Model(restored.config, restored.params)
@@ -96,18 +87,16 @@ def test_corrupt_clips_stop_or_are_left_out(heads):
 
 def test_a_run_belongs_to_its_weights(heads, teacher, tmp_path, monkeypatch):
   """The toy stage, as if its examples held weights: another teacher's are refused on resuming."""
-  monkeypatch.setattr(run.sharding, 'make_mesh', ONE_DEVICE)
   other = _teacher(tmp_path / 'other', heads, seed=1)
   needs = dataclasses.replace(sampling.SAMPLERS['reconstruction'], motion=('mouth',))
   monkeypatch.setitem(sampling.SAMPLERS, 'reconstruction', needs)
-  monkeypatch.setattr(run.stages, 'build', lambda config: toy.stage())
 
   def train(teacher, steps):
     config = dataclasses.replace(toy.CONFIG, run=dataclasses.replace(toy.CONFIG.run, steps=steps))
     config = dataclasses.replace(
       config, data=dataclasses.replace(config.data, motion=teacher), log=LogConfig(samples_every=0, validate_batches=1)
     )
-    run.train(config, str(tmp_path / 'run'), heads, say=lambda line: None)
+    _train(config, str(tmp_path / 'run'), str(heads))
 
   with pytest.raises(UserError, match='learns from motion weights; give'):
     train('', 1)

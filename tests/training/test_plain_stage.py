@@ -1,35 +1,42 @@
-"""A stage without discriminator and pictures, whose first batch decides what it begins with."""
+"""A stage without discriminator and images of its own, whose first batch sets its initial bias."""
 
 import dataclasses
-import functools
 import json
+import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from edtalk_jax import stages
 from edtalk_jax.config import CheckpointConfig, LogConfig, UserError
 from edtalk_jax.stages.stage import Stage
-from edtalk_jax.training import checkpoint, examples, feed, first_state, hand_off, origin, programs, run, sharding
+from edtalk_jax.training import checkpoint, examples, first_state, hand_off, programs, sharding
+from edtalk_jax.training import train as training
 from tests import tiny
 
-FIELD = jax.ShapeDtypeStruct((5, 3), np.float32)
+CONFIG = tiny.config('plain')
 CONFIG = dataclasses.replace(
-  tiny.config(), log=LogConfig(every=1, samples_every=1, validate_batches=0), checkpoint=CheckpointConfig(every=2)
+  CONFIG, log=LogConfig(every=1, samples_every=1, validate_batches=0), checkpoint=CheckpointConfig(every=2)
 )
 
 
+def rows(batch):
+  """Mean colours of image rows, float32[batch, height, 3]."""
+  return jnp.mean(batch['target'] / 255.0, 2)
+
+
 def stage(**changes) -> Stage:
-  """Learns the scale of the field 'sequence'; begins at its mean."""
+  """Learns to scale rows of colours; its bias starts at their mean."""
 
   def losses(model, discriminator, frozen, batch):
     assert not discriminator
-    off = batch['sequence'] * model['layer']['scale'] - model['layer']['bias'] - 1
+    off = rows(batch) * model['layer']['scale'][None, None] - model['layer']['bias'][None, None] - 1
     return {'distance': jnp.mean(off**2, (1, 2))}, {}
 
   def start(model, batch):
-    return {'layer/bias': jnp.mean(batch['sequence'], (0, 1))}
+    return {'layer/bias': jnp.mean(rows(batch), (0, 1))}
 
   def init(key):
     return {'model': {'layer': {'scale': jax.random.normal(key, (3,)), 'bias': jnp.zeros(3)}}, 'discriminator': {}}
@@ -42,33 +49,32 @@ def stage(**changes) -> Stage:
     init=init,
     init_frozen=dict,
     model_losses=losses,
-    arrays={'sequence': FIELD},
     start=start,
   )
   return dataclasses.replace(plain, **changes)
 
 
 @pytest.fixture
-def train(monkeypatch):
-  """Trains `stage` on the normal numbers that its arrays ask for, shifted by the step."""
+def train(heads, monkeypatch):
+  """Trains `stage` on rendered heads: (workdir, steps, devices, changes of the stage) -> lines of the log."""
 
-  def make_loader(folder, *, start_step, batch_size, **_):
-    for step, batch in enumerate(feed.noise(CONFIG, stage(), start_step), start_step):
-      yield {'index': batch['index'], 'sequence': batch['sequence'][:batch_size] + step}
+  def run(workdir, steps, devices=1, **changes):
+    said = []
+    module = types.SimpleNamespace(
+      TRAINABLE={'everything': ''}, build=lambda config: stage(**changes), model_config=lambda model: model
+    )
+    monkeypatch.setitem(stages.STAGES, 'plain', module)
+    config = dataclasses.replace(CONFIG, run=dataclasses.replace(CONFIG.run, steps=steps))
+    training.train(config, str(workdir), str(heads), say=said.append, devices=jax.devices()[:devices])
+    return said
 
-  def train(workdir, steps, devices=1, **changes):
-    say = []
-    make_mesh = functools.partial(sharding.make_mesh, devices=jax.devices()[:devices])
-    with monkeypatch.context() as patch:
-      patch.setattr(run.stages, 'build', lambda config: stage(**changes))
-      patch.setattr(examples.loader, 'make_loader', make_loader)
-      patch.setattr(run.sharding, 'make_mesh', make_mesh)
-      patch.setattr(origin.records, 'fingerprint', lambda folder: 'digest')
-      config = dataclasses.replace(CONFIG, run=dataclasses.replace(CONFIG.run, steps=steps))
-      run.train(config, str(workdir), 'records', say=say.append)
-    return say
+  return run
 
-  return train
+
+@pytest.fixture
+def first(heads):
+  """Mean colour of the first batch."""
+  return np.mean(rows(examples.Examples(CONFIG, stage(), str(heads)).first()), (0, 1))
 
 
 def state(workdir, step, **changes):
@@ -76,7 +82,7 @@ def state(workdir, step, **changes):
   return checkpoint.restore(workdir, step, like)
 
 
-def test_it_trains_resumes_and_speaks_of_no_discriminator(train, tmp_path):
+def test_it_trains_and_resumes_and_logs_no_discriminator(train, tmp_path):
   said = train(tmp_path / 'whole', 4)
   assert not any('discriminator' in line or 'VGG' in line for line in said)
   lines = [json.loads(line) for line in (tmp_path / 'whole' / 'metrics.jsonl').read_text().splitlines()]
@@ -89,23 +95,21 @@ def test_it_trains_resumes_and_speaks_of_no_discriminator(train, tmp_path):
 
 
 @pytest.mark.parametrize('devices', [1, 4])
-def test_the_first_batch_decides_what_it_begins_with(train, tmp_path, devices):
+def test_the_first_batch_sets_the_bias(train, first, tmp_path, devices):
   train(tmp_path, 0, devices)
-  first = next(feed.noise(CONFIG, stage(), 0))['sequence']
-  # Another mesh adds 40 numbers of order 1 in another order.
-  np.testing.assert_allclose(state(tmp_path, 0).model['layer']['bias'], first.mean((0, 1)), atol=1e-6)
+  # Another mesh adds 128 numbers of order 1 in another order.
+  np.testing.assert_allclose(state(tmp_path, 0).model['layer']['bias'], first, atol=1e-6)
 
 
-def test_what_another_run_has_handed_over_stays(train, tmp_path):
+def test_what_another_run_has_handed_over_stays(train, heads, tmp_path):
   train(tmp_path / 'first', 2)
   opened = hand_off.open_run(str(tmp_path / 'first'))
   built = programs.build(CONFIG, stage(), sharding.make_mesh(CONFIG.mesh, jax.devices()[:1]))
   fresh = built.init(jax.random.key(7))
   params, report = hand_off.hand_off({'model': fresh.model, 'discriminator': fresh.discriminator}, opened)
   assert set(report.restored) == {'model/layer/scale', 'model/layer/bias'}
-  noise = dataclasses.replace(CONFIG, data=dataclasses.replace(CONFIG.data, synthetic_batch=True))
   mesh = sharding.make_mesh(CONFIG.mesh, jax.devices()[:1])
-  learns_from = examples.Examples(noise, stage(), None)
+  learns_from = examples.Examples(CONFIG, stage(), str(heads))
   begun = first_state.set_by_first_batch(learns_from, built, mesh, params['model'], set())
   assert begun['layer']['bias'] is params['model']['layer']['bias']
   moved = first_state.set_by_first_batch(learns_from, built, mesh, params['model'], {'model/layer/bias'})
@@ -113,16 +117,15 @@ def test_what_another_run_has_handed_over_stays(train, tmp_path):
   assert not np.array_equal(moved['layer']['bias'], params['model']['layer']['bias'])
 
 
-def test_what_data_sets_may_be_frozen_and_nothing_else(train, tmp_path):
+def test_what_data_sets_may_be_frozen_and_nothing_else(train, first, tmp_path):
   train(tmp_path / 'set', 1, trainable='scale')
-  first = next(feed.noise(CONFIG, stage(), 0))['sequence']
   bias = state(tmp_path / 'set', 1, trainable='scale').model['layer']['bias']
-  np.testing.assert_allclose(bias, first.mean((0, 1)), atol=1e-6)
+  np.testing.assert_allclose(bias, first, atol=1e-6)
   with pytest.raises(UserError, match='does not train model/layer/scale'):
     train(tmp_path / 'drawn', 1, trainable='bias')
 
 
-def test_a_diagnosis_is_said_of_every_ten_metric_lines(train, tmp_path):
+def test_a_diagnosis_is_logged_of_every_ten_metric_lines(train, tmp_path):
   said = train(tmp_path, 21, diagnose=lambda examples, means: f'{examples} at {means["distance"]:.6g}')
   lines = [json.loads(line) for line in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
   means = [np.mean([line['distance'] for line in lines[first : first + 10]]) for first in (0, 10)]

@@ -1,7 +1,7 @@
 """A training run from its configuration to its last checkpoint."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -9,15 +9,14 @@ import jax
 from edtalk_jax import stages
 from edtalk_jax.config import Config
 from edtalk_jax.stages.stage import Stage
-from edtalk_jax.training import checkpoint, cluster, first_state, origin, record, records_copy, sharding
+from edtalk_jax.training import checkpoint, cluster, first_state, hooks, origin, record, records_copy, sharding
 from edtalk_jax.training import examples as examples_lib
 from edtalk_jax.training import hand_off as hand_off_lib
 from edtalk_jax.training import programs as programs_lib
 from edtalk_jax.training import workdir as workdir_lib
 from edtalk_jax.training.checkpoint import Checkpoints
-from edtalk_jax.training.loop import Loop
+from edtalk_jax.training.fit import fit
 from edtalk_jax.training.observe import NOTHING, Observe
-from edtalk_jax.training.patience import Patience
 from edtalk_jax.training.shelf import Shelf
 from edtalk_jax.training.state import TrainState
 
@@ -31,8 +30,9 @@ def train(
   start_from: str | None = None,
   observe: Observe = NOTHING,
   say: Say = print,
+  devices: Sequence[jax.Device] | None = None,
 ) -> None:
-  """Trains until `config.run.steps`, going on from the newest checkpoint of `workdir` if there is one.
+  """Builds everything that `config` names, and trains until `config.run.steps`, from the newest checkpoint if any.
 
   Args:
     config: of the run. In a workdir that holds a run already, the same but for steps, logging, workers and mesh.
@@ -41,6 +41,7 @@ def train(
     start_from: workdir of an earlier stage's run, whose parameters a new run takes over.
     observe: what to write besides the usual files.
     say: where progress lines go, from process 0.
+    devices: to train on; None: all.
 
   Raises:
     UserError: with one line, before any step, on a mistake in the arguments.
@@ -49,7 +50,7 @@ def train(
     Preempted, PeerLost: as terminal.py says.
   """
   say = say if jax.process_index() == 0 else _silence
-  mesh = sharding.make_mesh(config.mesh)
+  mesh = sharding.make_mesh(config.mesh, devices)
   sharding.check_batch(config.data.batch_size, mesh, jax.process_count())
   config = examples_lib.found_from_anywhere(config)
   programs_lib.check_compiler(config)
@@ -66,7 +67,8 @@ def train(
     if latest is not None and latest >= config.run.steps:
       say(f'{workdir}: the run is finished ({latest} steps); raise run.steps (--steps) to train longer')
       return
-    if latest is not None and (why := Patience(config.checkpoint, folder).spent(latest)):
+    stopping = hooks.EarlyStopping(config.checkpoint, folder)
+    if latest is not None and (why := stopping.reason(latest)):
       say(f'{workdir}: the run is finished ({latest} steps): {why}')
       return
     frozen = programs.place_frozen(hand_off_lib.read_frozen(stage.init_frozen(), stage.reads))
@@ -84,22 +86,22 @@ def train(
     say(f'stage {stage.name}, {_count(state)}, mesh {dict(mesh.shape)}{_perceptual(config, stage)}')
     for name, path in examples_lib.beside(config, stage, data).items():
       say(f'{name}: {path or "none"}')
-    with Checkpoints(folder, config.checkpoint, content, place.remote) as checkpoints:
-      loop = Loop(
-        config,
+    with Checkpoints(folder, config.checkpoint, content, place.remote) as checkpoints, cluster.collectives():
+      actions = hooks.standard(config, stage, programs, frozen, held_out, folder, checkpoints, stopping, say)
+      state = fit(
         stage,
         programs,
-        frozen,
-        held_out,
-        mesh=mesh,
+        state,
+        batches,
+        actions,
+        config=config,
         workdir=folder,
-        checkpoints=checkpoints,
+        frozen=frozen,
         began=content['began'],
         observe=observe,
         say=say,
       )
-      with cluster.collectives():
-        steps = int(loop.run(state, batches).step)
+      steps = int(state.step)
   say(f'finished {steps} steps of stage {stage.name}; next: python eval.py --workdir {workdir} --data {given}')
 
 
