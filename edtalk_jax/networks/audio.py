@@ -63,6 +63,7 @@ class BatchNorm(nn.Module):
     size = x.shape[-1:]
     scale = self.param('scale', nn.initializers.ones, size)
     bias = self.param('bias', nn.initializers.zeros, size)
+    scale, bias = ops.expand_like(scale, x), ops.expand_like(bias, x)
     running = {
       'mean': self.variable('batch_stats', 'mean', jnp.zeros, size),
       'variance': self.variable('batch_stats', 'variance', jnp.ones, size),
@@ -98,7 +99,7 @@ class ConvBlock(nn.Module):
     y = jax.lax.conv_general_dilated(
       x, kernel, strides, [(layer.padding,) * 2] * 2, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
     )
-    y = BatchNorm(name='norm')(y + bias, train=train)
+    y = BatchNorm(name='norm')(y + ops.expand_like(bias, y), train=train)
     return nn.relu(y + x if layer.residual else y)
 
 

@@ -83,7 +83,7 @@ class Flow(nn.Module):
     raw = ops.modulated_conv(
       raw, kernel, style, scale=equalizer(kernel), demodulate=False, columns=columns, dtype=jnp.float32
     )
-    raw = ops.split_columns(raw, columns) + bias
+    raw = ops.split_columns(raw, columns) + ops.expand_like(bias, raw)
     if coarser is not None:
       raw += ops.upsample(coarser)
     displacement, mask = jnp.tanh(raw[..., :2]), jax.nn.sigmoid(raw[..., 2:])
@@ -110,7 +110,7 @@ class RGB(nn.Module):
     """
     bias = self.param('bias', nn.initializers.zeros, (3,))
     conv = EqualConv(3, kernel_size=1, dtype=jnp.float32, name='conv')
-    rgb = conv(x, move) + bias
+    rgb = conv(x, move) + ops.expand_like(bias, x)
     rgb = rgb if coarser is None else rgb + ops.upsample(coarser)
     self.sow('intermediates', 'rgb', rgb)
     return rgb

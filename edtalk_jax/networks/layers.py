@@ -81,7 +81,7 @@ class EqualDense(nn.Module):
     bias = self.param('bias', nn.initializers.constant(self.bias_init), (self.features,))
     x = jnp.matmul(x.astype(jnp.float32), kernel, precision=jax.lax.Precision.HIGHEST)
     scale = equalizer(kernel)
-    return ops.leaky_relu_scaled(x, bias, scale=scale) if self.activate else x * scale + bias
+    return ops.leaky_relu_scaled(x, bias, scale=scale) if self.activate else x * scale + ops.expand_like(bias, x)
 
 
 class EqualConv(nn.Module):

@@ -110,7 +110,7 @@ class Navigation(nn.Module):
     columns = [jax.lax.stop_gradient(banks[name]) if name in frozen else banks[name] for name in names]
     vectors = jnp.concatenate(columns, axis=1)
     if not self.config.orthonormal:
-      return vectors / jnp.linalg.norm(vectors, axis=0)
+      return vectors / jnp.linalg.norm(vectors, axis=0, keepdims=True)
     return ops.orthonormal_basis(vectors)
 
 

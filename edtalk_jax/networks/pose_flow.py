@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from edtalk_jax.ops import flow
+from edtalk_jax.ops import expand_like, flow
 
 Array = jax.Array
 
@@ -57,11 +57,11 @@ class PoseFlow(nn.Module):
 
   def standardise(self, weights: Array) -> Array:
     """Pose weights [..., channels] -> x of about mean 0 and variance 1."""
-    return (weights - self.mean) / self.deviation
+    return (weights - expand_like(self.mean, weights)) / expand_like(self.deviation, weights)
 
   def restore(self, x: Array) -> Array:
     """The inverse of `standardise`."""
-    return x * self.deviation + self.mean
+    return x * expand_like(self.deviation, x) + expand_like(self.mean, x)
 
   def innovations(self, x: Array) -> Array:
     """Standardised weights [batch, frames, channels] -> what linear prediction leaves of all but the first frame."""
@@ -96,7 +96,7 @@ class PoseFlow(nn.Module):
     """The parameters that depend on data, by path: standardisation, prediction, every actnorm."""
     mean, deviation = flow.moments(weights, valid)
     deviation = jnp.maximum(deviation, 1e-4)
-    x = (weights - mean) / deviation
+    x = (weights - expand_like(mean, weights)) / expand_like(deviation, weights)
     predictor = flow.predictor_start(x, valid)
     left, later = flow.innovations(x, predictor), valid[:, 1:]
     log_scale, shift = self.stacked.start(left, self.known(sound[:, 1:], x[:, 0], later), later)
@@ -121,7 +121,7 @@ class Sound(nn.Module):
       shape = (SOUND_SIZE, self.features, self.features)
       kernel = self.param(f'kernel_{layer}', nn.initializers.lecun_normal(in_axis=(0, 1)), shape)
       bias = self.param(f'bias_{layer}', nn.initializers.zeros, (self.features,))
-      x = x + nn.gelu(flow.temporal_conv(x * valid[..., None], kernel) + bias)
+      x = x + nn.gelu(flow.temporal_conv(x * valid[..., None], kernel) + expand_like(bias, x))
     return x
 
 
@@ -219,11 +219,11 @@ def _halves(x: Array) -> tuple[Array, Array]:
 
 def _coupling(parts: Mapping[str, Array], kept: Array, known: Array, valid: Array, layers: int) -> tuple[Array, Array]:
   """A coupling's (log scale, shift), from gated convolutions along time (van den Oord et al., 2016, not causal)."""
-  h = kept @ parts['input_kernel'] + parts['input_bias']
+  h = kept @ parts['input_kernel'] + expand_like(parts['input_bias'], kept)
   for layer in range(layers):
-    told = known @ parts[f'known_{layer}_kernel'] + parts[f'gate_{layer}_bias']
+    told = known @ parts[f'known_{layer}_kernel'] + expand_like(parts[f'gate_{layer}_bias'], known)
     both = flow.temporal_conv(h * valid[..., None], parts[f'gate_{layer}_kernel'], 2**layer) + told
     value, gate = jnp.split(both, 2, axis=-1)
     h = h + (jnp.tanh(value) * jax.nn.sigmoid(gate)) @ parts[f'out_{layer}_kernel']
-  log_scale, shift = jnp.split(h @ parts['last_kernel'] + parts['last_bias'], 2, axis=-1)
+  log_scale, shift = jnp.split(h @ parts['last_kernel'] + expand_like(parts['last_bias'], h), 2, axis=-1)
   return LIMIT * jnp.tanh(log_scale), shift

@@ -9,6 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from edtalk_jax import ops
+
 Array = jax.Array
 
 MODALITIES = ('audio', 'text')
@@ -49,16 +51,16 @@ class SemanticExpression(nn.Module):
   def standardise(self, name: str, values: Array) -> Array:
     """'target', 'audio' or 'text' -> values of about mean 0 and variance 1."""
     mean, deviation = self.scales[name]
-    return (values - mean) / deviation
+    return (values - ops.expand_like(mean, values)) / ops.expand_like(deviation, values)
 
   def restore(self, target: Array) -> Array:
     """Standardised expression weights -> expression weights, of an average person."""
-    return self.destandardise(target) + self.neutral
+    return self.destandardise(target) + ops.expand_like(self.neutral, target)
 
   def destandardise(self, target: Array) -> Array:
     """Standardised expression weights -> expression weights, from what they count from."""
     mean, deviation = self.scales['target']
-    return target * deviation + mean
+    return target * ops.expand_like(deviation, target) + ops.expand_like(mean, target)
 
   def __call__(self, audio: Array, text: Array, known: Array) -> Array:
     """Maps audio[batch, audio] and text[batch, text] to standardised weights, float32[batch, features].
@@ -78,7 +80,7 @@ class SemanticExpression(nn.Module):
     for name, values, weight in zip(('target', *MODALITIES), (target, audio, text), there, strict=True):
       share = weight[:, None] / jnp.maximum(jnp.sum(weight), 1)
       mean = jnp.sum(share * values, 0)
-      deviation = jnp.sqrt(jnp.sum(share * (values - mean) ** 2, 0))
+      deviation = jnp.sqrt(jnp.sum(share * (values - mean[None]) ** 2, 0))
       # A word that the first batch lacks would otherwise count a thousand times as much as others later.
       least = jnp.maximum(jnp.sqrt(jnp.mean(deviation**2)) / 2, LEAST_DEVIATION)
       found |= {f'{name}_mean': mean, f'{name}_deviation': jnp.maximum(deviation, least)}

@@ -41,7 +41,7 @@ class VGG19(nn.Module):
     if min(images.shape[1:3]) < 16:
       raise ValueError(f'images has shape {images.shape}, VGG19 needs at least 16 x 16 pixels')
     x = jnp.clip(images.astype(jnp.float32), -1, 1) / 2 + 0.5
-    x = (x - jnp.array(_MEAN)) / jnp.array(_STD)
+    x = (x - ops.expand_like(jnp.array(_MEAN), x)) / ops.expand_like(jnp.array(_STD), x)
     features = []
     for block in range(1, len(_BLOCKS) + 1):
       x = rematerialized(_block(block), self.remat)(self, x)

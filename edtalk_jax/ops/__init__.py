@@ -27,6 +27,7 @@ from edtalk_jax.ops.orthonormal import orthonormal_basis as orthonormal_basis
 from edtalk_jax.ops.partition import split_rows as split_rows
 from edtalk_jax.ops.pooling import conv_max_pool as conv_max_pool
 from edtalk_jax.ops.pooling import max_pool as max_pool
+from edtalk_jax.ops.rank import expand_like as expand_like
 from edtalk_jax.ops.resample import antialias_downsample as antialias_downsample
 from edtalk_jax.ops.resample import blur as blur
 from edtalk_jax.ops.resample import pyramid as pyramid

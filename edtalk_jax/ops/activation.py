@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from edtalk_jax.ops import lanes
+from edtalk_jax.ops.rank import expand_like
 
 _SLOPE = 0.2
 _GAIN = math.sqrt(2)
@@ -61,7 +62,7 @@ def slope(y: jax.Array) -> jax.Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def _activated(x, bias, scale, negative, gain):
-  bias = lanes.repeat(bias, x.shape[-1])
+  bias = expand_like(lanes.repeat(bias, x.shape[-1]), x)
   return (gain * jax.nn.leaky_relu(x.astype(jnp.float32) * scale + bias, negative)).astype(x.dtype)
 
 
@@ -93,7 +94,9 @@ _activated.defvjp(_forward, _backward, symbolic_zeros=True)
 
 @jax.custom_vjp
 def _normalized(x, norm, bias):
-  return (_GAIN * jax.nn.leaky_relu(x.astype(jnp.float32) * norm[:, None, None] + bias, _SLOPE)).astype(x.dtype)
+  return (_GAIN * jax.nn.leaky_relu(x.astype(jnp.float32) * norm[:, None, None] + expand_like(bias, x), _SLOPE)).astype(
+    x.dtype
+  )
 
 
 def _normalized_forward(x, norm, bias):
@@ -107,7 +110,7 @@ def _normalized_backward(residuals, cotangent):
   factor = slope(y)
   gradient = cotangent.astype(jnp.float32) * factor
   total = jnp.sum(gradient, (1, 2))
-  of_norm = (jnp.sum(gradient * (y.astype(jnp.float32) / factor), (1, 2)) - total * bias) / norm
+  of_norm = (jnp.sum(gradient * (y.astype(jnp.float32) / factor), (1, 2)) - total * bias[None]) / norm
   of_x = (gradient * norm[:, None, None]).astype(y.dtype)
   return jax.lax.optimization_barrier(of_x), of_norm, jnp.sum(total, 0)
 

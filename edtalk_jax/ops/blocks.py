@@ -22,6 +22,7 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
 from edtalk_jax.ops import activation, convolution, lanes, partition, resample
+from edtalk_jax.ops.rank import expand_like
 
 _MOST_AT_ONCE = 8  # blocks that are made of colours side by side: 80 of 128 numbers
 _HALF = math.sqrt(0.5)  # the gain of both paths of a residual block
@@ -86,7 +87,9 @@ def _shifted_from_colours(images, kernel, bias, scale):
   x = lanes.join_columns(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), 2 * count)
   # What goes in is by row, block and column of it, what comes out by block, row and column.
   place = np.eye(4 * count).reshape(2, count, 2, 2, count, 2).swapaxes(3, 4).reshape(2, 2 * count, 1, 4 * count, 1)
-  placed = (jnp.asarray(place, jnp.float32) * colours[:, None]).reshape(2, 1, -1, 4 * count * features)
+  placed = (jnp.asarray(place, jnp.float32) * expand_like(colours[:, None], place)).reshape(
+    2, 1, -1, 4 * count * features
+  )
   y = _conv(x, placed.astype(kernel.dtype), 'VALID', (2, 1))
   return _activated(y, jnp.zeros(features), scale, count)
 

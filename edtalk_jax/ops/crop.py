@@ -31,5 +31,5 @@ def _interpolation(first: jax.Array, last: jax.Array, size: int, pixels: int) ->
   """Weights float32[batch, size, pixels] of each pixel at `size` places from `first` to `last`."""
   share = jnp.linspace(0.0, 1.0, size)
   # A pixel's centre is half a pixel from its edge.
-  places = first[:, None] + share * (last - first)[:, None] - 0.5
-  return jnp.maximum(0.0, 1 - jnp.abs(places[..., None] - jnp.arange(pixels)))
+  places = first[:, None] + share[None] * (last - first)[:, None] - 0.5
+  return jnp.maximum(0.0, 1 - jnp.abs(places[..., None] - jnp.arange(pixels)[None, None]))

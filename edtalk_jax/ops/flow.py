@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
+from edtalk_jax.ops.rank import expand_like
+
 Array = jax.Array
 
 _EXACT = jax.lax.Precision.HIGHEST  # a mixing that is undone must not be rounded to bfloat16
@@ -20,19 +22,19 @@ _EXACT = jax.lax.Precision.HIGHEST  # a mixing that is undone must not be rounde
 
 def actnorm(x: Array, log_scale: Array, shift: Array) -> tuple[Array, Array]:
   """(x + shift) * exp(log_scale), per channel."""
-  return (x + shift) * jnp.exp(log_scale), jnp.sum(log_scale)
+  return (x + expand_like(shift, x)) * expand_like(jnp.exp(log_scale), x), jnp.sum(log_scale)
 
 
 def actnorm_inverse(y: Array, log_scale: Array, shift: Array) -> Array:
   """The inverse of `actnorm`."""
-  return y * jnp.exp(-log_scale) - shift
+  return y * expand_like(jnp.exp(-log_scale), y) - expand_like(shift, y)
 
 
 def moments(x: Array, valid: Array) -> tuple[Array, Array]:
   """Mean and standard deviation per channel of x[batch, frames, channels] over the frames valid[batch, frames]."""
   weight = valid[..., None] / jnp.maximum(jnp.sum(valid), 1)
   mean = jnp.sum(weight * x, (0, 1))
-  return mean, jnp.sqrt(jnp.sum(weight * (x - mean) ** 2, (0, 1)))
+  return mean, jnp.sqrt(jnp.sum(weight * (x - expand_like(mean, x)) ** 2, (0, 1)))
 
 
 def actnorm_start(x: Array, valid: Array, least: float = 1e-4) -> tuple[Array, Array]:

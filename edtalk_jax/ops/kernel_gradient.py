@@ -10,12 +10,20 @@ import jax
 import jax.numpy as jnp
 
 # Neighbourhoods of one band, in numbers: 4.7 MB of float32.
-_BAND_SIZE = 8 * 256 * 9 * 64
+BAND_SIZE = 8 * 256 * 9 * 64
 # Below as many multiplications, the loop is not worth it.
-_LOOP_WORK = 1 << 28
+LOOP_WORK = 1 << 28
 
 
-def kernel_gradient(x: jax.Array, cotangent: jax.Array, side: int, stride: int) -> jax.Array:
+def kernel_gradient(
+  x: jax.Array,
+  cotangent: jax.Array,
+  side: int,
+  stride: int,
+  *,
+  band_size: int = BAND_SIZE,
+  loop_work: int = LOOP_WORK,
+) -> jax.Array:
   """The gradient of a convolution without padding with respect to its kernel.
 
   Args:
@@ -23,15 +31,17 @@ def kernel_gradient(x: jax.Array, cotangent: jax.Array, side: int, stride: int) 
     cotangent: of the convolution's output, [batch, height, width, out].
     side: of the kernel.
     stride: of the convolution.
+    band_size: largest number of numbers in the neighbourhoods of one band.
+    loop_work: number of multiplications below which there is a single band.
 
   Returns:
     [side, side, in, out] in the type of `x`.
   """
   batch, height, width, features = cotangent.shape
   channels = x.shape[-1]
-  if cotangent.size * side**2 * channels < _LOOP_WORK:
+  if cotangent.size * side**2 * channels < loop_work:
     return _as_kernel(_band_product(x, cotangent, side, stride), side).astype(x.dtype)
-  rows = _divisor(height, _BAND_SIZE // (width * side**2 * channels))
+  rows = _divisor(height, band_size // (width * side**2 * channels))
   bands = height // rows
 
   def add_band(total, index):

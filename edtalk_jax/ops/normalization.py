@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from edtalk_jax.ops.rank import expand_like
+
 
 def instance_norm(x: jax.Array, eps: float = 1e-5) -> jax.Array:
   """Zero mean and unit (biased) variance over the pixels of each sample and channel.
@@ -66,9 +68,9 @@ def batch_statistics(x: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Mean and biased variance of each channel over all else, the global batch: [..., channels] -> float32[channels]."""
   x = x.astype(jnp.float32).reshape(-1, x.shape[-1])
   mean = jnp.mean(x, 0)
-  return mean, jnp.mean(jnp.square(x - mean), 0)
+  return mean, jnp.mean(jnp.square(x - mean[None]), 0)
 
 
 def batch_norm(x: jax.Array, mean: jax.Array, variance: jax.Array, eps: float = 1e-5) -> jax.Array:
   """Normalises the channels of x[..., channels] with the given statistics (Ioffe & Szegedy, 2015), in float32."""
-  return (x.astype(jnp.float32) - mean) * jax.lax.rsqrt(variance + eps)
+  return (x.astype(jnp.float32) - expand_like(mean, x)) * expand_like(jax.lax.rsqrt(variance + eps), x)

@@ -69,7 +69,7 @@ def sample_quads(features: jax.Array, x: jax.Array, y: jax.Array, scale: jax.Arr
   near = (left >= -1) & (left < width) & (top >= -1) & (top < height)  # at least one corner is inside
   ahead, below = jnp.where(near, x - left, 0), jnp.where(near, y - top, 0)
   weights = jnp.stack([(1 - below) * (1 - ahead), (1 - below) * ahead, below * (1 - ahead), below * ahead])
-  weights *= near * scale
+  weights *= (near * scale)[None]
   row = jnp.clip(top, -1, height - 1).astype(jnp.int32) + 1
   column = jnp.clip(left, -1, width - 1).astype(jnp.int32) + 1
   index = (row * (width + 1) + column).reshape(batch, -1, x[0].size)
@@ -154,5 +154,5 @@ def warp(features: jax.Array, displacement: jax.Array, mask: jax.Array | None = 
   """
   if displacement.shape[1:] != (*features.shape[1:3], 2) or len(displacement) % len(features):
     raise ValueError(f'displacement must have shape {(*features.shape[:3], 2)}, got {displacement.shape}')
-  grid = base_grid(features.shape[1:3]) + displacement.astype(jnp.float32)
+  grid = base_grid(features.shape[1:3])[None] + displacement.astype(jnp.float32)
   return grid_sample(features, grid, None if mask is None else mask[..., 0])

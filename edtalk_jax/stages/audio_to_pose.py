@@ -76,7 +76,7 @@ def features(mel: jax.Array) -> jax.Array:
 
 def valid_frames(batch: dict) -> jax.Array:
   """bool[batch, frames]: which frames of the sequences exist."""
-  return jnp.arange(batch['pose'].shape[1]) < batch['length'][:, None]
+  return jnp.arange(batch['pose'].shape[1])[None] < batch['length'][:, None]
 
 
 def _start(model: Params, batch: dict, *, module: PoseFlow) -> dict[str, jax.Array]:

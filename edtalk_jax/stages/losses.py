@@ -94,8 +94,8 @@ def correlation(first: Array, second: Array) -> Array:
 def _standardized(weights: Array) -> Array:
   """[batch, views, size] -> float32[batch * views, size] of mean 0 and variance 1."""
   flat = merge_views(weights).astype(jnp.float32)
-  flat -= jnp.mean(flat, axis=0)
-  return flat / jnp.sqrt(jnp.mean(flat**2, axis=0) + 1e-8)
+  flat -= jnp.mean(flat, axis=0, keepdims=True)
+  return flat / jnp.sqrt(jnp.mean(flat**2, axis=0, keepdims=True) + 1e-8)
 
 
 def _cosine(first: Array, second: Array) -> Array:

@@ -31,7 +31,7 @@ def gather(population: dict[str, Array], codes: Array) -> dict[str, Array]:
   """Returns the population with codes[n, size] in it (Chan, Golub & LeVeque, 1983, pairwise update)."""
   codes = jax.lax.stop_gradient(codes.astype(jnp.float32))
   mean = jnp.mean(codes, axis=0)
-  shift, rest = mean - population['mean'], codes - mean
+  shift, rest = mean - population['mean'], codes - mean[None]
   count = jnp.minimum(population['count'], LONGEST - len(codes))
   share = len(codes) / (count + len(codes))  # of the new codes
   return {

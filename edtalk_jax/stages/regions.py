@@ -36,5 +36,5 @@ def emphasis(loss: LossConfig, batch: Mapping[str, jax.Array], targets: Sequence
   size = batch[targets[0]].shape[-2]
   points = jnp.stack([batch[f'{name}_landmarks'] for name in targets], axis=1)[:, :, POINTS]
   # exp(-|x - p|^2) is a product of both axes: [batch, targets, points, 2, size]
-  spots = jnp.exp(-0.5 * ((jnp.arange(size) - points[..., None]) / (REACH * size)) ** 2)
+  spots = jnp.exp(-0.5 * ((jnp.arange(size)[None, None, None, None] - points[..., None]) / (REACH * size)) ** 2)
   return 1 + loss.regions * jnp.minimum(1, jnp.einsum('btpx,btpy->btyx', spots[..., 0, :], spots[..., 1, :]))[..., None]

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,14 +25,14 @@ def test_forms_of_upsampling_agree(form):
   _assert_same_with_gradients(convolution.upsample_separately, form, _normal(0, 2, 4, 5, 3), _normal(1, 3, 3, 3, 2))
 
 
-def test_wide_maps_are_filtered_channel_by_channel(monkeypatch):
-  """Maps too wide for `ops.bands` have other forms, tried here on narrow ones."""
-  monkeypatch.setattr(bands, 'WIDEST', 0)
+def test_wide_maps_are_filtered_channel_by_channel():
+  """Maps too wide for `ops.bands` have other forms."""
+  width = bands.WIDEST + 2
   _assert_same_with_gradients(
-    convolution.downsample_separately, tpu_forms.downsample, _normal(0, 2, 8, 6, 3), _normal(1, 3, 3, 3, 5)
+    convolution.downsample_separately, tpu_forms.downsample, _normal(0, 1, 4, width, 3), _normal(1, 3, 3, 3, 5)
   )
   _assert_same_with_gradients(
-    convolution.upsample_separately, tpu_forms.upsample, _normal(0, 2, 4, 3, 3), _normal(1, 3, 3, 3, 2)
+    convolution.upsample_separately, tpu_forms.upsample, _normal(0, 1, 3, width // 2, 3), _normal(1, 3, 3, 3, 2)
   )
 
 
@@ -103,13 +105,14 @@ def test_strided_convolution_agrees_with_xla():
 
 
 @pytest.mark.parametrize('stride', [1, 2])
-def test_kernel_gradient_in_bands_equals_a_single_product(stride, monkeypatch):
+def test_kernel_gradient_in_bands_equals_a_single_product(stride):
   x = _normal(0, 2, 6 * stride + 3 - stride, 4 * stride + 3 - stride, 3)
   cotangent = _normal(1, 2, 6, 4, 5)
   whole = kernel_gradient.kernel_gradient(x, cotangent, 3, stride)
-  monkeypatch.setattr(kernel_gradient, '_LOOP_WORK', 0)
-  monkeypatch.setattr(kernel_gradient, '_BAND_SIZE', 4 * 9 * 3 * 4)  # four rows fit, three divide the height
-  bands = kernel_gradient.kernel_gradient(x, cotangent, 3, stride)
+  four_rows = 4 * 9 * 3 * 4  # of which three divide the height
+  bands = jax.jit(kernel_gradient.kernel_gradient, static_argnums=(2, 3), static_argnames=('band_size', 'loop_work'))(
+    x, cotangent, 3, stride, band_size=four_rows, loop_work=0
+  )
   np.testing.assert_allclose(bands, whole, **CLOSE)
 
 
@@ -125,22 +128,28 @@ def test_tpus_multiply_no_zeros_forwards_or_backwards(function):
 @pytest.mark.parametrize('upsample', [False, True])
 def test_modulated_conv_equals_one_kernel_per_sample(upsample):
   x, kernel, style = _normal(0, 2, 5, 5, 3), _normal(1, 3, 3, 3, 4), _normal(2, 2, 3)
-  got = ops.modulated_conv(x, kernel, style, scale=1e-4, upsample=upsample)
+  got = jax.jit(functools.partial(ops.modulated_conv, scale=1e-4, upsample=upsample))(x, kernel, style)
+
+  @jax.jit
+  def alone(x, style):
+    own = 1e-4 * kernel * style[None, None, :, None]  # so small that what is added to the norm counts
+    own *= jax.lax.rsqrt(jnp.sum(own**2, (0, 1, 2), keepdims=True) + 1e-8)
+    return 4 * ops.conv_upsample(x[None], own)[0] if upsample else ops.conv(x[None], own)[0]
+
   for sample in range(2):
-    own = 1e-4 * kernel * style[sample, :, None]  # so small that what is added to the norm counts
-    own *= jax.lax.rsqrt(jnp.sum(own**2, (0, 1, 2)) + 1e-8)
-    want = 4 * ops.conv_upsample(x[sample : sample + 1], own) if upsample else ops.conv(x[sample : sample + 1], own)
-    np.testing.assert_allclose(got[sample : sample + 1], want, **CLOSE)
+    np.testing.assert_allclose(got[sample], alone(x[sample], style[sample]), **CLOSE)
 
 
 def test_modulated_conv_ignores_the_scale_of_the_style():
   x, kernel, style = _normal(0, 2, 4, 4, 3), _normal(1, 3, 3, 3, 4), _normal(2, 2, 3)
-  np.testing.assert_allclose(ops.modulated_conv(x, kernel, style), ops.modulated_conv(x, kernel, 7 * style), **CLOSE)
+  convolve = jax.jit(ops.modulated_conv)
+  np.testing.assert_allclose(convolve(x, kernel, style), convolve(x, kernel, 7 * style), **CLOSE)
 
 
 @pytest.mark.parametrize('function', [ops.conv, ops.conv_downsample, ops.conv_upsample])
 def test_bfloat16_stays_bfloat16(function):
   x, kernel = _normal(0, 1, 8, 8, 4), _normal(1, 3, 3, 4, 4)
+  function = jax.jit(function)
   low = function(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16))
   assert low.dtype == jnp.bfloat16
   # Eight bits of mantissa, 36 terms of unit size.

@@ -81,9 +81,12 @@ def test_leaky_relu_scaled():
 
 def test_scale_and_gain_of_the_activation():
   x, bias = jax.random.normal(jax.random.key(0), (2, 3, 4)), jnp.arange(4.0)
-  loss = lambda activate: jax.value_and_grad(lambda x, bias: jnp.sum(jnp.tanh(activate(x, bias)) ** 2), (0, 1))(x, bias)
+
+  def loss(activate):
+    return jax.jit(jax.value_and_grad(lambda x, bias: jnp.sum(jnp.tanh(activate(x, bias)) ** 2), (0, 1)))(x, bias)
+
   got = loss(lambda x, bias: ops.leaky_relu_scaled(x, bias, scale=0.3, gain=0.7))
-  want = loss(lambda x, bias: 0.7 * np.sqrt(2) * jax.nn.leaky_relu(0.3 * x + bias, 0.2))
+  want = loss(lambda x, bias: 0.7 * np.sqrt(2) * jax.nn.leaky_relu(0.3 * x + bias[None, None], 0.2))
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), got, want)
 
 
@@ -97,8 +100,8 @@ def test_convolution_in_quarters_is_pooled_as_the_whole_map(columns, pictures):
     return out, pull_back(jnp.cos(jnp.arange(out.size).reshape(out.shape)))
 
   form = lambda x, kernel: pooling.convolve_in_quarters(lanes.join_columns(x, columns), kernel, columns)
-  got = everything(lambda *args: lanes.split_columns(form(*args), columns))
-  want = everything(lambda x, kernel: ops.max_pool(ops.conv(x, kernel)))
+  got = jax.jit(lambda: everything(lambda *args: lanes.split_columns(form(*args), columns)))()
+  want = jax.jit(lambda: everything(lambda x, kernel: ops.max_pool(ops.conv(x, kernel))))()
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), got, want)
 
 
@@ -119,8 +122,8 @@ def test_gradients_by_the_result_are_those_of_autodiff(function, plain):
     penalty = lambda x, bias: sum(jnp.sum(part**2) for part in first(x, bias))
     return loss(x, bias), first(x, bias), jax.grad(penalty, (0, 1))(x, bias)
 
-  got = everything(function)  # two columns side by side
-  want = everything(lambda x, bias: plain(x + jnp.concatenate([bias, bias])))
+  got = jax.jit(lambda: everything(function))()  # two columns side by side
+  want = jax.jit(lambda: everything(lambda x, bias: plain(x + jnp.concatenate([bias, bias])[None, None, None])))()
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), got, want)
 
 
@@ -137,9 +140,9 @@ def test_gradients_of_the_normalized_activation_are_those_of_autodiff():
     penalty = lambda *args: sum(jnp.sum(part**2) for part in first(*args))
     return loss(x, norm, bias), first(x, norm, bias), jax.grad(penalty, (0, 1, 2))(x, norm, bias)
 
-  got = everything(activation.leaky_relu_normalized)  # two columns side by side
-  plain = lambda x, norm, bias: x * twice(norm)[:, None, None] + twice(bias)
-  want = everything(lambda *args: np.sqrt(2) * jax.nn.leaky_relu(plain(*args), 0.2))
+  got = jax.jit(lambda: everything(activation.leaky_relu_normalized))()  # two columns side by side
+  plain = lambda x, norm, bias: x * twice(norm)[:, None, None] + twice(bias)[None, None, None]
+  want = jax.jit(lambda: everything(lambda *args: np.sqrt(2) * jax.nn.leaky_relu(plain(*args), 0.2)))()
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), got, want)
 
 
@@ -148,7 +151,7 @@ def test_gradients_of_many_columns_side_by_side_are_those_of_each(channels):
   x, bias = (
     jax.random.normal(jax.random.key(seed), shape) for seed, shape in enumerate([(2, 3, 32, channels), (channels,)])
   )
-  gradients = jax.grad(lambda x, bias: jnp.sum(jnp.tanh(ops.leaky_relu_scaled(x, bias)) ** 2), (0, 1))
+  gradients = jax.jit(jax.grad(lambda x, bias: jnp.sum(jnp.tanh(ops.leaky_relu_scaled(x, bias)) ** 2), (0, 1)))
   of_x, of_bias = gradients(lanes.join_columns(x, 16), bias)
   want = gradients(x, bias)
   np.testing.assert_allclose(lanes.split_columns(of_x, 16), want[0], rtol=1e-6)
