@@ -83,7 +83,8 @@ def _measure(module: PoseFlow, params, identity: str, weights, mel, other, seed:
   count = len(weights)
   first, sound = weights[0], np.asarray(audio_to_pose.features(mel))
   wrong = np.asarray(audio_to_pose.features(np.resize(other, mel.shape)))
-  standard = lambda w: (w - params['mean']) / params['deviation']
+  mean, deviation = (np.asarray(params[name])[None] for name in ('mean', 'deviation'))
+  standard = lambda w: (w - mean) / deviation
   x = standard(weights)
   own = _density(module, params, _padded(weights), _padded(sound), count)
   made = {
