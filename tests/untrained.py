@@ -9,7 +9,7 @@ import jax
 
 from edtalk_jax import stages
 from edtalk_jax.config import Config, DataConfig, FlowConfig, SemanticConfig
-from edtalk_jax.training import checkpoint, record
+from edtalk_jax.training import checkpoint, hand_off, record
 from tests import tiny
 
 BANKS = (('mouth', 4), ('pose', 3), ('expression', 10))
@@ -29,9 +29,15 @@ def params(config: Config, seed: int = 0) -> dict[str, Any]:
   return draw(jax.random.key(seed))
 
 
-def save(folder: pathlib.Path, config: Config, seed: int = 0, step: int = 0) -> str:
-  """Writes a run with one checkpoint; returns its folder."""
-  about = {'stage': config.run.stage, 'start_from': None, 'data': {'path': None, 'fingerprint': 'none'}, 'began': 0.0}
+def save(folder: pathlib.Path, config: Config, seed: int = 0, step: int = 0, start_from: str | None = None) -> str:
+  """Writes a run with one checkpoint, as if it had gone on from the run `start_from`; returns its folder."""
+  about = {
+    'stage': config.run.stage,
+    'start_from': start_from,
+    'start_fingerprint': None if start_from is None else hand_off.open_run(start_from).fingerprint,
+    'data': {'path': None, 'fingerprint': 'none'},
+    'began': 0.0,
+  }
   content = record.describe(config, about)
   checkpoint.write(folder, content, {'model': params(config, seed)}, step)
   record.write(folder, content)

@@ -49,6 +49,8 @@ def run(
   until: str | None = None,
   measure: Measure | None = None,
   say: Say = print,
+  train: Callable[..., None] = training.train,
+  evaluate: Callable[..., Any] = evaluation.run,
 ) -> None:
   """Trains and measures the chosen stages in order, and writes OUT/report.html and OUT/chain.json after each.
 
@@ -60,6 +62,8 @@ def run(
     until: the last stage to run.
     measure: how runs are evaluated; None: they are not. Several processes leave that to a later start of a single one.
     say: where lines go, from process 0.
+    train: what trains each run, here or elsewhere; called and ended as `training.train.train`.
+    evaluate: what measures each run; called as `evaluation.run.run`, whose files it writes.
 
   Raises:
     UserError, DataError, RunStopped, Preempted: as `training.train.train` does, in the middle of the chain.
@@ -74,16 +78,16 @@ def run(
     raise UserError(f'--only {" ".join(only)} --until {until}: leaves no stage to run')
   planned = [config.run.stage for config in chosen]
   for config in chosen:  # before hours are spent on the first
-    _check_needs(config, folder, planned)
+    check_needs(config, folder, planned)
   for number, config in enumerate(chosen):
     stage = config.run.stage
     workdir = str(folder / stage)
     say(f'--- {stage} ({number + 1} of {len(chosen)})')
     start = NEEDS[stage].start
     _check_start(folder, stage)
-    training.train(given(config, folder), workdir, data, start_from=start and str(folder / start), say=say)
+    train(given(config, folder), workdir, data, start_from=start and str(folder / start), say=say)
     if measure is not None and jax.process_count() == 1:
-      _measured(config, workdir, data, measure, say)
+      _measured(config, workdir, data, measure, evaluate, say)
     jax.clear_caches()  # the programs of a stage serve no other
     report.write(chain, folder, data, None if measure is None else measure.split)
   if measure is not None and jax.process_count() > 1:
@@ -104,7 +108,7 @@ def _value(config: Config, option: str) -> Any:
   return getattr(getattr(config, group), name)
 
 
-def _check_needs(config: Config, folder: pathlib.Path, planned: Sequence[str]) -> None:
+def check_needs(config: Config, folder: pathlib.Path, planned: Sequence[str]) -> None:
   """Raises UserError if a run is needed that is neither there nor to be made."""
   found = needs(config)
   wanted = [*filter(None, [found.start]), *(s for option, s in found.options.items() if not _value(config, option))]
@@ -127,15 +131,17 @@ def _check_start(folder: pathlib.Path, stage: str) -> None:
     )
 
 
-def _measured(config: Config, workdir: str, data: str, measure: Measure, say: Say) -> None:
+def _measured(
+  config: Config, workdir: str, data: str, measure: Measure, evaluate: Callable[..., Any], say: Say
+) -> None:
   """Evaluates a run. What cannot be evaluated, on records without labels for example, does not stop the chain."""
   try:
-    _measure(config, workdir, data, measure, say)
+    _measure(config, workdir, data, measure, evaluate, say)
   except (UserError, DataError) as error:
     say(f'{workdir}: not measured: {error}')
 
 
-def _measure(config: Config, workdir: str, data: str, measure: Measure, say: Say) -> None:
+def _measure(config: Config, workdir: str, data: str, measure: Measure, evaluate: Callable[..., Any], say: Say) -> None:
   """Evaluates a run unless its newest checkpoint has been."""
   step = hand_off.open_run(workdir, parts=()).step
   path = report.metrics_file(config, pathlib.Path(workdir), measure.split)
@@ -145,4 +151,4 @@ def _measure(config: Config, workdir: str, data: str, measure: Measure, say: Say
     if (before['step'], before['data'], before['settings']['clips']) == (step, records, measure.clips):
       say(f'{workdir}: measured before, at step {step}')
       return
-  evaluation.run(workdir, records, split=measure.split, settings=Settings(clips=measure.clips))
+  evaluate(workdir, records, split=measure.split, settings=Settings(clips=measure.clips))

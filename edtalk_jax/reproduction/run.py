@@ -29,6 +29,8 @@ def run(
   split: str = 'test',
   judges: str | None = None,
   say: Say = print,
+  train_chain: Callable[..., None] = chain_run.run,
+  evaluate: Callable[..., dict[str, Any]] = evaluation.run,
 ) -> list[table.Cell]:
   """Trains what is not trained yet, measures what is not measured yet, and writes the table. The same again goes on.
 
@@ -41,6 +43,8 @@ def run(
     split: of the test records.
     judges: folder of other people's networks, for the metrics that need them.
     say: where lines go.
+    train_chain: what trains the runs, here or elsewhere; called as `chain.run.run`.
+    evaluate: what measures the last run; called as `evaluation.run.run`, whose files it writes.
 
   Returns:
     The table.
@@ -51,10 +55,10 @@ def run(
   folder = pathlib.Path(out)
   _check(chain, train, tests, split)
   missing = shelf.open_folder(judges).missing  # a wrong folder is no news to get after days of training
-  chain_run.run(chain, train, str(folder / 'runs'), until=LAST, say=say)
+  train_chain(chain, train, str(folder / 'runs'), until=LAST, say=say)
   workdir = str(folder / 'runs' / LAST)
   measured = {
-    name: _measured(workdir, data, folder / 'measured' / name, split, settings, judges, say)
+    name: _measured(workdir, data, folder / 'measured' / name, split, settings, judges, evaluate, say)
     for name, data in tests.items()
   }
   found = table.cells(measured)
@@ -95,7 +99,14 @@ def _people(folder: str, split: str) -> set[str]:
 
 
 def _measured(
-  workdir: str, data: str, folder: pathlib.Path, split: str, settings: Settings, judges: str | None, say: Say
+  workdir: str,
+  data: str,
+  folder: pathlib.Path,
+  split: str,
+  settings: Settings,
+  judges: str | None,
+  evaluate: Callable[..., dict[str, Any]],
+  say: Say,
 ) -> dict[str, Any]:
   """The content of metrics.json, from before if it is of the same checkpoint, records, settings and networks."""
   path = folder / 'metrics.json'
@@ -110,7 +121,7 @@ def _measured(
     if before.items() >= same.items() and all(getattr(settings, k) == v for k, v in before['settings'].items()):
       say(f'{folder}: measured before')
       return before
-  return evaluation.run(
+  return evaluate(
     workdir, data, split=split, out=str(folder), settings=settings, leakage=False, judges=judges, paintings=True
   )
 

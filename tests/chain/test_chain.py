@@ -16,7 +16,10 @@ from edtalk_jax.chain import Chain, figures, plan
 from edtalk_jax.chain import run as chain_run
 from edtalk_jax.config import Config, LogConfig, RunConfig, UserError
 from edtalk_jax.terminal import Preempted
-from edtalk_jax.training import checkpoint, run
+from edtalk_jax.training import checkpoint
+from edtalk_jax.training import train as training
+from edtalk_jax.training.shelf import Shelf
+from tests import untrained
 from tests.faults import toy
 
 STAGES = ('reconstruction', 'mouth_pose', 'expression')
@@ -32,16 +35,27 @@ def config(stage, steps=2):
 CHAIN = Chain(tuple(map(config, STAGES)))
 
 
+def toy_of(config):
+  """The toy in the place of the stage that `config` names, on noise."""
+  data = dataclasses.replace(config.data, synthetic_batch=True)
+  return dataclasses.replace(config, run=dataclasses.replace(config.run, stage='toy'), data=data)
+
+
+def train(config, workdir, data, start_from=None, say=print):
+  """Trains the toy."""
+  training.train(toy_of(config), workdir, None, start_from=start_from, say=say, devices=jax.devices()[:1])
+
+
+def draw(config, workdir, data, start_from=None, say=print):
+  """Leaves a run as `train` does, whose parameters are drawn rather than trained."""
+  folder, steps = pathlib.Path(workdir), config.run.steps
+  if steps not in Shelf(folder).steps():
+    untrained.save(folder, toy_of(config), config.run.seed, steps, start_from)
+
+
 @pytest.fixture
-def trained(monkeypatch, tmp_path):
-  """Runs chains of toys on batches of noise: (chain, options) -> lines said. `measured` collects what was evaluated."""
-
-  def make_loader(folder, *, start_step, **_):
-    while True:
-      yield {**toy.batch(start_step), 'index': range(8)}
-      start_step += 1
-
-  toy.install(monkeypatch, make_loader)
+def trained(tmp_path):
+  """Runs chains of toys: (chain, options) -> lines said. `measured` collects what was evaluated."""
   measured = []
 
   def evaluate(workdir, data, *, split, settings):
@@ -51,20 +65,18 @@ def trained(monkeypatch, tmp_path):
     table = {'AUC of windows': {'mean': 0.93, 'low': 0.9, 'high': 0.95}}
     path.write_text(json.dumps({'step': 2, 'data': data, 'settings': {'clips': settings.clips}, 'table': table}))
 
-  monkeypatch.setattr(chain_run.evaluation, 'run', evaluate)
-
   def go(chain=CHAIN, **options):
     said = []
-    options = {'measure': chain_run.Measure(), **options}
+    options = {'measure': chain_run.Measure(), 'train': draw, 'evaluate': evaluate, **options}
     chain_run.run(chain, 'records', str(tmp_path), say=said.append, **options)
     return said
 
-  go.measured, go.folder = measured, tmp_path
+  go.measured, go.folder, go.evaluate = measured, tmp_path, evaluate
   return go
 
 
 def test_stages_follow_one_another_and_are_not_repeated(trained):
-  trained()
+  trained(train=train)
   assert trained.measured == list(STAGES)
   record = json.loads((trained.folder / 'mouth_pose' / 'config.json').read_text())
   assert record['start_from'] == str(trained.folder / 'reconstruction') and len(record['start_fingerprint']) == 64
@@ -74,7 +86,7 @@ def test_stages_follow_one_another_and_are_not_repeated(trained):
   page = (trained.folder / 'report.html').read_text()
   assert 'href="mouth_pose/report.html"' in page and '0.930' in page and 'AUC of windows' in page
 
-  said = trained()
+  said = trained(train=train)
   assert trained.measured == list(STAGES)  # not again
   assert sum('the run is finished' in line for line in said) == 3
   assert sum('measured before' in line for line in said) == 3
@@ -83,32 +95,27 @@ def test_stages_follow_one_another_and_are_not_repeated(trained):
   assert trained.measured == 2 * list(STAGES)
 
 
-def test_what_cannot_be_measured_does_not_stop_it(trained, monkeypatch):
-  evaluate = chain_run.evaluation.run
-
+def test_what_cannot_be_measured_does_not_stop_it(trained):
   def refused(workdir, data, **options):
     if workdir.endswith('mouth_pose'):
       raise DataError('records: no split test')
-    evaluate(workdir, data, **options)
+    trained.evaluate(workdir, data, **options)
 
-  monkeypatch.setattr(chain_run.evaluation, 'run', refused)
-  said = trained()
+  said = trained(evaluate=refused)
   assert trained.measured == ['reconstruction', 'expression']
   assert any(line.endswith('mouth_pose: not measured: records: no split test') for line in said)
 
 
-def test_it_goes_on_where_it_was_stopped(trained, monkeypatch):
+def test_it_goes_on_where_it_was_stopped(trained):
   """Stopped in the second stage: its exit code passes through, and the report says how far it is."""
-  train = run.train
 
   def stopped(config, *arguments, **options):
     if config.run.stage == 'mouth_pose':
       raise Preempted('step 1 is saved')
-    train(config, *arguments, **options)
+    draw(config, *arguments, **options)
 
-  with monkeypatch.context() as patch, pytest.raises(Preempted):
-    patch.setattr(chain_run.training, 'train', stopped)
-    trained()
+  with pytest.raises(Preempted):
+    trained(train=stopped)
   found = json.loads((trained.folder / 'chain.json').read_text())['stages']
   assert [row['state'] for row in found] == ['done', 'not begun', 'not begun']
   trained()
@@ -138,13 +145,14 @@ def test_a_stage_does_not_outlive_the_one_it_began_with(trained):
     trained(plan.override(CHAIN, ['mouth_pose:run.seed=1']), measure=None)
 
 
-def test_runs_are_named_where_the_configuration_names_none(tmp_path, monkeypatch):
-  monkeypatch.setitem(plan.NEEDS, 'expression', plan.Needs('mouth_pose', {'data.motion': 'mouth_pose'}))
-  assert chain_run.given(config('expression'), tmp_path).data.motion == str(tmp_path / 'mouth_pose')
-  own = settings.override(config('expression'), 'data.motion', 'elsewhere')
+def test_runs_are_named_where_the_configuration_names_none(tmp_path):
+  assert chain_run.given(config('audio_to_pose'), tmp_path).data.motion == str(tmp_path / 'expression')
+  with pytest.raises(UserError, match='stage audio_to_pose needs a run of expression'):
+    chain_run.check_needs(config('audio_to_pose'), tmp_path, [])
+  own = settings.override(config('audio_to_pose'), 'data.motion', 'elsewhere')
   assert chain_run.given(own, tmp_path).data.motion == 'elsewhere'
-  chain_run._check_needs(own, tmp_path, ['mouth_pose'])
-  assert plan.NEEDS['expression'].stages == ('mouth_pose',)
+  chain_run.check_needs(own, tmp_path, [])
+  assert plan.NEEDS['audio_to_pose'].stages == ('expression',)
 
 
 def test_an_expert_is_needed_where_a_term_asks_it(tmp_path):
@@ -152,9 +160,9 @@ def test_an_expert_is_needed_where_a_term_asks_it(tmp_path):
   for own in (deaf, asking):
     shelved = chain_run.given(own, tmp_path).audio.sync_expert
     assert shelved == (str(tmp_path / 'sync_expert') if own is asking else '')
-  chain_run._check_needs(deaf, tmp_path, ['expression'])
+  chain_run.check_needs(deaf, tmp_path, ['expression'])
   with pytest.raises(UserError, match='audio_to_mouth needs a run of sync_expert'):
-    chain_run._check_needs(asking, tmp_path, ['expression'])
+    chain_run.check_needs(asking, tmp_path, ['expression'])
   with pytest.raises(ValueError, match='audio_to_mouth needs sync_expert, which comes after it'):
     Chain((asking, config('sync_expert')))
   Chain((deaf, config('sync_expert')))

@@ -5,8 +5,6 @@ import pathlib
 import sys
 
 import numpy as np
-import onnx
-import onnx.helper
 import pytest
 import scipy.linalg
 import scipy.ndimage
@@ -24,6 +22,7 @@ from edtalk_jax.evaluation import (
   synchrony,
 )
 from edtalk_jax.evaluation.judges import onnx_file, shelf
+from tests.evaluation.networks import save_network
 
 RNG = np.random.default_rng
 
@@ -128,28 +127,6 @@ def test_cepstrum_is_that_of_python_speech_features():
   assert found.shape == (99, 13)
   np.testing.assert_allclose(found[0, :3], [21.92072434, -36.75628715, -11.544513], atol=1e-7)  # version 0.6
   np.testing.assert_allclose(found[-1, :3], [21.73650186, -35.26634343, -7.98858694], atol=1e-7)
-
-
-def save_network(path, side, outputs, labels=''):
-  """A network of one matrix: means of the three colours to `outputs` numbers."""
-  matrix = onnx.helper.make_tensor('m', onnx.TensorProto.FLOAT, [3, outputs], np.eye(3, outputs).ravel())
-  nodes = [
-    onnx.helper.make_node('GlobalAveragePool', ['x'], ['p']),
-    onnx.helper.make_node('Flatten', ['p'], ['f']),
-    onnx.helper.make_node('MatMul', ['f', 'm'], ['y']),
-  ]
-  info = onnx.helper.make_tensor_value_info
-  graph = onnx.helper.make_graph(
-    nodes,
-    'g',
-    [info('x', onnx.TensorProto.FLOAT, [1, 3, side, side])],
-    [info('y', onnx.TensorProto.FLOAT, [1, outputs])],
-    [matrix],
-  )
-  model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 17)], ir_version=8)
-  if labels:
-    onnx.helper.set_model_props(model, {'labels': labels})
-  onnx.save(model, path)
 
 
 def coloured(*levels):
