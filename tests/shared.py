@@ -1,4 +1,4 @@
-"""Where the golden numbers and the real clips lie: beside the project, not in it.
+"""Where the large golden pack and the real clips lie: beside the project, not in it.
 
 `EDTALK_SHARED` names the folder (default: `../shared` beside the checkout). Tests that need it skip, saying so.
 """
@@ -9,6 +9,8 @@ import pathlib
 import types
 
 import pytest
+
+from tests.parity import rule
 
 SHARED = pathlib.Path(os.environ.get('EDTALK_SHARED', pathlib.Path(__file__).parents[2] / 'shared'))
 
@@ -32,9 +34,11 @@ def corpus_dir() -> pathlib.Path:
   return _folder('corpus')
 
 
-def parity_weights() -> types.ModuleType:
-  """The pack's own `weights.py`, which draws the seeded weights and compares with tolerances."""
-  path = parity_dir() / 'weights.py'
+def conventions(pack: pathlib.Path) -> types.ModuleType:
+  """How this pack draws weights, summarises and compares: its own `weights.py`, or `tests.parity.rule` without one."""
+  path = pack / 'weights.py'
+  if not path.is_file():
+    return rule
   spec = importlib.util.spec_from_file_location('parity_weights', path)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)

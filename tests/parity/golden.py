@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from tests.shared import parity_dir, parity_weights
+from tests.shared import conventions, parity_dir
 
 
 def case_files(*nets: str) -> list:
@@ -28,23 +28,26 @@ class Case:
     with np.load(file) as arrays:
       self._arrays = dict(arrays)
     self.net, self.size = str(self._arrays['net']), int(self._arrays['size'])
-    self._pack = parity_weights()
-    tolerances = json.loads((parity_dir() / 'tolerances.json').read_text())
-    self._tolerances = tolerances.get(self.name, {})
+    self._folder, self._pack = file.parent, conventions(file.parent)
+    self._tolerances = json.loads((self._folder / 'tolerances.json').read_text()).get(self.name, {})
 
   @property
   def _manifest(self) -> pathlib.Path:
-    sized = parity_dir() / f'manifest_{self.net}_{self.size}.json'
-    return sized if sized.is_file() else parity_dir() / f'manifest_{self.net}.json'
+    sized = self._folder / f'manifest_{self.net}_{self.size}.json'
+    return sized if sized.is_file() else self._folder / f'manifest_{self.net}.json'
+
+  def drawn_shapes(self) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the official state dict, without its constants."""
+    return self._pack.load_manifest(self._manifest)
 
   def weights(self) -> dict[str, np.ndarray]:
     """Official names to arrays, drawn from the case's seed."""
-    return self._pack.make_weights(self._pack.load_manifest(self._manifest), int(self._arrays['seed']))
+    return self._pack.make_weights(self.drawn_shapes(), int(self._arrays['seed']))
 
   def state_dict_shapes(self) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the whole official state dict, constants included."""
     constants = self._pack.load_constants(self._manifest)
-    return self._pack.load_manifest(self._manifest) | {name: tuple(c['shape']) for name, c in constants.items()}
+    return self.drawn_shapes() | {name: tuple(c['shape']) for name, c in constants.items()}
 
   def constants(self) -> dict[str, np.ndarray]:
     """Names and values of the official state dict's constants."""

@@ -13,6 +13,8 @@ from edtalk_jax.weights import from_official, to_official
 from tests.parity.golden import Case
 from tests.shared import parity_dir
 
+pytestmark = pytest.mark.release
+
 
 def _case(net: str) -> Case:
   return Case(parity_dir() / f'case_{net}.npz')

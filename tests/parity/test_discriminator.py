@@ -7,6 +7,8 @@ from edtalk_jax.networks import Discriminator
 from edtalk_jax.weights import from_official
 from tests.parity.golden import Case, case_files
 
+pytestmark = pytest.mark.release
+
 
 def _taps(taps, size):
   """Official names of the layers."""

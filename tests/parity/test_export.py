@@ -7,6 +7,8 @@ from edtalk_jax import ops
 from edtalk_jax.weights import from_official, to_official
 from tests.parity.golden import Case, case_files
 
+pytestmark = pytest.mark.release
+
 DEAD = ('noise', 'to_rgb1', 'conv1.weight', 'conv1.bias', 'conv2.bias', 'norm1')
 
 

@@ -7,9 +7,11 @@ import edtalk_jax
 from edtalk_jax import cli
 from edtalk_jax.weights import files, torch_writer
 from tests.parity.golden import Case, case_files
-from tests.parity.test_edtalk import HEADS, PATHS
+from tests.parity.port import HEADS, PATHS
 from tests.parity.test_export import DEAD
 from tests.shared import parity_dir
+
+pytestmark = pytest.mark.release
 
 # float32 images are within 1e-3 of the official ones (their bars are tighter); a grey level is 2 / 255. Frames are
 # rounded, so they are within half a level and that.

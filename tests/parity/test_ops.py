@@ -13,7 +13,9 @@ import pytest
 
 from edtalk_jax import ops
 from edtalk_jax.networks import audio
-from tests.shared import parity_dir, parity_weights
+from tests.shared import conventions, parity_dir
+
+pytestmark = pytest.mark.release
 
 
 def _to_ours(name: str, value: np.ndarray) -> jax.Array:
@@ -129,7 +131,7 @@ LAYERS: dict[str, Callable] = {
 @pytest.fixture(scope='module')
 def pack():
   case = dict(np.load(parity_dir() / 'case_ops.npz'))
-  return case, json.loads((parity_dir() / 'tolerances.json').read_text())['case_ops'], parity_weights()
+  return case, json.loads((parity_dir() / 'tolerances.json').read_text())['case_ops'], conventions(parity_dir())
 
 
 @pytest.mark.parametrize('layer', LAYERS)

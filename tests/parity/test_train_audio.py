@@ -17,7 +17,9 @@ from edtalk_jax.stages import audio_to_mouth, lips, losses
 from edtalk_jax.stages.networks import Networks
 from edtalk_jax.weights import from_official, to_official
 from tests.parity.golden import Case
-from tests.shared import parity_dir, parity_weights
+from tests.shared import conventions, parity_dir
+
+pytestmark = pytest.mark.release
 
 PATH = parity_dir() / 'case_train_audio2mouth_256.npz'
 TERMS = {
@@ -30,7 +32,7 @@ TERMS = {
 
 
 def _weights(network, suffix=''):
-  pack = parity_weights()
+  pack = conventions(parity_dir())
   manifest = pack.load_manifest(parity_dir() / f'manifest_{network}{suffix}.json')
   return from_official(pack.make_weights(manifest, int(np.load(PATH)['seed'])), network)
 

@@ -10,6 +10,8 @@ from edtalk_jax.networks import VGG19, pyramid_features
 from edtalk_jax.weights import from_official
 from tests.parity.golden import Case, case_files
 
+pytestmark = pytest.mark.release
+
 
 def _scales(case: Case) -> tuple[float, ...]:
   """The pyramid of the case: at 64 px the official 0.125 does not exist."""

@@ -3,8 +3,8 @@
   python -m tests.parity.train_case CASE.npz [--double]
 
 Prints a JSON object: name of each recorded number -> its error as a multiple of the pack's tolerance. Covers losses,
-logits, images, the gradient of every parameter, and parameters and their changes after Adam. A process of its own,
-because `--double` runs the same code with every float32 replaced by float64, before anything is imported.
+logits, images, the gradient of every parameter, and parameters and their changes after Adam. A process of its own for
+`--double`, which runs the same code with every float32 replaced by float64, before anything is imported.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from edtalk_jax.stages.networks import Networks
 from edtalk_jax.training import optimizers, step, trees
 from edtalk_jax.training import state as state_lib
 from edtalk_jax.weights import from_official, official_layout
-from tests.shared import parity_weights
+from tests.shared import conventions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,9 +93,8 @@ class Official:
     return {name: found.get(name, np.zeros_like(array)) for name, array in self.arrays.items()}
 
 
-def compare_updates(case, prefix, official, old, gradient, new):
+def compare_updates(case, pack, prefix, official, old, gradient, new):
   """Yields (key, got) for gradients and for parameters after one Adam step."""
-  weights = parity_weights()
   names = [str(name) for name in case[f'out/{prefix}/param_names']]
   used = dict(zip(names, case[f'out/{prefix}/param_has_grad'], strict=True))
   grads = official(gradient)
@@ -116,27 +115,29 @@ def compare_updates(case, prefix, official, old, gradient, new):
       yield f'grad_norm/module/{module}', norm(grads[n] for n in names if n.startswith(module + '.'))
     if key.startswith(f'out/{prefix}/grad_sample/'):
       array = grads[key.split('/grad_sample/')[1]]
-      yield key.removeprefix(f'out/{prefix}/'), array.reshape(-1)[:: weights.sample_stride(array.size, 32)]
+      yield key.removeprefix(f'out/{prefix}/'), array.reshape(-1)[:: pack.sample_stride(array.size, 32)]
   for label, values in (('after', after), ('delta', change)):
+    if f'out/{prefix}/{label}/l2' not in case:
+      continue
     yield f'{label}/sum', sum(np.sum(values[name], dtype=np.float64) for name in names)
     yield f'{label}/l2', norm(values[name] for name in names)
     yield f'{label}/sum_per_param', [np.sum(values[name], dtype=np.float64) for name in names]
     yield f'{label}/l2_per_param', [norm([values[name]]) for name in names]
-  samples = [change[name].reshape(-1)[:: weights.sample_stride(change[name].size, 32)] for name in names]
+  samples = [change[name].reshape(-1)[:: pack.sample_stride(change[name].size, 32)] for name in names]
   yield 'delta_sample_all', np.concatenate(samples)
   yield 'delta_sample_count', [len(sample) for sample in samples]
 
 
-def summaries(name, images):
+def summaries(pack, name, images):
   """Yields the keys under which the pack may hold images [batch, height, width, 3]."""
   nchw = np.asarray(images).transpose(0, 3, 1, 2)
-  stat, sample = parity_weights().summarise(nchw)
+  stat, sample = pack.summarise(nchw)
   yield from ((name, nchw), (f'{name}/stat', stat), (f'{name}/sample', sample))
 
 
 def load_case(path: pathlib.Path):
   """Returns the case, its trainer, the config, official arrays by part, and our parameters."""
-  weights, case = parity_weights(), dict(np.load(path))
+  case, pack = dict(np.load(path)), conventions(path.parent)
   trainer, size, seed = TRAINERS[str(case['net'])], int(case['size']), int(case['seed'])
   arrays, params, configs = {}, {}, {}
   for part, network, suffix in (
@@ -144,8 +145,8 @@ def load_case(path: pathlib.Path):
     ('discriminator', 'discriminator', f'_{size}'),
     ('vgg', 'vgg19', ''),
   ):
-    manifest = weights.load_manifest(path.parent / f'manifest_{network}{suffix}.json')
-    arrays[part] = weights.make_weights(manifest, seed)
+    manifest = pack.load_manifest(path.parent / f'manifest_{network}{suffix}.json')
+    arrays[part] = pack.make_weights(manifest, seed)
     configs[part], variables = from_official(arrays[part], network)
     params[part] = jax.tree.map(lambda array: np.asarray(array, jnp.float32), variables['params'])
   batch = {ours: case[f'in/{theirs}_u8'] for theirs, ours in trainer.fields.items()}
@@ -163,6 +164,7 @@ def load_case(path: pathlib.Path):
 
 def run(path: pathlib.Path) -> dict[str, float]:
   """Returns the error of every recorded number as a multiple of its tolerance."""
+  pack = conventions(path.parent)
   case, trainer, config, arrays, params, batch = load_case(path)
   stage, networks = stages.build(config), Networks(config)
   optimizer = optimizers.both(config)
@@ -197,27 +199,27 @@ def run(path: pathlib.Path) -> dict[str, float]:
     got['gen/logits_recon'] = flat('fake')
     images = {'recon': found.images['fake'][:, 0]}
   for name, image in images.items():
-    got |= {f'gen/{key}': value for key, value in summaries(name, image)}
+    got |= {f'gen/{key}': value for key, value in summaries(pack, name, image)}
   unflat = trees.unflatten
   updates = (
     ('gen', model, params['model'], unflat(found.model), state.model),
     ('dis', discriminator, params['discriminator'], unflat(found.discriminator), state.discriminator),
   )
   for prefix, official, *values in updates:
-    got |= {f'{prefix}/{key}': value for key, value in compare_updates(case, prefix, official, *values)}
+    got |= {f'{prefix}/{key}': value for key, value in compare_updates(case, pack, prefix, official, *values)}
 
   return excess(path, case, got)
 
 
 def excess(path, case, got):
   """Every recorded number must be among `got`; returns its error over its tolerance."""
-  weights = parity_weights()
+  pack = conventions(path.parent)
   tolerances = json.loads((path.parent / 'tolerances.json').read_text())[path.stem]
   found = {}
   for key in case:
     if key.startswith('out/') and not key.endswith(('param_names', 'param_has_grad')):
       name = key.removeprefix('out/')
-      error, ok = weights.compare(np.asarray(got[name]), case[key], tolerances[name])
+      error, ok = pack.compare(np.asarray(got[name]), case[key], tolerances[name])
       found[name] = float(not ok) * np.inf if 'exact' in tolerances[name] else error / tolerances[name]['tol']
   return found
 
