@@ -271,6 +271,7 @@ def test_random_damage_is_never_silent(pristine, tmp_path):
     assert not found.details, f'seed {seed}: {found}'
 
 
+@pytest.mark.release
 def test_random_damage_of_records_is_never_silent(tmp_path):
   """A few of the 200; what `test_data_faults.py` does with single bits, with all else that may happen."""
   fuzz_records.make(tmp_path / 'pristine')

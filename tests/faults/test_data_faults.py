@@ -102,6 +102,7 @@ def test_no_flipped_bit_is_read_as_if_it_were_whole(folder):
   assert lost > 6  # a byte of a header that nobody needs may change unseen
 
 
+@pytest.mark.integration
 def test_corrupt_records_stop_or_are_replaced_the_same_way_everywhere(folder):
   intact = read(folder)
   assert not intact['corrupt'].any()
@@ -166,6 +167,7 @@ class _Deadly(sampling.Population):
     return found
 
 
+@pytest.mark.integration
 def test_a_worker_that_dies_is_reported_with_the_clip_that_killed_it(folder):
   deadly = Deadly(folder, **OPTIONS)
   deadly.victim = records.Clips(folder, 'train').infos[2].clip_id

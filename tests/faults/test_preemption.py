@@ -18,6 +18,7 @@ def lines_of(workdir):
   return [metrics.untimed(line) for line in metrics.read_lines(workdir / metrics.FILE)]
 
 
+@pytest.mark.integration
 def test_sigterm_to_the_group_saves_and_the_same_command_goes_on(toy_command, tmp_path):
   """With data workers, which are of the group; and once more while it is being obeyed."""
   run, whole, workers = tmp_path / 'run', tmp_path / 'whole', ('--set', 'data.workers=2', 'log.every=3')
@@ -40,6 +41,7 @@ def test_sigterm_to_the_group_saves_and_the_same_command_goes_on(toy_command, tm
   assert lines_of(run) == lines_of(whole)
 
 
+@pytest.mark.release
 def test_sigterm_stops_two_processes_at_the_same_step(toy_command, tmp_path):
   words = ('-m', 'launch.local', '--processes', 2, '--', *toy_command(tmp_path / 'run', 100000))
   with Command(words) as command:

@@ -16,6 +16,8 @@ from edtalk_jax.training import checkpoint, cluster, metrics, programs, sharding
 from tests.faults import toy_train
 from tests.faults.processes import Command
 
+pytestmark = pytest.mark.release
+
 LAUNCH = ('-m', 'launch.local', '--processes', 2, '--devices-per-process', 2, '--')
 SILENCE = 5  # seconds until a process that shows no sign of life is lost
 # 2 x 2 devices add up the same float32 numbers in another order than 4; measured over 20 steps: at most 4e-7.

@@ -2,11 +2,14 @@
 
 import json
 
+import pytest
+
 from benchmarks.soak.comparison import differences
 from benchmarks.soak.killing import prepare
 from edtalk_jax.training import metrics
 
 
+@pytest.mark.release
 def test_a_killed_run_ends_as_one_that_was_never_killed(tmp_path):
   """Once while a checkpoint is being written, once between steps: arrays, metric lines and samples are bit-equal."""
   run = prepare(tmp_path)

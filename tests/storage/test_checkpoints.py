@@ -11,9 +11,11 @@ from benchmarks.fuzz import checkpoints as fuzz
 from edtalk_jax.config import CheckpointConfig, Config, UserError
 from edtalk_jax.storage import Store
 from edtalk_jax.terminal import PeerLost, Unavailable
-from edtalk_jax.training import checkpoint, hand_off, integrity, lease, metrics, patience, record, workdir
+from edtalk_jax.training import checkpoint, hand_off, hooks, integrity, lease, metrics, record, workdir
 from edtalk_jax.training.remote import RemoteRun
 from edtalk_jax.training.shelf import Shelf
+
+pytestmark = pytest.mark.integration
 
 
 @contextlib.contextmanager
@@ -75,12 +77,12 @@ def test_what_was_saved_is_restored_and_the_newest_and_the_best_are_kept(bucket)
   assert not (opened_run.path / 'training').exists()  # not copied
 
 
-def test_patience_knows_the_best_of_earlier_starts(bucket):
+def test_early_stopping_knows_the_best_of_earlier_starts(bucket):
   save(bucket, {10: 0.1, 20: 0.5, 30: 0.4})
   with opened(bucket) as remote:
     remote.resume_step(print)
     config = CheckpointConfig(every=10, patience=2)
-    assert 'step 10' in patience.Patience(config, remote.stage).spent(30)
+    assert 'step 10' in hooks.EarlyStopping(config, remote.stage).reason(30)
 
 
 def test_what_a_kill_leaves_is_no_checkpoint(bucket):

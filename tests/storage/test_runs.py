@@ -3,6 +3,8 @@
 import shutil
 import signal
 
+import pytest
+
 from benchmarks.soak.comparison import differences
 from edtalk_jax.storage import Store
 from edtalk_jax.training import lease, metrics
@@ -10,6 +12,8 @@ from edtalk_jax.training.remote import RemoteRun
 from tests.faults.processes import Command
 from tests.faults.test_processes import LAUNCH, SAME, losses, state_of
 from tests.s3 import upload
+
+pytestmark = pytest.mark.release
 
 
 def finished(words):
