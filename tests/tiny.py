@@ -20,7 +20,7 @@ def config(stage: str = 'mouth_pose', **model) -> Config:
   return Config(
     run=RunConfig(stage=stage, steps=4),
     model=ModelConfig(**{'banks': (('mouth', 4), ('pose', 3)), 'trunk_layers': 2, 'head_layers': 2, **sizes}),
-    perceptual=PerceptualConfig(scales=(1.0,), width=0.125),
+    perceptual=PerceptualConfig(scales=(1.0,), width=1 / 16),
     audio=AudioConfig(width=1 / 32),
     data=DataConfig(batch_size=8, workers=0),
   )

@@ -53,15 +53,19 @@ class Expert:
     run: workdir of the run of stage sync_expert that its variables come from; '' where a released file has them.
   """
 
-  def __init__(self, config: AudioConfig):
-    """Finds out what `config.sync_expert` names. Raises UserError if there is no such thing."""
+  def __init__(self, config: AudioConfig, network: SyncExpert | None = None):
+    """Finds out what `config.sync_expert` names, of the size in `config` unless `network` is another.
+
+    Raises:
+      UserError: if there is no such thing.
+    """
     name = storage.local(config.sync_expert)
     path = pathlib.Path(name)
     remote = storage.is_remote(name)  # files are read here, runs anywhere
     if not remote and not path.exists():
       raise UserError(f'audio.sync_expert={name}: no such run or file')
     self.run = name if remote or path.is_dir() else ''
-    self._path, self._network = path, SyncExpert(config.width if self.run else 1.0)
+    self._path, self._network = path, network or SyncExpert(config.width if self.run else 1.0)
 
   def init(self) -> Params:
     """Returns its variables: the file's, or drawn ones in whose place those of the run are put."""

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from edtalk_jax.networks import Discriminator
-from tests.networks.tiny import CONFIG, images, jit
+from tests.networks.tiny import CONFIG, images
 
 MODEL = Discriminator(CONFIG)
-VARIABLES = jit(MODEL.init)(jax.random.key(0), images(0))
+VARIABLES = jax.jit(MODEL.init)(jax.random.key(0), images(0))
 
-score = jit(MODEL.apply, static_argnames='views')
+score = jax.jit(MODEL.apply, static_argnames='views')
 
 
 def test_views_side_by_side_are_scored_like_the_official_order():

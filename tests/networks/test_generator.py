@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edtalk_jax.networks import EDTalk, Encoder, directions
-from tests.networks.tiny import CONFIG, apply, images, jit, paths, variables
+from tests.networks.tiny import CONFIG, apply, images, paths, variables
 
 MODEL = EDTalk(CONFIG)
 SOURCE, DRIVER = images(1), images(2)
@@ -38,7 +38,7 @@ def test_every_parameter_gets_a_gradient():
   def loss(v):
     return jnp.mean(jnp.abs(MODEL.apply(v, SOURCE, DRIVER) - DRIVER))
 
-  silent = [path for path, g in paths(jit(jax.grad(loss))(variables())).items() if not g.any()]
+  silent = [path for path, g in paths(jax.jit(jax.grad(loss))(variables())).items() if not g.any()]
   assert silent == []
 
 

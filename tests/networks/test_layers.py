@@ -12,7 +12,6 @@ from edtalk_jax.networks.discriminator import Discriminator
 from edtalk_jax.networks.encoder import Encoder
 from edtalk_jax.networks.layers import EqualConv, EqualDense, ResBlock, rounded
 from tests.networks.tiny import CONFIG as TINY
-from tests.networks.tiny import jit
 
 
 def test_weights_are_stored_at_unit_scale_and_applied_scaled():
@@ -48,7 +47,7 @@ def test_linear_conv_has_no_bias():
 def test_residual_block_keeps_the_scale():
   x = jax.random.normal(jax.random.key(0), (2, 32, 32, 32))
   x = jax.image.resize(x[:, ::8, ::8], x.shape, 'linear')  # smooth, so that the blur takes little away
-  y = jit(ResBlock(32).init_with_output)(jax.random.key(1), x)[0]
+  y = jax.jit(ResBlock(32).init_with_output)(jax.random.key(1), x)[0]
   assert y.shape == (2, 16, 16, 32) and 0.5 < float(y.std() / x.std()) < 2
 
 
@@ -56,11 +55,11 @@ def test_residual_block_keeps_the_scale():
 def test_the_first_block_is_the_same_where_every_layer_is_asked_for(network):
   images = jax.random.uniform(jax.random.key(1), (2, 16, 16, 3), minval=-1)
   assert ops.first_block_pays(images, TINY.channels(16))  # the other way is not this one
-  variables = network(TINY).init(jax.random.key(0), images)
-  got = jit(network(TINY).apply)(variables, images)
-  want, state = jit(lambda *args: network(TINY).apply(*args, mutable=['intermediates'], capture_intermediates=True))(
-    variables, images
-  )
+  variables = jax.jit(network(TINY).init)(jax.random.key(0), images)
+  got = jax.jit(network(TINY).apply)(variables, images)
+  want, state = jax.jit(
+    lambda *args: network(TINY).apply(*args, mutable=['intermediates'], capture_intermediates=True)
+  )(variables, images)
   assert 'block_8' in state['intermediates']
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), got, want)
 
@@ -70,11 +69,11 @@ def test_gradients_of_two_calls_with_rounded_kernels_are_those_of_two_calls(rema
   config = dataclasses.replace(TINY, dtype='bfloat16', remat=remat)
   images = jax.random.uniform(jax.random.key(1), (2, 2, 16, 16, 3), minval=-1)
   network = Encoder(config)
-  params = network.init(jax.random.key(0), images[0])['params']
+  params = jax.jit(network.init)(jax.random.key(0), images[0])['params']
   code = lambda params, images: network.apply({'params': params}, images)[0]
   loss = lambda params: jnp.sum(jnp.sin(code(params, images[0]) + code(params, images[1])))
   with_rounded = jax.grad(lambda params: loss(rounded(params, config.dtype)))
-  got, want = (jit(gradient)(params) for gradient in (with_rounded, jax.grad(loss)))
+  got, want = (jax.jit(gradient)(params) for gradient in (with_rounded, jax.grad(loss)))
   # One more rounding to bfloat16, where the two gradients are added up.
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2**-7 * float(jnp.max(jnp.abs(b)))), got, want)
   # They are: what comes out is one conversion of the sum.
@@ -84,11 +83,10 @@ def test_gradients_of_two_calls_with_rounded_kernels_are_those_of_two_calls(rema
 
 def test_what_is_computed_in_float32_is_not_rounded():
   images = jnp.zeros((1, 16, 16, 3))
-  params = {
-    'encoder': Encoder(TINY).init(jax.random.key(0), images)['params'],
-    'discriminator': Discriminator(TINY).init(jax.random.key(0), images)['params'],
-  }
-  types = {name: jax.tree.map(lambda leaf: leaf.dtype, rounded(part, 'bfloat16')) for name, part in params.items()}
+  networks = {'encoder': Encoder(TINY), 'discriminator': Discriminator(TINY)}
+  as_rounded = lambda network: rounded(network.init(jax.random.key(0), images)['params'], 'bfloat16')
+  shapes = {name: jax.eval_shape(lambda network=network: as_rounded(network)) for name, network in networks.items()}
+  types = jax.tree.map(lambda leaf: leaf.dtype, shapes)
   assert types['encoder']['stem'] == {'kernel': jnp.bfloat16, 'bias': jnp.float32}
   assert types['encoder']['block_8']['skip']['kernel'] == jnp.bfloat16
   assert types['encoder']['code']['kernel'] == types['discriminator']['hidden']['kernel'] == jnp.float32

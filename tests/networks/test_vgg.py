@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from edtalk_jax.networks import VGG19, pyramid_features
-from tests.networks.tiny import images, jit
+from tests.networks.tiny import images
 
 VGG = VGG19(width=0.125)
-VARIABLES = jit(VGG.init)(jax.random.key(0), images(0, size=32))
+VARIABLES = jax.jit(VGG.init)(jax.random.key(0), images(0, size=32))
 
-features = jit(VGG.apply)
+features = jax.jit(VGG.apply)
 
 
 def test_pixels_beyond_the_range_are_clamped_and_get_no_gradient():
   image = images(1, size=32) * 2
   outside = jnp.abs(image) > 1
-  gradient = jit(jax.grad(lambda x: sum(f.sum() for f in VGG.apply(VARIABLES, x))))(image)
+  gradient = jax.jit(jax.grad(lambda x: sum(f.sum() for f in VGG.apply(VARIABLES, x))))(image)
   np.testing.assert_array_equal(gradient[outside], 0)
   assert (gradient[~outside] != 0).mean() > 0.9
   for clamped, ours in zip(features(VARIABLES, jnp.clip(image, -1, 1)), features(VARIABLES, image), strict=True):
@@ -32,7 +32,7 @@ def test_pyramid_has_five_maps_per_scale():
 def test_random_features_keep_their_scale():
   # He initialisation: no layer may fade or blow up, or one scale of the loss would rule.
   vgg = VGG19(width=0.5)
-  maps, _ = jit(vgg.init_with_output)(jax.random.key(0), images(1, size=32))
+  maps, _ = jax.jit(vgg.init_with_output)(jax.random.key(0), images(1, size=32))
   assert all(0.1 < float(f.std()) < 10 for f in maps)
 
 

@@ -20,9 +20,6 @@ CONFIG = ModelConfig(
   expression_hidden=8,
 )
 
-# Compiling takes a quarter of the time, running such sizes no longer.
-jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
-
 
 def images(seed: int, batch: int = 2, size: int = CONFIG.image_size) -> jax.Array:
   """Uniform noise in [-1, 1]."""
@@ -33,7 +30,7 @@ def images(seed: int, batch: int = 2, size: int = CONFIG.image_size) -> jax.Arra
 def variables(config: ModelConfig = CONFIG, seed: int = 0):
   """Initial variables of `EDTalk(config)`."""
   image = images(0, 1, config.image_size)
-  return jit(EDTalk(config).init)(jax.random.key(seed), image, image)
+  return jax.jit(EDTalk(config).init)(jax.random.key(seed), image, image)
 
 
 def paths(tree) -> dict[str, jax.Array]:
@@ -41,7 +38,7 @@ def paths(tree) -> dict[str, jax.Array]:
   return flax.traverse_util.flatten_dict(tree['params'], sep='/')
 
 
-@functools.partial(jit, static_argnames=('model', 'method', 'capture'))
+@functools.partial(jax.jit, static_argnames=('model', 'method', 'capture'))
 def apply(model, v, *arguments, method=None, capture=False):
   """`model.apply` under jit, since hundreds of small operations compile slower one by one; `capture` adds taps."""
   mutable = ['intermediates'] if capture else False

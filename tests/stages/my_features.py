@@ -3,12 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-_KEY = jax.random.key(5)
-
 
 def emotion():
   """Random projections of the picture's mouth and brow rows."""
-  return {'odd name': jax.random.normal(_KEY, (16 * 16 * 3, 6))}, _project
+  return {'odd name': jax.random.normal(jax.random.key(5), (16 * 16 * 3, 6))}, _project
 
 
 def identity():

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from edtalk_jax import stages
-from edtalk_jax.config import AudioConfig, MeshConfig, UserError
+from edtalk_jax.config import AudioConfig, UserError
 from edtalk_jax.networks.audio import AudioToMouth
 from edtalk_jax.stages import audio_to_mouth
 from edtalk_jax.stages.stage import MOVED
-from edtalk_jax.training import programs, sharding, trees
+from edtalk_jax.training import sharding, trees
 from edtalk_jax.weights import to_official
-from tests import tiny
+from tests import compiled, tiny
 
 TERMS = {'weights', 'smooth', 'l1', 'perceptual', 'adversarial', 'face_l1', 'sync'}
 
@@ -33,11 +33,9 @@ def training(config, train):
 def trained(tmp_path_factory):
   """State before and after two steps with every term, and the metrics of the second. The sync expert is as drawn."""
   config = settings(sync_expert=str(tmp_path_factory.mktemp('expert')))
-  stage = stages.build(config)
-  mesh = sharding.make_mesh(MeshConfig(), jax.devices()[:1])
-  parts = programs.build(config, stage, mesh)
-  with jax.set_mesh(mesh):
-    frozen = parts.place_frozen(stage.init_frozen())
+  parts = compiled.on_one_device(config)
+  with jax.set_mesh(parts.mesh):
+    frozen = parts.place_frozen(compiled.frozen(config))
     state = parts.init(jax.random.key(0))
     before = jax.device_get(state)
     for step in range(2):

@@ -17,7 +17,7 @@ from edtalk_jax.config import FlowConfig, MeshConfig, OptimizerConfig, UserError
 from edtalk_jax.stages import audio_to_pose
 from edtalk_jax.training import feed, first_state, programs, sharding, trees
 from edtalk_jax.training.examples import Examples
-from tests import tiny
+from tests import compiled, tiny
 
 FRAMES = 6
 CONFIG = dataclasses.replace(
@@ -43,9 +43,8 @@ def batch(seed, size=8):
 @pytest.fixture(scope='module')
 def trained():
   """The parameters as begun and after 60 steps, and the terms before and after."""
-  stage, mesh = stages.build(CONFIG), sharding.make_mesh(MeshConfig(), jax.devices()[:1])
-  parts = programs.build(CONFIG, stage, mesh)
-  with jax.set_mesh(mesh):
+  parts = compiled.on_one_device(CONFIG)
+  with jax.set_mesh(parts.mesh):
     state = parts.init(jax.random.key(0))
     state = state.replace(model=parts.start(state.model, batch(0)))
     before = jax.device_get(state.model)
@@ -80,8 +79,7 @@ def test_losses_by_hand():
 
 
 def test_frames_beyond_the_end_reach_no_term():
-  stage = stages.build(CONFIG)
-  model = stage.init(jax.random.key(0))['model']
+  stage, model = compiled.stage(CONFIG), compiled.params(CONFIG)['model']
   leaves, tree = jax.tree.flatten(model)
   model = jax.tree.unflatten(tree, [leaf + 0.1 for leaf in leaves])  # no coupling is the identity
   losses = jax.jit(functools.partial(stage.model_losses, model, {}, {}))

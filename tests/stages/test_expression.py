@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from edtalk_jax import stages
-from edtalk_jax.config import FeaturesConfig, MeshConfig, UserError
+from edtalk_jax.config import FeaturesConfig, UserError
 from edtalk_jax.networks import EDTalk, directions
 from edtalk_jax.stages import losses
-from edtalk_jax.training import programs, sharding, trees
-from tests import tiny
+from edtalk_jax.training import trees
+from tests import compiled, tiny
 
 FEATURES = pathlib.Path(__file__).with_name('my_features.py')
 TRAINED = re.compile('navigation/heads/expression/|navigation/banks/expression$|generator/expression_')
@@ -34,11 +34,9 @@ def basis(config, model):
 def trained():
   """The parameters before and after three steps, with every optional term, and what the last step said."""
   config = settings()
-  stage = stages.build(config)
-  mesh = sharding.make_mesh(MeshConfig(), jax.devices()[:1])
-  parts = programs.build(config, stage, mesh)
-  with jax.set_mesh(mesh):
-    frozen = parts.place_frozen(stage.init_frozen())
+  parts = compiled.on_one_device(config)
+  with jax.set_mesh(parts.mesh):
+    frozen = parts.place_frozen(compiled.frozen(config))
     state = parts.init(jax.random.key(0))
     before = jax.device_get(state.model)
     for step in range(3):
@@ -72,10 +70,9 @@ def test_every_term_is_there_and_the_expression_reaches_the_picture(trained):
 def test_it_begins_where_mouth_pose_ended():
   """With EEM and an expression bank, fresh, the picture is the one of a mouth_pose model with the same parameters."""
   config = tiny.config('expression')
-  stage = stages.build(config)
-  params = stage.init(jax.random.key(0))
+  params = compiled.params(config)
   batch = tiny.batch(config, size=2)
-  _, images = jax.jit(stage.model_losses)(params['model'], params['discriminator'], stage.init_frozen(), batch)
+  _, images = compiled.losses(config)(batch)
 
   older = EDTalk(config.model)  # with the banks mouth and pose, without EEM
 

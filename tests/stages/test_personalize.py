@@ -10,12 +10,12 @@ from data_pipeline import records
 from data_pipeline.datasets import synthetic
 from data_pipeline.synthetic.clip import Plan
 from edtalk_jax import stages
-from edtalk_jax.config import MeshConfig, PersonalizeConfig, UserError
+from edtalk_jax.config import PersonalizeConfig, UserError
 from edtalk_jax.evaluation import image_metrics, personalize
 from edtalk_jax.stages.personalize import psnr
-from edtalk_jax.training import programs, sharding, trees
+from edtalk_jax.training import trees
 from edtalk_jax.training.examples import Examples
-from tests import tiny
+from tests import compiled, tiny
 
 BANKS = (('mouth', 4), ('pose', 3), ('expression', 3))
 
@@ -29,11 +29,9 @@ def settings(train='decoder'):
 def trained():
   """The parameters before and after two steps of the decoder, and the last step's and a validation's metrics."""
   config = settings()
-  mesh = sharding.make_mesh(MeshConfig(), jax.devices()[:1])
-  stage = stages.build(config)
-  parts = programs.build(config, stage, mesh)
-  with jax.set_mesh(mesh):
-    frozen = parts.place_frozen(stage.init_frozen())
+  parts = compiled.on_one_device(config)
+  with jax.set_mesh(parts.mesh):
+    frozen = parts.place_frozen(compiled.frozen(config))
     state = parts.init(jax.random.key(0))
     before = jax.device_get(state.model)
     for step in range(2):

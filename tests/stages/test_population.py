@@ -30,7 +30,7 @@ def heads(seed, **sizes):
   rng = np.random.default_rng(seed)
   maps = {name: (rng.normal(size=(SIZE, size)), rng.normal(size=size)) for name, size in sizes.items()}
   return lambda x: {
-    name: x @ slope.astype(np.float32) + shift.astype(np.float32) for name, (slope, shift) in maps.items()
+    name: x @ slope.astype(np.float32) + shift.astype(np.float32)[None] for name, (slope, shift) in maps.items()
   }
 
 
@@ -62,7 +62,7 @@ def test_others_that_hold_the_whole_code_explain_all_and_unrelated_ones_nothing(
   assert population.explained(gathered, loud, 'expression', ('mouth',)) == pytest.approx(1 / 1.3, abs=0.01)
   faint = lambda x: {'expression': 0.1 * x[:, :1], 'mouth': x[:, :1]}  # of a hundredth of the mouth's variance
   assert population.explained(gathered, faint, 'expression', ('mouth',)) == pytest.approx(0.5 / 1.3, abs=0.01)
-  quiet = lambda x: {'expression': x[:, :1], 'mouth': x[:, :2] * np.float32([0.01, 1])}
+  quiet = lambda x: {'expression': x[:, :1], 'mouth': x[:, :2] * np.float32([[0.01, 1]])}
   silent = lambda x: {'expression': x[:, :1], 'mouth': x[:, 1:2]}
   found, rest = (population.explained(gathered, motion, 'expression', ('mouth',)) for motion in (quiet, silent))
   assert found == pytest.approx(float(rest), abs=0.1)  # the ridge is of half the mean variance there

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from edtalk_jax import stages
-from edtalk_jax.config import MeshConfig, OptimizerConfig, SemanticConfig
+from edtalk_jax.config import OptimizerConfig, SemanticConfig
 from edtalk_jax.evaluation import semantic_expression as evaluation
 from edtalk_jax.evaluation import statistics
 from edtalk_jax.stages import semantic_expression
-from edtalk_jax.training import feed, programs, sharding, trees
-from tests import tiny
+from edtalk_jax.training import feed, trees
+from tests import compiled, tiny
 
 SOUND, WORDS = np.random.default_rng(5).normal(size=(2, 4, 16)).astype(np.float32)  # of four moods
 MOODS = np.random.default_rng(6).normal(5.0, 2.0, (4, 10)).astype(np.float32)
@@ -56,9 +56,8 @@ def mixed(seed):
 
 @pytest.fixture(scope='module')
 def trained(config):
-  stage, mesh = stages.build(config), sharding.make_mesh(MeshConfig(), jax.devices()[:1])
-  parts = programs.build(config, stage, mesh)
-  with jax.set_mesh(mesh):
+  parts = compiled.on_one_device(config)
+  with jax.set_mesh(parts.mesh):
     state = parts.init(jax.random.key(0))
     state = state.replace(model=parts.start(state.model, mixed(0)))
     before = jax.device_get(state.model)
@@ -94,7 +93,7 @@ def test_an_unknown_modality_counts_for_nothing(config, trained):
 def test_statistics_are_of_the_examples_that_have_the_modality(config):
   stage, first = stages.build(config), mixed(0)
   spoilt = {**first, 'audio': np.where(first['known'][:, :1] > 0, first['audio'], 1e6)}
-  found = stage.start(stage.init(jax.random.key(0))['model'], spoilt)
+  found = stage.start(compiled.params(config)['model'], spoilt)
   there = first['audio'][first['known'][:, 0] > 0]
   np.testing.assert_allclose(found['semantic/audio_mean'], there.mean(0), atol=1e-4)
 

@@ -1,25 +1,23 @@
 """What flows where in a stage: which pictures and which parameters each loss term depends on."""
 
 import dataclasses
+import re
 
 import jax
 import numpy as np
 import pytest
 
 from edtalk_jax import stages
-from edtalk_jax.config import MeshConfig, UserError
+from edtalk_jax.config import UserError
 from edtalk_jax.stages.networks import Networks
-from edtalk_jax.training import programs, sharding, trees
-from tests import tiny
+from edtalk_jax.training import guards, trees
+from tests import compiled, tiny
 
 
 @pytest.fixture(scope='module')
 def mouth_pose():
   config = tiny.config('mouth_pose')
-  stage = stages.build(config)
-  params, frozen = stage.init(jax.random.key(0)), stage.init_frozen()
-  run = jax.jit(lambda batch: stage.model_losses(params['model'], params['discriminator'], frozen, batch))
-  return config, run
+  return config, compiled.losses(config)
 
 
 def changed(first, second):
@@ -70,22 +68,16 @@ def test_terms_are_per_example_and_weighted(mouth_pose):
     'mouth_space',
     'pose_space',
   }
-  heavier = dataclasses.replace(config, loss=dataclasses.replace(config.loss, l1=3.0))
-  stage = stages.build(heavier)
-  params = stage.init(jax.random.key(0))
-  arguments = (params['model'], params['discriminator'], stage.init_frozen(), tiny.batch(config, size=4))
-  again, _ = jax.jit(stage.model_losses)(*arguments)
-  np.testing.assert_allclose(again['self_l1'], 3 * terms['self_l1'], rtol=1e-5)
-  np.testing.assert_allclose(again['self_perceptual'], terms['self_perceptual'], rtol=1e-5)
+  again, _ = run(tiny.batch(config, size=4), l1=3.0)
+  for name, values in terms.items():
+    heavier = 3 * values if name.endswith('_l1') else values
+    np.testing.assert_allclose(again[name], heavier, rtol=1e-5, err_msg=name)
 
 
 def test_the_ablation_takes_away_the_cross_reconstructions_and_nothing_else(mouth_pose):
   config, run = mouth_pose
   terms, _ = run(tiny.batch(config, size=4))
-  stage = stages.build(dataclasses.replace(config, loss=dataclasses.replace(config.loss, cross=0.0)))
-  params = stage.init(jax.random.key(0))
-  arguments = (params['model'], params['discriminator'], stage.init_frozen(), tiny.batch(config, size=4))
-  without, _ = jax.jit(stage.model_losses)(*arguments)
+  without, _ = run(tiny.batch(config, size=4), cross=0.0)
   for name, values in terms.items():
     np.testing.assert_allclose(without[name], 0 * values if name.startswith('cross') else values, rtol=1e-5)
 
@@ -93,13 +85,11 @@ def test_the_ablation_takes_away_the_cross_reconstructions_and_nothing_else(mout
 def test_correlation_adds_one_term_that_moves_both_heads():
   config = tiny.config('mouth_pose')
   config = dataclasses.replace(config, loss=dataclasses.replace(config.loss, correlation=2.0))
-  stage = stages.build(config)
-  params, frozen = stage.init(jax.random.key(0)), stage.init_frozen()
+  stage, params = compiled.stage(config), compiled.params(config)
 
   def term(model):
-    return jax.numpy.mean(
-      stage.model_losses(model, params['discriminator'], frozen, tiny.batch(config, size=4))[0]['correlation']
-    )
+    arguments = params['discriminator'], compiled.frozen(config), tiny.batch(config, size=4)
+    return jax.numpy.mean(stage.model_losses(model, *arguments)[0]['correlation'])
 
   value, gradient = jax.jit(jax.value_and_grad(term))(params['model'])
   assert 0 < value < 2 * (6 + 20)  # at most every weight of either space, read perfectly
@@ -135,26 +125,38 @@ def test_without_the_adversarial_term_there_is_no_discriminator(name):
   """Every term but that one stays as it is, and a whole step runs."""
   config = tiny.config(name)
   alone = dataclasses.replace(config, loss=dataclasses.replace(config.loss, adversarial=0.0))
-  terms = {}
-  for each in (config, alone):
-    stage = stages.build(each)
-    params = stage.init(jax.random.key(0))
-    arguments = params['model'], params['discriminator'], stage.init_frozen(), tiny.batch(each, size=4)
-    terms[each.loss.adversarial], images = jax.jit(stage.model_losses)(*arguments)
-  assert params['discriminator'] == {} and stage.discriminator_losses({}, images) == {}
-  assert (stage.judged_views, stage.logits) == ((), None)
-  assert terms[1.0].pop('adversarial').shape == (4,)
-  assert terms[1.0].keys() == terms[0.0].keys()
-  for term, values in terms[1.0].items():
-    np.testing.assert_allclose(values, terms[0.0][term], rtol=1e-5)
+  batch, frozen = tiny.batch(config, size=4), compiled.frozen(config)
+  whole, stage = compiled.stage(config), compiled.stage(alone)
+  params = compiled.params(config)
 
-  mesh = sharding.make_mesh(MeshConfig(), jax.devices()[:1])
-  parts = programs.build(alone, stage, mesh)
-  with jax.set_mesh(mesh):
-    state, metrics = parts.train(
-      parts.init(jax.random.key(0)), parts.place_frozen(stage.init_frozen()), tiny.batch(alone)
-    )
-  assert state.step == 1 and np.isfinite(metrics['loss']) and 'discriminator_loss' not in metrics
+  @jax.jit  # as one program, since nearly all of both is the same
+  def both(params, batch):
+    one, other = (each.model_losses(params['model'], params['discriminator'], frozen, batch) for each in (whole, stage))
+    return one[0], *other
+
+  terms, without, images = both(params, batch)
+  assert jax.eval_shape(stage.init, jax.random.key(0))['discriminator'] == {}
+  assert stage.discriminator_losses({}, images) == {}
+  assert (stage.judged_views, stage.logits) == ((), None) and whole.logits is not None
+  assert terms.pop('adversarial').shape == (4,)
+  assert terms.keys() == without.keys()
+  for term, values in terms.items():
+    np.testing.assert_allclose(values, without[term], rtol=1e-5)
+
+  built = compiled.on_one_device(alone)
+  with jax.set_mesh(built.mesh):
+    state, metrics = jax.eval_shape(built.train, built.shapes, frozen, batch)
+  assert state.discriminator == {} and metrics.keys() == {*terms, 'loss', 'grad_norm/model', *guards.SKIPS}
+
+
+def test_a_step_without_a_discriminator_runs():
+  config = tiny.config('reconstruction')
+  config = dataclasses.replace(config, loss=dataclasses.replace(config.loss, adversarial=0.0))
+  built = compiled.on_one_device(config)
+  with jax.set_mesh(built.mesh):
+    state = built.init(jax.random.key(0))
+    state, metrics = built.train(state, built.place_frozen(compiled.frozen(config)), tiny.batch(config))
+  assert state.step == 1 and np.isfinite(metrics['loss']) and metrics['guard/skipped'] == 0
 
 
 def test_pictures_are_not_compared_in_ways_that_weigh_nothing():
@@ -166,12 +168,24 @@ def test_pictures_are_not_compared_in_ways_that_weigh_nothing():
   assert set(terms) == {'adversarial'}
 
 
+def encoded_together(networks, model, images):
+  """Numbers of pictures that the program of `Networks.codes` encodes together."""
+  program = str(jax.make_jaxpr(networks.codes)(model, images))
+  style_dim = networks.config.model.style_dim
+  return {int(count) for count in re.findall(rf':f32\[(\d+),1,1,{style_dim}\] = conv_general_dilated', program)}
+
+
 @pytest.mark.parametrize('batch, calls', [(1, 1), (4, 2), (5, 1)])  # of 4, 16 and 20 pictures
-def test_codes_come_in_halves_where_those_are_small_enough(batch, calls, monkeypatch):
+def test_codes_come_in_halves_where_those_are_small_enough(batch, calls):
   networks = Networks(tiny.config('mouth_pose'))
-  model = networks.init(jax.random.key(0))['model']
+  model = compiled.params(tiny.config('mouth_pose'))['model']
   images = jax.random.uniform(jax.random.key(1), (batch, 4, 16, 16, 3), minval=-1)
-  want, encode, seen = networks.encode(model, images)[0], networks.encode, []
-  monkeypatch.setattr(networks, 'encode', lambda model, part: seen.append(part.shape[1]) or encode(model, part))
-  np.testing.assert_allclose(networks.codes(model, images), want, atol=1e-5)
-  assert seen == [4 // calls] * calls
+  assert encoded_together(networks, model, images) == {4 * batch // calls}
+
+
+def test_codes_in_halves_are_those_of_all():
+  networks = Networks(tiny.config('mouth_pose'))
+  model = compiled.params(tiny.config('mouth_pose'))['model']
+  images = jax.random.uniform(jax.random.key(1), (4, 4, 16, 16, 3), minval=-1)
+  whole = jax.jit(lambda *arguments: networks.encode(*arguments)[0])(model, images)
+  np.testing.assert_allclose(jax.jit(networks.codes)(model, images), whole, atol=1e-5)

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import re
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +16,8 @@ from edtalk_jax.stages import lips, sync_expert
 from edtalk_jax.stages.stage import MOVED, WATCHED
 from edtalk_jax.training import trees
 from tests import tiny
+
+SOUND = np.float32([1.0, 10.0, 100.0])
 
 
 class Embedder:
@@ -94,20 +97,18 @@ def test_runs_on_object_storage_are_runs():
   assert lips.Expert(AudioConfig(sync_expert='gs://bucket/sync_expert')).run == 'gs://bucket/sync_expert'
 
 
-def test_released_experts_get_blue_first_in_zero_to_one(tmp_path, monkeypatch):
+class FirstPixel(nn.Module):
+  """Embeds faces as the colours of their first pixel, and any sound as `SOUND`."""
+
+  def __call__(self, mel, faces):
+    return jnp.broadcast_to(SOUND, (len(faces), 3)), faces[:, 0, 0, 0]
+
+
+def test_released_experts_get_blue_first_in_zero_to_one(tmp_path):
   """Wav2Lip's conventions; ours are those of the stage."""
-  seen = []
-
-  class Network:
-    def apply(self, variables, mel, faces):
-      seen.append(faces)
-      return jnp.ones((1, 1)), jnp.ones((1, 1))
-
   (tmp_path / 'expert.pth').write_bytes(b'')
-  faces = jnp.broadcast_to(jnp.array([-1.0, 0.0, 1.0]), (1, 5, 96, 96, 3))
-  for path in (tmp_path / 'expert.pth', tmp_path):
-    expert = lips.Expert(AudioConfig(sync_expert=str(path)))
-    monkeypatch.setattr(expert, '_network', Network())
-    expert.agreement({}, None, faces)
-  np.testing.assert_array_equal(seen[0][0, 0, 0, 0], [1, 0.5, 0])
-  np.testing.assert_array_equal(seen[1][0, 0, 0, 0], [-1, 0, 1])
+  colours = np.float32([-1.0, 0.0, 0.5])
+  faces = jnp.broadcast_to(colours, (1, 5, 96, 96, 3))
+  for path, seen in ((tmp_path / 'expert.pth', [0.75, 0.5, 0]), (tmp_path, colours)):
+    expert = lips.Expert(AudioConfig(sync_expert=str(path)), network=FirstPixel())
+    np.testing.assert_allclose(expert.agreement({}, None, faces), [np.dot(SOUND, seen)], rtol=1e-6)
