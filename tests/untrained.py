@@ -39,7 +39,7 @@ def save(folder: pathlib.Path, config: Config, seed: int = 0, step: int = 0, sta
     'began': 0.0,
   }
   content = record.describe(config, about)
-  checkpoint.write(folder, content, {'model': params(config, seed)}, step)
+  checkpoint.write(folder, content, {'model': params(dataclasses.replace(config, data=DataConfig()), seed)}, step)
   record.write(folder, content)
   return str(folder)
 

@@ -139,6 +139,17 @@ def test_a_fault_of_the_machine_ends_the_job_and_blames_no_video(source, tmp_pat
 
 def test_a_full_disk_behind_another_error_is_found(source, tmp_path):
   def prepare_video(path, *args):
+    try:
+      raise OSError(errno.ENOSPC, 'No space left on device')
+    finally:  # as zipfile does when it closes what it could not write
+      raise ValueError("Can't close the ZIP file")
+
+  with pytest.raises(DataError, match='stopped, No space left on device'):
+    run(source, tmp_path / 'out', prepare_video=prepare_video)
+
+
+def test_a_full_disk_ends_the_job_where_a_clip_is_written(source, tmp_path):
+  def prepare_video(path, *args):
     [entry] = (tmp_path / 'out' / 'cache').glob(f'.{path.stem}-*')
     for clip in prepare.prepare_video(path, *args):
       (entry / f'{clip.number:05d}.npz').symlink_to('/dev/full')

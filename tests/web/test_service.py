@@ -1,5 +1,7 @@
 """What visitors of the page may ask for, what becomes of it, and which files are opened and kept."""
 
+import contextlib
+import ctypes
 import os
 import pathlib
 
@@ -104,10 +106,29 @@ def test_motion_may_be_made_up_for_the_sound(folder, tmp_path):
   assert 'mouth' not in moved
 
 
+@contextlib.contextmanager
+def watched(path):
+  """Yields a function that says whether anything has opened the file since, FFmpeg included."""
+  libc = ctypes.CDLL(None, use_errno=True)
+  watch = libc.inotify_init1(os.O_NONBLOCK)
+  assert watch >= 0 and libc.inotify_add_watch(watch, os.fsencode(path), 0x20) >= 0  # IN_OPEN
+
+  def opened():
+    try:
+      return bool(os.read(watch, 4096))
+    except BlockingIOError:
+      return False
+
+  try:
+    yield opened
+  finally:
+    os.close(watch)
+
+
 @pytest.mark.parametrize('name', ['secret.png', 'link.png', '../secret.png'])
 def test_files_that_were_not_uploaded_are_never_opened(folder, name):
   secret = folder.parent / 'secret.png'
-  secret.write_bytes(b'whoever opens it complains of this')
+  PIL.Image.new('RGB', (SIZE, SIZE)).save(secret)
   (folder / 'link.png').symlink_to(secret)
   path = str(secret if name == 'secret.png' else folder / name)
   driver = video(folder / 'driver.mp4', [90] * 2, 0)
@@ -117,8 +138,12 @@ def test_files_that_were_not_uploaded_are_never_opened(folder, name):
     _job(folder, driver=driver, audio=path, follows={'mouth': 'driver'}),
     _job(folder, follows={'mouth': 'file'}, files={'mouth': path}),
   ):
-    with pytest.raises(UserError, match=r'^(secret|link)\.png: was not uploaded$'):
-      Service(fake_model(), folder).make(job)
+    with watched(secret) as opened:
+      with pytest.raises(UserError, match=r'^(secret|link)\.png: was not uploaded$'):
+        Service(fake_model(), folder).make(job)
+      assert not opened()
+      secret.read_bytes()
+      assert opened()
     assert not list(folder.glob('result_*'))
 
 
