@@ -1,16 +1,13 @@
 """The `edtalk` command: help for newcomers, one line for mistakes, arguments that reach the library."""
 
 import contextlib
-import gc
 import inspect
 import json
-import os
 import pathlib
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import urllib.request
 
 import numpy as np
@@ -28,7 +25,6 @@ from edtalk_jax.training.shelf import Shelf
 from tests import untrained
 from tests.animation import fakes
 from tests.faults import toy_train as toy_config
-from tests.web import pages
 
 ROOT = pathlib.Path(__file__).parents[1]
 TINY = str(ROOT / 'configs' / 'tiny.py')
@@ -243,35 +239,23 @@ def test_the_pose_of_a_portrait_that_is_a_video_is_no_start(runs, tmp_path):
   assert not pathlib.Path(further['pose']).parent.exists()
 
 
-@pages.pytestmark
 def test_web_serves_by_its_limits_on_this_machine_until_it_is_stopped(runs):
   pytest.importorskip('gradio', reason='the page needs the extra [web]')
   with socket.socket() as free:
     free.bind(('127.0.0.1', 0))
     port = free.getsockname()[1]
-  seen, done = [], threading.Event()
-
-  def visit():
-    while not done.wait(0.1):
-      with contextlib.suppress(OSError):
-        seen.append(urllib.request.urlopen(f'http://127.0.0.1:{port}/config', timeout=10).read().decode())
-      if seen:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-  before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
-  visitor = threading.Thread(target=visit)
-  visitor.start()
-  try:
-    cli.dispatch(
-      ['web', '--model', runs['reader'], '--port', str(port), '--seconds', '5', '--pose-model', runs['flow']]
-    )
-  finally:
-    done.set()
-    visitor.join()
-    for number, handler in before.items():
-      signal.signal(number, handler)
-    gc.collect()  # of Gradio's event loops, see pages.py
-  assert 'at most 5 s and 100 MB each' in seen[0]
+  line = f'web --model {runs["reader"]} --port {port} --seconds 5 --pose-model {runs["flow"]}'
+  command = [sys.executable, '-c', 'from edtalk_jax import cli; cli.main()', *line.split()]
+  with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    try:
+      assert process.stdout.readline() == f'the page is at http://127.0.0.1:{port}/ (Ctrl-C ends it)\n'
+      with urllib.request.urlopen(f'http://127.0.0.1:{port}/config', timeout=60) as answer:
+        page = answer.read().decode()
+      process.send_signal(signal.SIGTERM)
+      assert process.wait(60) == 0
+    finally:
+      process.kill()
+  assert 'at most 5 s and 100 MB each' in page and 'motion made up for it' in page
 
 
 def test_prepare_without_videos_and_with_a_bad_size_is_one_line(tmp_path):

@@ -1,5 +1,6 @@
 """The page of a model that can be predicted, served on this machine."""
 
+import asyncio
 import contextlib
 import gc
 
@@ -40,7 +41,7 @@ def service(folder, limits=None) -> Service:
   return Service(model, folder, limits or Limits(seconds=10, megabytes=1), presets.Presets(1, 'x', 'train', found))
 
 
-# Gradio leaves event loops to the garbage collector.
+# Gradio leaves event loops of its threads to the garbage collector.
 pytestmark = pytest.mark.filterwarnings('ignore::ResourceWarning')
 
 
@@ -53,10 +54,13 @@ def served(service):
   with pytest.MonkeyPatch.context() as patch:
     for name in ('GRADIO_TEMP_DIR', 'GRADIO_ANALYTICS_ENABLED'):
       patch.setenv(name, '')  # `start` sets them; so they are what they were afterwards
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)  # Gradio would make one, and never close it
     page = server.start(service, find_faces=False)  # the pictures of these tests show none
     try:
       yield page
     finally:
       page.close(verbose=False)
+      loop.close()
       del page
       gc.collect()
