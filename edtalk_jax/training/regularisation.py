@@ -139,13 +139,14 @@ def path_length_update(
   trainable, fixed = trees.split(state.model, stage.trainable)
   count = len(next(iter(batch.values())))
   # One key an example: the noise does not depend on the mesh or the number of parts.
-  keys = jax.random.split(jax.random.fold_in(key, state.step), count)
+  # As numbers: cutting the batch into parts transposes, which JAX's check of reused keys takes for a use.
+  keys = jax.random.key_data(jax.random.split(jax.random.fold_in(key, state.step), count))
   mean = state.regularisers['path_length_mean']
 
   def compute(batch):
     def loss(trainable):
       model = trees.unflatten({**trainable, **fixed})
-      lengths = stage.path_lengths(model, batch, batch['keys'])
+      lengths = stage.path_lengths(model, batch, jax.random.wrap_key_data(batch['keys']))
       return weight * jnp.mean(jnp.square(lengths - mean)), jnp.mean(lengths)
 
     gradient, length = jax.grad(loss, has_aux=True)(trainable)

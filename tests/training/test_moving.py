@@ -1,6 +1,7 @@
 """Statistics that move without a gradient: with an update, never without one, and over the global batch on any mesh."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -44,13 +45,17 @@ def stage() -> Stage:
   )
 
 
+@functools.cache
+def built(devices):
+  return programs.build(CONFIG, stage(), sharding.make_mesh(CONFIG.mesh, jax.devices()[:devices]))
+
+
 def train(batches, devices=1):
-  mesh = sharding.make_mesh(CONFIG.mesh, jax.devices()[:devices])
-  parts = programs.build(CONFIG, stage(), mesh)
-  with jax.set_mesh(mesh):
+  parts = built(devices)
+  with jax.set_mesh(parts.mesh):
     state = parts.init(jax.random.key(0))
     for sequence in batches:
-      batch = {'sequence': jax.device_put(sequence, sharding.batch_sharding(mesh))}
+      batch = {'sequence': jax.device_put(sequence, sharding.batch_sharding(parts.mesh))}
       state, metrics = parts.train(state, {}, batch)
   return jax.device_get(state), jax.device_get(metrics) if batches else {}
 

@@ -13,7 +13,7 @@ from edtalk_jax import stages
 from edtalk_jax.config import LossConfig, OptimizerConfig
 from edtalk_jax.training import optimizers, step
 from edtalk_jax.training import state as state_lib
-from tests import tiny
+from tests import compiled, tiny
 
 # Momentum, small flows and a strong L1, unlike the official settings, which learn little in a few steps.
 SETTINGS = OptimizerConfig(learning_rate=0.003, beta1=0.5)
@@ -34,31 +34,31 @@ def arguments():
   config = configuration()
   stage, batch = stages.build(config), tiny.batch(config)
   batch['target'] = batch['source']  # colours come from the source, so that others could not be learnt
-  params = jax.jit(stage.init)(jax.random.key(0))
-  return state_lib.create(params, stage.trainable, **OPTIMIZERS), stage.init_frozen(), batch
+  return state_lib.create(compiled.params(config), stage.trainable, **OPTIMIZERS), compiled.frozen(config), batch
 
 
+@functools.cache
 def traced(**model):
   """One step, (state, frozen, batch) -> (next state, gradients), of a model with these switches."""
   stage = stages.build(configuration(**model))
 
-  def update(state, frozen, batch):
+  def one_step(state, frozen, batch):
     found = step.gradients(state.model, state.discriminator, frozen, batch, stage=stage)
     return step.apply_gradients(state, found, stage=stage, **OPTIMIZERS), found
 
-  return jax.jit(update).trace(*arguments())
+  return jax.jit(one_step).trace(*arguments())
 
 
 @functools.cache
-def compiled(**model):
-  """`traced`, compiled as quickly as possible."""
-  return traced(**model).lower().compile(compiler_options={'xla_backend_optimization_level': 0})
+def update(**model):
+  """`traced`, compiled."""
+  return traced(**model).lower().compile()
 
 
 @functools.cache
 def first_update(**model):
   """The gradients of the first step, as host arrays."""
-  return jax.device_get(compiled(**model)(*arguments())[1])
+  return jax.device_get(update(**model)(*arguments())[1])
 
 
 def summed_in_bfloat16(jaxpr) -> list[str]:
@@ -105,10 +105,10 @@ def test_bfloat16_takes_about_the_same_step():
 
 @pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
 def test_a_few_steps_learn_the_batch(dtype):
-  update, (state, *rest) = compiled(**({} if dtype == 'float32' else {'dtype': dtype})), arguments()
+  step_of, (state, *rest) = update(**({} if dtype == 'float32' else {'dtype': dtype})), arguments()
   losses = []
   for _ in range(30):
-    state, found = update(state, *rest)
+    state, found = step_of(state, *rest)
     losses.append(float(found.metrics['l1']))
   assert {leaf.dtype for leaf in jax.tree.leaves(state.model)} == {jnp.dtype('float32')}
   assert np.isfinite(losses).all() and losses[-1] < 0.8 * losses[0], losses
