@@ -35,9 +35,9 @@ MESHES = {
 def settings() -> Config:
   """Stage mouth_pose with all that takes statistics over the batch, and Adam made linear in the gradient."""
   config = tiny.config('mouth_pose', flow_init=0.05)
-  # An epsilon far above all gradients makes the update learning_rate / epsilon = 0.1 times the gradient. With momentum,
-  # the moments are the gradient and its square.
-  linear = OptimizerConfig(learning_rate=1e5, epsilon=1e6, beta1=0.5, ema=100.0)
+  # An epsilon far above all gradients makes the update learning_rate / epsilon = 0.01 times the gradient. Moments are
+  # means of the gradients and of their squares.
+  linear = OptimizerConfig(learning_rate=1e4, epsilon=1e6, beta1=0.5, ema=100.0)
   object.__setattr__(config.model, 'dtype', 'float64')  # not a choice that users have
   return dataclasses.replace(config, optimizer=linear, loss=dataclasses.replace(config.loss, correlation=1.0))
 

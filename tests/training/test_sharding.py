@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import types
@@ -14,8 +15,8 @@ from jax.sharding import PartitionSpec as P
 
 from edtalk_jax import chips, stages
 from edtalk_jax.config import Config, MeshConfig, RunConfig, UserError
-from edtalk_jax.training import programs, sharding
-from tests import tiny
+from edtalk_jax.training import programs, sharding, trees
+from tests import compiled, tiny
 
 # Of the largest number of an array. Measured: 7e-15, which is rounding; one example of eight left out makes 1e-1.
 TOLERANCE = 1e-9
@@ -60,12 +61,12 @@ def test_the_state_stays_where_it_was_born(compared, mesh):
 def test_stddev_groups_span_devices():
   """The same images in another order give other groups, so a per-device statistic would go unnoticed otherwise."""
   config = tiny.config('reconstruction')
-  stage = stages.build(config)
-  params = stage.init(jax.random.key(0))['discriminator']
+  params = compiled.params(config)['discriminator']
+  losses = jax.jit(compiled.stage(config).discriminator_losses)
   images = jax.random.normal(jax.random.key(1), (8, 1, 16, 16, 3))
   order = np.array([0, 2, 4, 6, 1, 3, 5, 7])  # groups {0, 2, 4, 6}, {1, 3, 5, 7} become {0, 4, 1, 5}, {2, 6, 3, 7}
-  real = stage.discriminator_losses(params, {'real': images, 'fake': images})['discriminator_real']
-  moved = stage.discriminator_losses(params, {'real': images[order], 'fake': images})['discriminator_real']
+  real = losses(params, {'real': images, 'fake': images})['discriminator_real']
+  moved = losses(params, {'real': images[order], 'fake': images})['discriminator_real']
   assert np.max(np.abs(real[order] - moved)) > 1e-5
 
 
@@ -77,8 +78,13 @@ def test_state_is_born_sharded_and_moments_follow_their_parameter():
   kernel = state.model['generator']['conv_16']['kernel']
   assert kernel.sharding.spec == P(None, None, None, 'fsdp')
   assert kernel.addressable_shards[0].data.shape[3] == kernel.shape[3] // 4
-  moment = state.model_moments[0].nu['generator/conv_16/kernel']
-  assert moment.sharding == kernel.sharding
+  whole = re.compile(r'/rgb_|/flow_\d+/kernel|/logit/|/heads/')  # of few channels
+  for name in ('model', 'discriminator'):
+    moments = getattr(state, f'{name}_moments')[0].nu
+    for path, leaf in trees.flatten(getattr(state, name)).items():
+      divided = path.endswith('/kernel') and not whole.search(f'/{path}')
+      assert leaf.addressable_shards[0].data.size * (4 if divided else 1) == leaf.size, path
+      assert moments[path].sharding == leaf.sharding, path
 
 
 def test_first_matching_rule_wins():
