@@ -60,14 +60,14 @@ FAULTS = (
     'edtalk_jax/ops/resample.py',
     '- factor * np.arange(-(-size // factor))[:, None] + radius',
     '- factor * np.arange(-(-size // factor))[:, None] + radius - 1',
-    ('tests/ops/test_resample.py', 'tests/parity/test_small.py'),
+    ('tests/ops/test_positions.py', 'tests/ops/test_resample.py'),
   ),
   Fault(
     'warp_by_width_for_height',
     'edtalk_jax/ops/warp.py',
     'y = ((grid[..., 1] + 1) * height - 1) / 2',
     'y = ((grid[..., 1] + 1) * width - 1) / 2',
-    ('tests/ops/test_warp.py',),
+    ('tests/ops/test_positions.py', 'tests/ops/test_warp.py'),
   ),
   Fault(
     'crop_half_a_pixel_off',
@@ -103,14 +103,14 @@ FAULTS = (
     'edtalk_jax/networks/vgg.py',
     '_MEAN = (0.485, 0.456, 0.406)',
     '_MEAN = (0.406, 0.456, 0.485)',
-    ('tests/networks/test_vgg.py', 'tests/parity/test_small.py'),
+    ('tests/networks/test_vgg_colours.py', 'tests/networks/test_vgg.py'),
   ),
   Fault(
     'flow_mask_inverted',
     'edtalk_jax/networks/generator.py',
     'x.astype(jnp.float32) * (1 - mask)',
     'x.astype(jnp.float32) * mask',
-    ('tests/networks/test_generator.py', 'tests/parity/test_small.py'),
+    ('tests/networks/test_masks.py', 'tests/networks/test_generator.py'),
   ),
   Fault(
     'frozen_banks_get_a_gradient',
@@ -124,7 +124,7 @@ FAULTS = (
     'edtalk_jax/networks/navigation.py',
     'driver[name] - start[name] + source[name]',
     'start[name] - driver[name] + source[name]',
-    ('tests/networks/test_navigation.py',),
+    ('tests/networks/test_masks.py', 'tests/networks/test_navigation.py'),
   ),
   Fault(
     'biased_running_variance',
@@ -160,7 +160,7 @@ FAULTS = (
     'edtalk_jax/stages/mouth_pose.py',
     "'fake': cross, 'real': target",
     "'fake': own, 'real': target",
-    ('tests/stages/test_stages.py', 'tests/parity/test_small.py'),
+    ('tests/stages/test_stages.py',),
   ),
   Fault(
     'cross_weight_dropped',
@@ -326,7 +326,7 @@ FAULTS = (
     """    part.rename(self.path(step))
     integrity.seal(self.path(step), {**about, 'step': step})
 """,
-    ('tests/faults/test_checkpoints.py', 'tests/faults', 'tests/storage/test_checkpoints.py'),
+    ('tests/faults/test_order.py', 'tests/faults/test_checkpoints.py'),
   ),
   Fault(
     'manifest_not_waited_for',
@@ -336,14 +336,14 @@ FAULTS = (
   for directory""",
     """    file.flush()
   for directory""",
-    ('tests/faults/test_checkpoints.py', 'tests/faults', 'tests/storage/test_checkpoints.py'),
+    ('tests/faults/test_order.py', 'tests/faults/test_checkpoints.py'),
   ),
   Fault(
     'checkpoint_outlives_its_metric_lines',
     'edtalk_jax/training/hooks.py',
     '    step.log.sync()\n',
     '',
-    ('tests/faults', 'tests/training/test_train.py'),
+    ('tests/faults/test_order.py', 'tests/faults/test_checkpoints.py'),
   ),
   Fault(
     'failed_save_is_forgotten',
@@ -414,7 +414,7 @@ FAULTS = (
     'edtalk_jax/training/record.py',
     "'data.on_corrupt', 'data.motion'",
     "'data.', 'data.motion'",
-    ('tests/faults/test_checkpoints.py',),
+    ('tests/training/test_free_settings.py', 'tests/faults/test_checkpoints.py'),
   ),
   Fault(
     'lease_taken_over_from_the_living',
@@ -436,7 +436,7 @@ FAULTS = (
     'edtalk_jax/evaluation/metrics.py',
     "Metric('l1', 'L1', 'grey levels', 'lower',",
     "Metric('l1', 'L1', 'grey levels', 'higher',",
-    ('tests/evaluation/test_evaluate.py', 'tests/evaluation/test_metrics_protocol.py', 'tests/evaluation'),
+    ('tests/evaluation/test_directions.py', 'tests/evaluation/test_evaluate.py'),
   ),
   Fault(
     'talkative_people_weigh_more',
@@ -478,7 +478,7 @@ FAULTS = (
     'edtalk_jax/evaluation/leakage.py',
     'changes[:, k] = (changes[:, k] + 180) % 360 - 180',
     'changes[:, k] = changes[:, k]',
-    ('tests/evaluation/test_leakage.py', 'tests/evaluation/test_face_measures.py'),
+    ('tests/evaluation/test_directions.py', 'tests/evaluation/test_leakage.py'),
   ),
   # edtalk_jax/animation
   Fault(
@@ -528,7 +528,7 @@ FAULTS = (
     'edtalk_jax/animation/streaming.py',
     '    self._painted += count\n',
     '',
-    ('tests/animation/test_streaming.py',),
+    ('tests/animation/test_streaming.py', 'tests/animation/test_streaming_motion.py'),
   ),
   # edtalk_jax/weights
   Fault(
@@ -536,21 +536,21 @@ FAULTS = (
     'edtalk_jax/weights/official_names.py',
     'CONV = Layout(lambda a: a.transpose(2, 3, 1, 0), lambda a: a.transpose(3, 2, 0, 1))',
     'CONV = Layout(lambda a: a.transpose(3, 2, 1, 0), lambda a: a.transpose(3, 2, 1, 0))',
-    ('tests/weights/test_official.py', 'tests/weights/test_vgg.py', 'tests/parity/test_small.py'),
+    ('tests/weights/test_layouts.py', 'tests/weights/test_official.py'),
   ),
   Fault(
     'exported_head_keeps_our_signs',
     'edtalk_jax/weights/official.py',
     "(arrays[f'{head}.{part}'].T * head_signs).T",
     "arrays[f'{head}.{part}']",
-    ('tests/weights/test_official.py', 'tests/exchange/test_import_export.py'),
+    ('tests/weights/test_official.py',),
   ),
   Fault(
     'wrong_official_name',
     'edtalk_jax/weights/official_names.py',
     "HEADS = {'mouth': 'lip_fc', 'pose': 'pose_fc', 'expression': 'exp_fc'}",
     "HEADS = {'mouth': 'pose_fc', 'pose': 'lip_fc', 'expression': 'exp_fc'}",
-    ('tests/weights/test_official.py', 'tests/parity/test_small.py', 'tests/exchange/test_import_export.py'),
+    ('tests/weights/test_official.py',),
   ),
   Fault(
     'tensor_read_from_the_start',
@@ -594,7 +594,7 @@ FAULTS = (
     'edtalk_jax/chain/report.py',
     "tuple(figures.of(metrics)) if metrics['step'] == step else ()",
     'tuple(figures.of(metrics))',
-    ('tests/chain/test_chain.py',),
+    ('tests/chain/test_report_rows.py', 'tests/chain/test_chain.py'),
   ),
   # edtalk_jax/reporting
   Fault(
@@ -661,7 +661,7 @@ FAULTS = (
     'edtalk_jax/inference.py',
     'jnp.clip(jnp.round((images + 1) * 127.5), 0, 255)',
     'jnp.clip((images + 1) * 127.5, 0, 255)',
-    ('tests/test_model.py',),
+    ('tests/test_rounding.py', 'tests/test_model.py'),
   ),
   Fault(
     'smoothing_not_normalised',
@@ -682,7 +682,7 @@ FAULTS = (
     'edtalk_jax/config.py',
     "_check(self.learning_rate > 0, 'optimizer.learning_rate'",
     "_check(self.learning_rate >= 0, 'optimizer.learning_rate'",
-    ('tests/test_config.py',),
+    ('tests/test_config_limits.py', 'tests/test_config.py'),
   ),
   Fault(
     'split_of_an_evaluation_lost',
@@ -742,14 +742,14 @@ FAULTS = (
     'data_pipeline/sampling.py',
     '_mix(seed, epoch))], rng)',
     '_mix(seed, 0))], rng)',
-    ('tests/data_pipeline/test_loader.py',),
+    ('tests/data_pipeline/test_draws.py', 'tests/data_pipeline/test_loader.py'),
   ),
   Fault(
     'seed_not_in_the_key',
     'data_pipeline/sampling.py',
     'key = np.array([seed & _MASK, position], np.uint64)',
     'key = np.array([0, position], np.uint64)',
-    ('tests/data_pipeline/test_loader.py',),
+    ('tests/data_pipeline/test_draws.py', 'tests/data_pipeline/test_loader.py'),
   ),
   Fault(
     'corrupt_record_silently_skipped',
@@ -859,7 +859,7 @@ FAULTS = (
     'launch/job.py',
     "words += ['--from', self.start_from] if self.start_from else []",
     'words += []',
-    ('tests/launch/test_generators.py',),
+    ('tests/launch',),
   ),
   Fault(
     'mistakes_are_tried_again',
@@ -873,6 +873,6 @@ FAULTS = (
     'launch/tpu.py',
     'else chips // 4)',
     'else chips // 8)',
-    ('tests/launch/test_generators.py',),
+    ('tests/launch',),
   ),
 )
