@@ -146,21 +146,21 @@ FAULTS = (
     'edtalk_jax/stages/mouth_pose.py',
     'MOUTH_FROM = (0, 1, 3, 2)',
     'MOUTH_FROM = (0, 1, 2, 3)',
-    ('tests/stages/test_stages.py',),
+    ('tests/stages/test_crossing.py', 'tests/stages/test_stages.py'),
   ),
   Fault(
     'mouth_and_pose_banks_swapped',
     'edtalk_jax/stages/mouth_pose.py',
     """{'mouth': motion['mouth'][:, MOUTH_FROM, :], 'pose': motion['pose'][:, POSE_FROM, :]}""",
     """{'mouth': motion['mouth'][:, POSE_FROM, :], 'pose': motion['pose'][:, MOUTH_FROM, :]}""",
-    ('tests/stages/test_stages.py',),
+    ('tests/stages/test_crossing.py', 'tests/stages/test_stages.py'),
   ),
   Fault(
     'self_reconstructions_shown_as_fakes',
     'edtalk_jax/stages/mouth_pose.py',
     "'fake': cross, 'real': target",
     "'fake': own, 'real': target",
-    ('tests/stages/test_stages.py',),
+    ('tests/stages/test_crossing.py', 'tests/stages/test_stages.py'),
   ),
   Fault(
     'cross_weight_dropped',
@@ -174,7 +174,7 @@ FAULTS = (
     'edtalk_jax/stages/losses.py',
     '_standardized(jax.lax.stop_gradient(second))',
     '_standardized(second)',
-    ('tests/stages/test_losses.py',),
+    ('tests/stages/test_stopped_gradients.py', 'tests/stages/test_losses.py'),
   ),
   Fault(
     'mean_over_views_for_their_sum',
