@@ -19,8 +19,10 @@ import jax
 import pytest
 
 from edtalk_jax import terminal
+from edtalk_jax.ops import backend
 
 jax.config.update('jax_default_matmul_precision', 'highest')
+backend.set_target('cpu')  # all forms take two and a half times as long to trace
 # What numerical tests miss: arrays of other ranks that happen to broadcast, and random keys that are used twice.
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_debug_key_reuse', True)
@@ -36,6 +38,13 @@ def pytest_collection_modifyitems(items):
   for item in items:
     if item.get_closest_marker('integration') and item.get_closest_marker('release'):
       raise pytest.UsageError(f'{item.nodeid}: marked integration and release, expected one tier')
+
+
+@pytest.fixture
+def all_platforms():
+  """Traces the forms of all platforms, as users do: for tests of programs for another one."""
+  with backend.target(None):
+    yield
 
 
 @pytest.fixture(scope='session')

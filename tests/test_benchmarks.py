@@ -35,6 +35,7 @@ def test_turns_are_taken_in_every_order():
   assert all(seconds.wall.shape == seconds.processor.shape == (3,) for seconds in found.values())
 
 
+@pytest.mark.integration
 def test_step(toy_stage, capsys):
   step.main(config='tests/faults/toy_train.py', stage=('reconstruction',), batch=(8, 16), steps=2, repeats=1)
   rows = printed(capsys)['rows']
@@ -43,6 +44,7 @@ def test_step(toy_stage, capsys):
   assert 'mfu' not in rows[0]  # the peak of CPUs is not in the table
 
 
+@pytest.mark.integration
 def test_weak_scaling(toy_stage, capsys, monkeypatch):
   monkeypatch.setenv('XLA_FLAGS', '')  # put back afterwards; JAX has started long ago
   weak_scaling.main(config='tests/faults/toy_train.py', batch=4, devices=(1, 2), rounds=1)
@@ -51,6 +53,7 @@ def test_weak_scaling(toy_stage, capsys, monkeypatch):
   assert 'efficiency' not in found['rows'][0]
 
 
+@pytest.mark.integration
 def test_generate():
   model = tiny.config().model
   image = jnp.zeros((1, model.image_size, model.image_size, 3))
@@ -60,6 +63,7 @@ def test_generate():
   assert row['frames/s'] > 0 and row['device'] > 0 and row['gflop/frame'] > 0
 
 
+@pytest.mark.integration
 def test_the_pytorch_side_gets_every_parameter_once():
   """Numbered through, so that an array that is forgotten, doubled or cut is missed."""
   config, size = ModelConfig(image_size=32), 32

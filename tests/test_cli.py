@@ -117,6 +117,7 @@ def test_a_line_gives_its_arguments_and_leaves_the_others(line, values):
   assert values_of(*line.split()) == values
 
 
+@pytest.mark.integration
 def test_train_takes_overrides_in_any_grouping(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   config, noise = toy_config.__file__, 'data.synthetic_batch=True'
@@ -138,6 +139,7 @@ def test_train_names_a_wrong_option():
     cli.dispatch(['train', '--config', TINY, '--workdir', 'w', '--data', 'd', '--set', 'optimizer.beta=0.9'])
 
 
+@pytest.mark.integration
 def test_eval_measures_what_is_asked(runs, tmp_path, capsys):
   synthetic.make(Plan(clips=6, size=32, people=3, frames=5), str(tmp_path / 'records'), workers=0)
   line = ['eval', '--workdir', runs['reader'], '--data', str(tmp_path / 'records')]
@@ -239,6 +241,7 @@ def test_the_pose_of_a_portrait_that_is_a_video_is_no_start(runs, tmp_path):
   assert not pathlib.Path(further['pose']).parent.exists()
 
 
+@pytest.mark.integration
 def test_web_serves_by_its_limits_on_this_machine_until_it_is_stopped(runs):
   pytest.importorskip('gradio', reason='the page needs the extra [web]')
   with socket.socket() as free:
@@ -267,6 +270,7 @@ def test_prepare_without_videos_and_with_a_bad_size_is_one_line(tmp_path):
     cli.dispatch(['prepare', 'videos', '--out', str(tmp_path), '--limits', 'max_yaw=40', 'max_jaw=1'])
 
 
+@pytest.mark.integration
 def test_root_eval_is_the_same_command():
   done = subprocess.run([sys.executable, 'eval.py', '--help'], capture_output=True, text=True, cwd=ROOT, timeout=60)
   assert done.returncode == 0, done.stderr

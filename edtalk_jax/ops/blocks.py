@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
-from edtalk_jax.ops import activation, convolution, lanes, partition, resample
+from edtalk_jax.ops import activation, backend, convolution, lanes, partition, resample
 from edtalk_jax.ops.rank import expand_like
 
 _MOST_AT_ONCE = 8  # blocks that are made of colours side by side: 80 of 128 numbers
@@ -52,7 +52,7 @@ def first_block(images: jax.Array, kernels: Layers, biases: Layers, scales: Mapp
     [batch, height / 2, width / 2, features] in the type of the kernels.
   """
   tpu, default = (functools.partial(form, scales=scales) for form in (in_blocks, layer_by_layer))
-  return jax.lax.platform_dependent(images, kernels, biases, tpu=tpu, default=default)
+  return backend.select(images, kernels, biases, tpu=tpu, default=default)
 
 
 def layer_by_layer(images: jax.Array, kernels: Layers, biases: Layers, scales: Mapping[str, float]) -> jax.Array:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from edtalk_jax.ops import activation, lanes, resample, strided, tpu_forms
+from edtalk_jax.ops import activation, backend, lanes, resample, strided, tpu_forms
 from edtalk_jax.ops.kernel_gradient import kernel_gradient
 
 CONV = 'conv'  # names the results of convolutions for rematerialisation policies
@@ -29,11 +29,11 @@ def conv(x: jax.Array, kernel: jax.Array, padding: str = 'SAME', *, columns: int
   if columns > 1:
     apart = lambda x, kernel: lanes.join_columns(conv(lanes.split_columns(x, columns), kernel), columns)
     wide = functools.partial(tpu_forms.conv_columns, columns=columns)
-    y = jax.lax.platform_dependent(x, kernel, tpu=wide, default=apart)
+    y = backend.select(x, kernel, tpu=wide, default=apart)
   elif kernel.shape[:2] == (1, 1):
     y = x @ kernel[0, 0]
   elif padding == 'SAME' and kernel.shape[0] == kernel.shape[1] == 3:
-    y = jax.lax.platform_dependent(x, kernel, cpu=same_conv_by_products, default=same_conv)
+    y = backend.select(x, kernel, cpu=same_conv_by_products, default=same_conv)
   else:
     y = jax.lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=_LAYOUT)
   return checkpoint_name(y, CONV)
@@ -80,15 +80,13 @@ def conv_downsample(x: jax.Array, kernel: jax.Array, *, columns: int = 1) -> jax
   lanes.check_pairs(columns)
   if columns == 2:
     apart = lambda x, kernel: conv_downsample(lanes.split_columns(x, 2), kernel)
-    y = jax.lax.platform_dependent(x, kernel, tpu=tpu_forms.downsample_pairs, default=apart)
+    y = backend.select(x, kernel, tpu=tpu_forms.downsample_pairs, default=apart)
     return checkpoint_name(y, CONV)
   if x.shape[1] % 2 or x.shape[2] % 2:
     raise ValueError(f'height and width of x must be even to be halved, got {x.shape}')
   if kernel.shape[:2] not in ((1, 1), (3, 3)):
     raise ValueError(f'kernel must be 1 x 1 or 3 x 3, got {kernel.shape}')
-  y = jax.lax.platform_dependent(
-    x, kernel, cpu=downsample_separately, tpu=tpu_forms.downsample, default=downsample_folded
-  )
+  y = backend.select(x, kernel, cpu=downsample_separately, tpu=tpu_forms.downsample, default=downsample_folded)
   return checkpoint_name(y, CONV)
 
 
@@ -128,9 +126,9 @@ def conv_upsample(x: jax.Array, kernel: jax.Array, *, columns: int = 1) -> jax.A
     raise ValueError(f'kernel must be 3 x 3, got {kernel.shape}')
   if columns == 2:
     apart = lambda x, kernel: lanes.join_columns(conv_upsample(x, kernel), 2)
-    y = jax.lax.platform_dependent(x, kernel, tpu=tpu_forms.upsample_pairs, default=apart)
+    y = backend.select(x, kernel, tpu=tpu_forms.upsample_pairs, default=apart)
     return checkpoint_name(y, CONV)
-  y = jax.lax.platform_dependent(x, kernel, cpu=upsample_separately, tpu=tpu_forms.upsample, default=upsample_folded)
+  y = backend.select(x, kernel, cpu=upsample_separately, tpu=tpu_forms.upsample, default=upsample_folded)
   return checkpoint_name(y, CONV)
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from edtalk_jax.ops import convolution, lanes, phases
+from edtalk_jax.ops import backend, convolution, lanes, phases
 
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 _BORDERS = ((1, 0), (0, 1))  # zeros before and after, for the first of two and for the second
@@ -79,7 +79,7 @@ def conv_max_pool(x: jax.Array, kernel: jax.Array, *, columns: int = 1) -> jax.A
   if x.shape[1] % 2 or x.shape[2] % 2:
     return apart(x, kernel)
   form = lambda x, kernel: convolve_in_quarters(x, kernel, columns)
-  return jax.lax.platform_dependent(x, kernel, tpu=form, default=apart)
+  return backend.select(x, kernel, tpu=form, default=apart)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.layout import Layout, with_layout_constraint
 
-from edtalk_jax.ops import partition
+from edtalk_jax.ops import backend, partition
 
 
 def base_grid(size: tuple[int, int]) -> jax.Array:
@@ -39,7 +39,7 @@ def grid_sample(features: jax.Array, grid: jax.Array, scale: jax.Array | None = 
   x = ((grid[..., 0] + 1) * width - 1) / 2
   y = ((grid[..., 1] + 1) * height - 1) / 2
   scale = jnp.ones_like(x) if scale is None else scale
-  return jax.lax.platform_dependent(features, x, y, scale, tpu=sample_quads, default=sample_corners)
+  return backend.select(features, x, y, scale, tpu=sample_quads, default=sample_corners)
 
 
 def sample_corners(features: jax.Array, x: jax.Array, y: jax.Array, scale: jax.Array) -> jax.Array:

@@ -126,6 +126,7 @@ def test_options_out_of_range_are_named(name, value, message):
     animation.Options(**{name: value})
 
 
+@pytest.mark.release
 @pytest.mark.parametrize('name', ['v.mp4', 'v.mkv', 'a.wav', 'a.flac'])
 def test_damaged_headers_give_motion_or_one_line(tmp_path, name):
   path, rng = tmp_path / name, np.random.default_rng(3)

@@ -33,6 +33,7 @@ def test_portraits_of_any_size_are_framed_as_training_clips(name, detector):
   _check_framing(image, detector)
 
 
+@pytest.mark.integration
 def test_a_full_hd_driver_is_cropped_once_and_still(detector):
   frames = list(framing.driver_frames(CORPUS / 'raw' / 'raw_01.mp4', SIZE, detector))
   assert len(frames) == 118  # 4.72 s at 25 frames/s

@@ -10,6 +10,8 @@ from edtalk_jax.config import UserError
 from tests import untrained
 from tests.animation import fakes
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory):

@@ -225,6 +225,7 @@ def test_key_figures_of_pictures_and_spaces():
   assert figures.of({'protocols': {}}) == []
 
 
+@pytest.mark.integration
 def test_what_a_stage_freezes_is_what_the_run_before_it_has():
   """Of every array that does not train, by its shape; nothing is computed."""
   arrays = {}

@@ -44,6 +44,7 @@ def full_disk(path, *args, **kwargs):
   raise OSError(28, 'No space left on device')
 
 
+@pytest.mark.integration
 def test_a_chunk_does_what_is_missing_and_survives_a_crash(tmp_path):
   chunk = tasks(tmp_path, 'a', 'b', 'c')
   for task in chunk:
@@ -70,6 +71,7 @@ def test_without_beam_one_line_says_what_to_install(mead_tree, tmp_path):
   assert '\n' not in str(caught.value)
 
 
+@pytest.mark.release
 @needs_beam
 @pytest.mark.parametrize(
   'options',
@@ -85,6 +87,7 @@ def test_beam_writes_the_same_records(mead_tree, tmp_path, options):
   assert rows(tmp_path / 'beam') == rows(tmp_path / 'one')
 
 
+@pytest.mark.release
 @needs_beam
 def test_a_fault_of_the_machine_ends_the_pipeline_in_one_line(mead_tree, tmp_path):
   with pytest.raises(DataError, match=r'--beam: the pipeline ended in an error .*No space left') as caught:

@@ -191,6 +191,7 @@ def test_a_lack_of_memory_is_tried_again(source, tmp_path):
   assert (summary.rejected, summary.resumed) == (0, 1)
 
 
+@pytest.mark.integration
 def test_a_dead_process_is_a_reason_and_tried_again(source, tmp_path):
   (source / 'b1.mp4').unlink()
   with pytest.raises(DataError, match=r'none of 1 videos gave a clip; .* the process died'):
@@ -245,6 +246,7 @@ def test_records_that_are_no_longer_whole_are_written_again(source, tmp_path):
     assert records.fingerprint(out) == before
 
 
+@pytest.mark.integration
 def test_every_process_writes_the_same_bytes_and_leaves_no_temporary_file(source, tmp_path):
   temporary = tmp_path / 'temporary'
   temporary.mkdir()

@@ -121,6 +121,7 @@ def test_an_excerpt_shows_and_sounds_as_the_same_part_of_the_whole(tmp_path):
   np.testing.assert_array_equal(part.landmarks, same.landmarks)
 
 
+@pytest.mark.release
 @pytest.mark.parametrize('dataset', ['mead', 'hdtf'])
 def test_records_do_not_depend_on_workers(dataset, mead_tree, hdtf_tree, tmp_path):
   tree = {'mead': mead_tree, 'hdtf': hdtf_tree}[dataset]
@@ -130,6 +131,7 @@ def test_records_do_not_depend_on_workers(dataset, mead_tree, hdtf_tree, tmp_pat
   assert rows(tmp_path / 'one') == rows(tmp_path / 'two')
 
 
+@pytest.mark.release
 def test_a_job_killed_again_and_again_ends_with_the_same_records(mead_tree, tmp_path):
   build(mead_tree, tmp_path / 'whole', dataset='mead')
   out = tmp_path / 'killed'
@@ -150,6 +152,7 @@ def test_a_job_killed_again_and_again_ends_with_the_same_records(mead_tree, tmp_
   assert rows(out) == rows(tmp_path / 'whole')
 
 
+@pytest.mark.integration
 def test_tfds_builds_what_prepare_builds(mead_tree, tmp_path):
   build(mead_tree, tmp_path / 'prepared', dataset='mead')
   builder = tfds.builder('mead', data_dir=os.fspath(tmp_path / 'tfds'), preparation=CONFIG, workers=0)

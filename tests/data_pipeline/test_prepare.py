@@ -157,6 +157,7 @@ def test_too_many_rejected_videos_are_an_error_after_writing_the_others(tmp_path
   assert run(source, tmp_path / 'out', max_rejected=0.7).rejected == 2
 
 
+@pytest.mark.integration
 def test_worker_processes_give_the_same_records(tmp_path):
   source = tmp_path / 'in'
   for k in range(3):
@@ -175,6 +176,7 @@ def test_mistakes_in_the_inputs_end_in_one_line(tmp_path, monkeypatch, arguments
     job.prepare_folder(arguments, tmp_path / 'out', console=Console(quiet=True))
 
 
+@pytest.mark.integration
 def test_without_dlib_the_message_says_what_to_install(tmp_path):
   source = videos.write(tmp_path / 'a.mp4', 12, landmarks=False)
   code = f"""
@@ -204,6 +206,7 @@ def test_no_face_in_a_real_picture_is_a_reason(tmp_path):
     list(prepare.prepare_video(path, CONFIG, faces.LandmarkDetector()))
 
 
+@pytest.mark.release
 @pytest.mark.parametrize(('raw', 'expected'), [('raw_05.mpg', (51, 71, 204)), ('raw_04.mp4', (205, 52, 368))])
 def test_crops_of_real_videos_agree_with_the_corpus(raw, expected):
   pytest.importorskip('dlib')
@@ -216,6 +219,7 @@ def test_crops_of_real_videos_agree_with_the_corpus(raw, expected):
   assert clip.landmarks_valid.all()
 
 
+@pytest.mark.release
 @pytest.mark.parametrize('name', ['p001_01', 'p045_01', 'p060_01'])
 def test_cropped_clips_are_kept_whole_and_landmarks_agree_with_the_corpus(name):
   pytest.importorskip('dlib')

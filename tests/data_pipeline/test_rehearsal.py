@@ -53,6 +53,7 @@ for k in range(6):
 """
 
 
+@pytest.mark.release
 @pytest.mark.parametrize('kind', ['good', 'bad'])
 def test_a_preparation_is_killed_until_it_ends_and_compared(tmp_path, kind, capsys):
   commands = [[sys.executable, '-c', PREPARE, str(tmp_path / name), kind] for name in ('whole', 'killed')]

@@ -48,6 +48,7 @@ def test_records_hold_what_they_were_rendered_from(made):
   assert item.mask(7).max() < len(parts.LABELS)
 
 
+@pytest.mark.release
 def test_every_number_of_workers_gives_the_same_bytes(made, tmp_path):
   synthetic.make(PLAN, tmp_path, workers=2)
   first, second = (
@@ -93,6 +94,7 @@ def test_prepare_finds_the_known_landmarks_again(made, tmp_path):
       assert correlation > 0.9  # AAC
 
 
+@pytest.mark.release
 def test_dlib_finds_the_faces_and_agrees_about_landmarks():
   pytest.importorskip('dlib')
   from data_pipeline import faces

@@ -84,6 +84,7 @@ def test_files_in_a_folder_measure_the_same(tmp_path):
   np.testing.assert_allclose(lips[3], one, rtol=1e-4, atol=1e-2)  # of values around 200
 
 
+@pytest.mark.integration
 def test_the_sync_expert_hears_and_sees_windows_of_a_clip(tmp_path):
   shapes = jax.eval_shape(
     sync_expert.SyncExpert(0.0625).init,

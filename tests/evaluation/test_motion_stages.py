@@ -21,6 +21,8 @@ from edtalk_jax.training import checkpoint, hand_off, record
 from edtalk_jax.training import train as training
 from tests import tiny
 
+pytestmark = pytest.mark.integration
+
 CONFIGS = {
   'audio_to_pose': {'flow': FlowConfig(frames=6, steps=2, hidden=8, layers=1, condition=4)},
   'semantic_expression': {'semantic': SemanticConfig(width=16)},

@@ -36,6 +36,7 @@ def test_random_features_keep_their_scale():
   assert all(0.1 < float(f.std()) < 10 for f in maps)
 
 
+@pytest.mark.usefixtures('all_platforms')
 @pytest.mark.parametrize('width, size', [(1 / 16, 32), (0.125, 36)])  # few channels; 18 columns, which are 9 pairs
 @pytest.mark.parametrize('pictures', [2, 9])
 def test_columns_that_cannot_lie_side_by_side_are_single_ones(width, size, pictures):

@@ -116,6 +116,7 @@ def test_kernel_gradient_in_bands_equals_a_single_product(stride):
   np.testing.assert_allclose(bands, whole, **CLOSE)
 
 
+@pytest.mark.usefixtures('all_platforms')
 @pytest.mark.parametrize('function', [ops.conv_upsample, ops.conv_downsample])
 def test_tpus_multiply_no_zeros_forwards_or_backwards(function):
   x, kernel = _normal(0, 1, 8, 8, 3), _normal(1, 3, 3, 3, 2)

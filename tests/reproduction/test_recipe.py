@@ -21,6 +21,8 @@ from tests import tiny, untrained
 from tests.evaluation.networks import save_network
 from tests.reproduction.test_table import content
 
+pytestmark = pytest.mark.integration
+
 SETTINGS = Settings(clips=3, frames=2, videos=1)
 # Of the last run only the number of its step matters here: the smallest stage will do.
 LAST = dataclasses.replace(tiny.config('semantic_expression'), semantic=SemanticConfig(width=4))

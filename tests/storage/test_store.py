@@ -14,6 +14,8 @@ from edtalk_jax.terminal import Unavailable
 from edtalk_jax.training import lease, records_copy
 from tests.s3 import upload
 
+pytestmark = pytest.mark.integration
+
 
 def test_objects_are_written_read_listed_copied_and_deleted(bucket, tmp_path):
   store = Store(bucket)

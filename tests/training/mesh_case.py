@@ -21,10 +21,12 @@ jnp.float32 = jnp.float64
 
 from edtalk_jax import stages
 from edtalk_jax.config import Config, MeshConfig, OptimizerConfig
+from edtalk_jax.ops import backend
 from edtalk_jax.training import feed, optimizers, programs, sharding, trees
 from edtalk_jax.training import state as state_lib
 from tests import tiny
 
+backend.set_target('cpu')
 MESHES = {
   '8x1x1': MeshConfig(data=8),
   '2x4x1': MeshConfig(data=2, fsdp=4),

@@ -88,6 +88,7 @@ def test_loops_branches_and_inner_functions():
     flops.count(lambda x: jax.lax.while_loop(lambda c: c[0, 0] > 0, product, x), square)
 
 
+@pytest.mark.usefixtures('all_platforms')
 def test_forms_for_platforms():
   x, kernel = shapes((1, 16, 16, 8), (3, 3, 8, 8))
   mathematics = 2 * 16 * 16 * 9 * 8 * 8  # a transposed convolution: every pixel meets every tap

@@ -163,6 +163,7 @@ def penalty_gradient(networks, chosen):
   return jax.jit(jax.grad(penalty)), params[side]
 
 
+@pytest.mark.usefixtures('all_platforms')
 @pytest.mark.parametrize('chosen', ['r1', 'path_length'])
 def test_gradients_of_gradients_are_right_through_our_own_derivatives(networks, chosen):
   """The CPU's operators with derivatives of their own, against XLA's convolutions and automatic derivatives.

@@ -13,7 +13,7 @@ from data_pipeline import media
 from tests.animation.fakes import SIZE, video
 from tests.web import pages
 
-pytestmark = pages.pytestmark
+pytestmark = [pages.pytestmark, pytest.mark.release]
 _SECONDS = 120  # any step may take on a busy machine; none waits that long on an idle one
 
 

@@ -13,7 +13,7 @@ from edtalk_jax.web.service import Limits
 from tests.animation.fakes import SIZE, video
 from tests.web import pages
 
-pytestmark = pages.pytestmark
+pytestmark = [pages.pytestmark, pytest.mark.integration]
 
 
 @pytest.fixture(scope='module')

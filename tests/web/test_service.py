@@ -91,6 +91,7 @@ def test_emotions_are_mixed(folder):
     Service(fake_model(banks), folder).make(job)
 
 
+@pytest.mark.integration
 def test_motion_may_be_made_up_for_the_sound(folder, tmp_path):
   runs = untrained.save_family(tmp_path / 'runs')
   talk, makers = sound(folder / 'talk.wav', tone(0.4)), {'pose': runs['flow'], 'expression': runs['semantic']}

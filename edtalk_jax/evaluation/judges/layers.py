@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from edtalk_jax.ops import expand_like
 from edtalk_jax.weights import files
 
 Arrays = Mapping[str, jax.Array | np.ndarray]  # kernels as height, width, in, out; matrices as in, out
@@ -51,18 +52,24 @@ def conv(x: jax.Array, arrays: Arrays, name: str, *, stride: int = 1, padding: P
     dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
     precision='highest',
   )
-  return y + arrays[f'{name}.bias'] if f'{name}.bias' in arrays else y
+  return y + _like(y, arrays, f'{name}.bias') if f'{name}.bias' in arrays else y
 
 
 def dense(x: jax.Array, arrays: Arrays, name: str) -> jax.Array:
   """Maps x[n, in] to [n, out]."""
-  return jnp.matmul(x, jnp.asarray(arrays[f'{name}.weight']), precision='highest') + arrays[f'{name}.bias']
+  return jnp.matmul(x, jnp.asarray(arrays[f'{name}.weight']), precision='highest') + _like(x, arrays, f'{name}.bias')
 
 
 def batch_norm(x: jax.Array, arrays: Arrays, name: str, *, epsilon: float) -> jax.Array:
   """Normalises the last axis by the running statistics of `name`."""
-  scale = arrays[f'{name}.weight'] / jnp.sqrt(jnp.asarray(arrays[f'{name}.running_var']) + epsilon)
-  return (x - arrays[f'{name}.running_mean']) * scale + arrays[f'{name}.bias']
+  weight, variance, mean, bias = (
+    _like(x, arrays, f'{name}.{field}') for field in ('weight', 'running_var', 'running_mean', 'bias')
+  )
+  return (x - mean) * (weight / jnp.sqrt(variance + epsilon)) + bias
+
+
+def _like(x: jax.Array, arrays: Arrays, name: str) -> jax.Array:
+  return expand_like(jnp.asarray(arrays[name]), x)
 
 
 def max_pool(

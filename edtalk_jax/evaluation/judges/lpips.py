@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from edtalk_jax.evaluation.judges.layers import Arrays, conv, max_pool
+from edtalk_jax.ops import expand_like
 
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of pictures in [-1, 1], RGB
 NEEDS = {'alex': ('features.0.weight', 'features.10.weight'), 'vgg': ('features.0.weight', 'features.28.weight')}
@@ -19,12 +20,14 @@ def distance(trunk: Arrays, layers: Arrays, a: jax.Array, b: jax.Array) -> jax.A
   total = jnp.zeros(len(a))
   for k, (one, other) in enumerate(zip(_features(trunk, a), _features(trunk, b), strict=True)):
     squares = jnp.square(_unit(one) - _unit(other))
-    total += (squares * layers[f'lin{k}.model.1.weight'][0, 0, :, 0]).sum(-1).mean((1, 2))
+    weight = expand_like(jnp.asarray(layers[f'lin{k}.model.1.weight'])[0, 0, :, 0], squares)
+    total += (squares * weight).sum(-1).mean((1, 2))
   return total
 
 
 def _features(trunk: Arrays, images: jax.Array) -> list[jax.Array]:
-  x = (images.astype(jnp.float32) / 127.5 - 1 - jnp.array(SHIFT)) / jnp.array(SCALE)
+  shift, scale = (expand_like(jnp.array(values), images) for values in (SHIFT, SCALE))
+  x = (images.astype(jnp.float32) / 127.5 - 1 - shift) / scale
   return _vgg(trunk, x) if 'features.28.weight' in trunk else _alex(trunk, x)
 
 
