@@ -423,6 +423,48 @@ FAULTS = (
     'if found == first:',
     ('tests/storage',),
   ),
+  Fault(
+    'average_begins_as_it_was_drawn',
+    'edtalk_jax/training/first_state.py',
+    'return state.replace(ema=jax.tree.map(jnp.copy, state.model)) if state.ema else state',
+    'return state',
+    ('tests/training/test_average.py',),
+  ),
+  Fault(
+    'validated_on_the_split_test',
+    'edtalk_jax/training/examples.py',
+    "else (stage.sampler, 'val')",
+    "else (stage.sampler, 'test')",
+    ('tests/training/test_held_out.py',),
+  ),
+  Fault(
+    'grids_show_the_first_view',
+    'edtalk_jax/training/samples.py',
+    'images[key][:rows, view]',
+    'images[key][:rows, 0]',
+    ('tests/training/test_samples.py',),
+  ),
+  Fault(
+    'grey_levels_cut_off',
+    'edtalk_jax/training/samples.py',
+    'scaled = np.round((np.asarray(images, np.float32) + 1) * 127.5)',
+    'scaled = (np.asarray(images, np.float32) + 1) * 127.5',
+    ('tests/training/test_samples.py',),
+  ),
+  Fault(
+    'a_missing_process_is_ignored',
+    'edtalk_jax/training/remote_shelf.py',
+    "raise UserError(f'{self._store.url}/{name}: written by its process, but not there')",
+    'continue',
+    ('tests/training/test_shares.py',),
+  ),
+  Fault(
+    'positions_of_one_share_only',
+    'edtalk_jax/training/feed.py',
+    'begin = step * config.data.batch_size + jax.process_index() * share',
+    'begin = step * share + jax.process_index() * share',
+    ('tests/training/test_shares.py',),
+  ),
   # edtalk_jax/evaluation
   Fault(
     'psnr_of_an_amplitude',
@@ -479,6 +521,13 @@ FAULTS = (
     'changes[:, k] = (changes[:, k] + 180) % 360 - 180',
     'changes[:, k] = changes[:, k]',
     ('tests/evaluation/test_directions.py', 'tests/evaluation/test_leakage.py'),
+  ),
+  Fault(
+    'probes_fitted_on_the_people_scored',
+    'edtalk_jax/evaluation/run.py',
+    "return records.Clips(data, 'train')",
+    'return records.Clips(data, split)',
+    ('tests/evaluation/test_others.py', 'tests/evaluation/test_run.py'),
   ),
   # edtalk_jax/animation
   Fault(
@@ -559,6 +608,15 @@ FAULTS = (
     'as_strided(flat, shape, steps, writeable=False)',
     ('tests/weights/test_files.py',),
   ),
+  Fault(
+    'scale_and_bias_of_batch_norm_swapped',
+    'edtalk_jax/weights/official_audio.py',
+    """      yield Entry(f'{block}.1.weight', f'params/{ours}/norm/scale', VECTOR)
+      yield Entry(f'{block}.1.bias', f'params/{ours}/norm/bias', VECTOR)""",
+    """      yield Entry(f'{block}.1.weight', f'params/{ours}/norm/bias', VECTOR)
+      yield Entry(f'{block}.1.bias', f'params/{ours}/norm/scale', VECTOR)""",
+    ('tests/weights/test_names.py', 'tests/weights/test_official.py'),
+  ),
   # edtalk_jax/exchange
   Fault(
     'download_not_compared_with_its_digest',
@@ -596,6 +654,13 @@ FAULTS = (
     'tuple(figures.of(metrics))',
     ('tests/chain/test_report_rows.py', 'tests/chain/test_chain.py'),
   ),
+  Fault(
+    'chain_measured_on_its_training_records',
+    'edtalk_jax/chain/run.py',
+    'records = measure.data or data',
+    'records = data',
+    ('tests/chain/test_measured.py',),
+  ),
   # edtalk_jax/reporting
   Fault(
     'all_reduce_sends_half',
@@ -610,6 +675,13 @@ FAULTS = (
     'yield from self.scheduled(name, times * self.trips(instruction))',
     'yield from self.scheduled(name, times)',
     ('tests/reporting/test_hlo.py', 'tests/reporting/test_report.py'),
+  ),
+  Fault(
+    'largest_batch_rounded_up',
+    'edtalk_jax/reporting/memory.py',
+    '(memory.limit - memory.peak) // slope)',
+    '-(-(memory.limit - memory.peak) // slope))',
+    ('tests/reporting/test_report.py',),
   ),
   # edtalk_jax/reproduction
   Fault(
@@ -700,6 +772,13 @@ FAULTS = (
     'DEFECT, MISTAKE, STOPPED, UNAVAILABLE',
     'DEFECT, STOPPED, MISTAKE, UNAVAILABLE',
     ('tests/test_cli.py',),
+  ),
+  Fault(
+    'exit_codes_swapped',
+    'edtalk_jax/terminal.py',
+    'UNAVAILABLE, PREEMPTED, PEER_LOST, INTERRUPTED = 1, 2, 3, 69, 75, 76, 130',
+    'UNAVAILABLE, PEER_LOST, PREEMPTED, INTERRUPTED = 1, 2, 3, 69, 75, 76, 130',
+    ('tests/test_exit_codes.py',),
   ),
   # data_pipeline: modules of the root
   Fault(
@@ -800,6 +879,34 @@ FAULTS = (
     'Video(places[:count], places[count - 1 :])',
     ('tests/data_pipeline/test_one_person.py',),
   ),
+  Fault(
+    'people_move_to_another_split',
+    'data_pipeline/identities.py',
+    "_PERCENT = {'train': 80, 'val': 10, 'test': 10}",
+    "_PERCENT = {'train': 70, 'val': 10, 'test': 20}",
+    ('tests/data_pipeline/test_edges.py', 'tests/data_pipeline/test_identities.py'),
+  ),
+  Fault(
+    'last_stretch_is_never_drawn',
+    'data_pipeline/sequences.py',
+    'draw.rng.integers(len(weights) - length + 1)',
+    'draw.rng.integers(max(1, len(weights) - length))',
+    ('tests/data_pipeline/test_edges.py',),
+  ),
+  Fault(
+    'overlap_counted_twice',
+    'data_pipeline/tracking.py',
+    'areas[0][:, None] + areas[1][None] - intersection',
+    'areas[0][:, None] + areas[1][None]',
+    ('tests/data_pipeline/test_edges.py', 'tests/data_pipeline/test_tracking.py'),
+  ),
+  Fault(
+    'too_many_rejections_ignored',
+    'data_pipeline/job.py',
+    'if summary.rejected > max_rejected * len(videos):',
+    'if summary.rejected > max_rejected + len(videos):',
+    ('tests/data_pipeline/test_prepare.py',),
+  ),
   # data_pipeline/quality
   Fault(
     'turned_to_the_left_is_fine',
@@ -813,6 +920,13 @@ FAULTS = (
     'data_pipeline/quality/synchrony.py',
     'heard = voice[begin + lag - first : end + lag - first]',
     'heard = voice[begin - lag - first : end - lag - first]',
+    ('tests/data_pipeline/test_quality.py',),
+  ),
+  Fault(
+    'cut_one_frame_early',
+    'data_pipeline/quality/pictures.py',
+    'max(0.0, float(excess[place])), place + 3',
+    'max(0.0, float(excess[place])), place + 2',
     ('tests/data_pipeline/test_quality.py',),
   ),
   # data_pipeline/synthetic
@@ -829,6 +943,13 @@ FAULTS = (
     'values[:, first : first + 3] = speech.mouth',
     'values[:, first : first + 3] = speech.mouth[::-1]',
     ('tests/data_pipeline/test_synthetic.py',),
+  ),
+  Fault(
+    'jaws_open_without_end',
+    'data_pipeline/synthetic/clip.py',
+    'opening[:] = np.minimum(plan.articulation * opening, 1)',
+    'opening[:] = plan.articulation * opening',
+    ('tests/data_pipeline/test_edges.py',),
   ),
   # data_pipeline/datasets
   Fault(
@@ -874,5 +995,19 @@ FAULTS = (
     'else chips // 4)',
     'else chips // 8)',
     ('tests/launch',),
+  ),
+  Fault(
+    'signal_of_a_child_lost',
+    'launch/local.py',
+    'bad, deadline = code if code > 0 else 128 - code',
+    'bad, deadline = code if code > 0 else code',
+    ('tests/launch/test_words.py',),
+  ),
+  Fault(
+    'one_slice_for_all',
+    'launch/tpu_vm.py',
+    "['--node-count', str(self.slices)]",
+    "['--node-count', '1']",
+    ('tests/launch/test_words.py',),
   ),
 )
