@@ -630,7 +630,7 @@ FAULTS = (
     'edtalk_jax/exchange/portable.py',
     'np.concatenate(parts)[:count]',
     'np.concatenate(parts)',
-    ('tests/exchange/test_stablehlo.py',),
+    ('tests/exchange/test_portable.py',),
   ),
   # edtalk_jax/chain
   Fault(
