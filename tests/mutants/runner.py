@@ -38,7 +38,7 @@ class Result(NamedTuple):
   seconds: float
 
   def __str__(self) -> str:
-    return f'{self.verdict:<8}  {self.fault.name:<34}  {self.seconds:5.0f} s  {self.what}'
+    return f'{self.verdict:<8}  {self.fault.name:<40}  {self.seconds:5.0f} s  {self.what}'
 
 
 def mutated(fault: Fault, text: str) -> str:
@@ -104,6 +104,8 @@ def verdict(code: int | None, output: str) -> tuple[str, str]:
       return SURVIVED, ''
     case 1 if failed:
       return CAUGHT, failed[1]
+    case 5:
+      return ERROR, 'no test of `make test` is in these files'
     case None:
       return ERROR, 'the tests took too long'
   return ERROR, ' '.join(output.split())[-300:]
@@ -184,7 +186,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.error(f'--only {" ".join(options.only)}: no such fault; --list shows them')
   if options.list:
     for fault in chosen:
-      print(f'{fault.name:<34}  {fault.file}')
+      print(f'{fault.name:<40}  {fault.file}')
     return 0
   for fault in chosen:  # before minutes are spent on the others
     mutated(fault, (ROOT / fault.file).read_text(encoding='utf-8'))
