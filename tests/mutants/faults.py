@@ -232,6 +232,13 @@ FAULTS = (
     "'btpx,btpy->btxy'",
     ('tests/stages/test_regions.py',),
   ),
+  Fault(
+    'generator_wants_low_logits',
+    'edtalk_jax/stages/losses.py',
+    'return jnp.mean(jax.nn.softplus(-fake_logits), axis=1)',
+    'return jnp.mean(jax.nn.softplus(fake_logits), axis=1)',
+    ('tests/training/test_signs.py', 'tests/stages/test_losses.py'),
+  ),
   # edtalk_jax/training
   Fault(
     'sum_over_examples_for_their_mean',
@@ -464,6 +471,27 @@ FAULTS = (
     'begin = step * config.data.batch_size + jax.process_index() * share',
     'begin = step * share + jax.process_index() * share',
     ('tests/training/test_shares.py',),
+  ),
+  Fault(
+    'updates_clipped_for_gradients',
+    'edtalk_jax/training/optimizers.py',
+    'optax.chain(optax.clip_by_global_norm(config.clip), plain)',
+    'optax.chain(plain, optax.clip_by_global_norm(config.clip))',
+    ('tests/training/test_signs.py', 'tests/training/test_optimizers.py'),
+  ),
+  Fault(
+    'remaining_time_of_all_steps',
+    'edtalk_jax/training/metrics.py',
+    '(steps - step) * batch_size / rate',
+    'steps * batch_size / rate',
+    ('tests/training/test_signs.py',),
+  ),
+  Fault(
+    'average_over_the_whole_run',
+    'edtalk_jax/training/average.py',
+    'jnp.minimum(half_life, RAMP * seen)',
+    'jnp.maximum(half_life, RAMP * seen)',
+    ('tests/training/test_average.py',),
   ),
   # edtalk_jax/evaluation
   Fault(
@@ -780,6 +808,13 @@ FAULTS = (
     'UNAVAILABLE, PEER_LOST, PREEMPTED, INTERRUPTED = 1, 2, 3, 69, 75, 76, 130',
     ('tests/test_exit_codes.py',),
   ),
+  Fault(
+    'local_urls_taken_for_remote',
+    'edtalk_jax/storage.py',
+    "return '://' in path and not path.startswith('file://')",
+    "return '://' in path",
+    ('tests/storage/test_store.py',),
+  ),
   # data_pipeline: modules of the root
   Fault(
     'windows_one_frame_late',
@@ -906,6 +941,41 @@ FAULTS = (
     'if summary.rejected > max_rejected * len(videos):',
     'if summary.rejected > max_rejected + len(videos):',
     ('tests/data_pipeline/test_prepare.py',),
+  ),
+  Fault(
+    'wrong_preemphasis',
+    'data_pipeline/audio_features.py',
+    '_PREEMPHASIS = 0.97',
+    '_PREEMPHASIS = 0.95',
+    ('tests/data_pipeline/test_features_by_hand.py',),
+  ),
+  Fault(
+    'wrong_reference_level_of_mel',
+    'data_pipeline/audio_features.py',
+    '_REFERENCE_DB, _FLOOR_DB, _RANGE = 20.0, -100.0, 4.0',
+    '_REFERENCE_DB, _FLOOR_DB, _RANGE = 0.0, -100.0, 4.0',
+    ('tests/data_pipeline/test_features_by_hand.py',),
+  ),
+  Fault(
+    'words_hashed_without_signs',
+    'data_pipeline/semantics.py',
+    '1.0 if code & 1 else -1.0',
+    '1.0',
+    ('tests/data_pipeline/test_features_by_hand.py', 'tests/data_pipeline/test_semantics.py'),
+  ),
+  Fault(
+    'work_of_older_versions_kept',
+    'data_pipeline/prepare.py',
+    'json.dumps([PIPELINE_VERSION, dataclasses.asdict(self)], sort_keys=True)',
+    'json.dumps([dataclasses.asdict(self)], sort_keys=True)',
+    ('tests/data_pipeline/test_features_by_hand.py',),
+  ),
+  Fault(
+    'loader_begins_at_step_zero',
+    'data_pipeline/loader.py',
+    'begin = (self._start_step + int(step)) *',
+    'begin = int(step) *',
+    ('tests/data_pipeline/test_loader.py',),
   ),
   # data_pipeline/quality
   Fault(
