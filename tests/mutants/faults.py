@@ -140,6 +140,20 @@ FAULTS = (
     'x = ops.minibatch_stddev(x, config.stddev_group)',
     ('tests/networks/test_discriminator.py',),
   ),
+  Fault(
+    'running_statistics_forget_at_once',
+    'edtalk_jax/networks/audio.py',
+    'running[name].value += MOMENTUM *',
+    'running[name].value += (1 - MOMENTUM) *',
+    ('tests/networks/test_batch_norm.py', 'tests/networks/test_audio.py'),
+  ),
+  Fault(
+    'kernels_drawn_by_fan_out',
+    'edtalk_jax/networks/audio.py',
+    'bound = math.sqrt(6 / math.prod(leaf.shape[:-1]))',
+    'bound = math.sqrt(6 / math.prod(leaf.shape[1:]))',
+    ('tests/networks/test_batch_norm.py', 'tests/networks/test_audio.py'),
+  ),
   # edtalk_jax/stages
   Fault(
     'crossed_faces_keep_their_mouth',
@@ -814,6 +828,13 @@ FAULTS = (
     "return '://' in path and not path.startswith('file://')",
     "return '://' in path",
     ('tests/storage/test_store.py',),
+  ),
+  Fault(
+    'start_from_lost',
+    'edtalk_jax/cli.py',
+    'training.train(chosen, workdir, data, start_from=start_from, observe=watch)',
+    'training.train(chosen, workdir, data, observe=watch)',
+    ('tests/test_cli.py',),
   ),
   # data_pipeline: modules of the root
   Fault(
