@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from edtalk_jax import inference
 from edtalk_jax.networks.edtalk import EDTalk
@@ -10,6 +11,7 @@ from tests import tiny, untrained
 CONFIG = tiny.config('mouth_pose')
 
 
+@pytest.mark.integration
 def test_no_pixel_is_further_than_half_a_grey_level_from_what_is_generated():
   model = CONFIG.model
   params = untrained.params(CONFIG)

@@ -34,6 +34,7 @@ def test_colours_come_from_the_features_alone():
   np.testing.assert_array_equal(black, 0)  # all biases of the colours start at zero
 
 
+@pytest.mark.integration
 def test_every_parameter_gets_a_gradient():
   def loss(v):
     return jnp.mean(jnp.abs(MODEL.apply(v, SOURCE, DRIVER) - DRIVER))

@@ -43,6 +43,7 @@ def trained(tmp_path_factory):
   return before, jax.device_get(state), jax.device_get(metrics)
 
 
+@pytest.mark.integration
 def test_the_audio_network_trains_and_its_statistics_move_and_all_else_is_frozen(trained):
   before, after = (trees.flatten(state.model) for state in trained[:2])
   for path, array in after.items():

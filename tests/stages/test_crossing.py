@@ -30,7 +30,8 @@ def test_a_crossed_face_has_its_own_pose_from_its_own_frame(batch):
 
 def test_the_discriminator_is_shown_targets_and_crossed_faces(batch):
   _, images = compiled.losses(CONFIG)(batch)
-  np.testing.assert_array_equal(images['fake'], images['reconstruction'][:, 2:])
+  # XLA may compute a value twice, where each output needs it, and rounds it twice.
+  np.testing.assert_allclose(images['fake'], images['reconstruction'][:, 2:], atol=1e-6)
   assert np.abs(images['fake'] - images['reconstruction'][:, :2]).max() > 1e-3
   targets = np.stack([batch['target_a'], batch['target_b']], axis=1)
   np.testing.assert_allclose(images['real'], targets / 127.5 - 1, atol=1e-5)

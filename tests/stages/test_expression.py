@@ -45,6 +45,7 @@ def trained():
   return config, before, jax.device_get(state.model), jax.device_get(metrics), jax.device_get(images)
 
 
+@pytest.mark.integration
 def test_frozen_means_bit_equal_and_all_else_moves(trained):
   _, before, after, _, _ = trained
   before, after = trees.flatten(before), trees.flatten(after)

@@ -63,7 +63,8 @@ def group(path):
 
 
 def test_every_stage_and_every_choice_is_in_the_matrix():
-  assert set(MATRIX) == {(name, train) for name, module in stages.STAGES.items() for train in module.TRAINABLE}
+  ours = {name: module for name, module in stages.STAGES.items() if module.__name__.startswith('edtalk_jax.')}
+  assert set(MATRIX) == {(name, train) for name, module in ours.items() for train in module.TRAINABLE}
 
 
 @pytest.mark.parametrize('name, train', MATRIX)

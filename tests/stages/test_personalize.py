@@ -42,6 +42,7 @@ def trained():
   return before, *jax.device_get((state.model, metrics, images, found))
 
 
+@pytest.mark.integration
 def test_the_decoder_trains_and_all_else_is_frozen_to_the_last_bit(trained):
   before, after = trees.flatten(trained[0]), trees.flatten(trained[1])
   for path, array in after.items():

@@ -120,7 +120,13 @@ def test_mouth_pose_without_its_banks_is_one_clear_line():
     stages.build(tiny.config('mouth_pose', banks=(('mouth', 4),)))
 
 
-@pytest.mark.parametrize('name', ['reconstruction', 'mouth_pose', 'expression', 'personalize'])
+@pytest.mark.parametrize(
+  'name',
+  [
+    'mouth_pose',
+    *(pytest.param(n, marks=pytest.mark.release) for n in ('reconstruction', 'expression', 'personalize')),
+  ],
+)
 def test_without_the_adversarial_term_there_is_no_discriminator(name):
   """Every term but that one stays as it is, and a whole step runs."""
   config = tiny.config(name)
@@ -149,6 +155,7 @@ def test_without_the_adversarial_term_there_is_no_discriminator(name):
   assert state.discriminator == {} and metrics.keys() == {*terms, 'loss', 'grad_norm/model', *guards.SKIPS}
 
 
+@pytest.mark.integration
 def test_a_step_without_a_discriminator_runs():
   config = tiny.config('reconstruction')
   config = dataclasses.replace(config, loss=dataclasses.replace(config.loss, adversarial=0.0))

@@ -104,7 +104,7 @@ def one_step(config: Config, params: dict, accumulate: int, devices: int, fsdp: 
   ('stage', 'cut'),
   [
     ('mouth_pose', (2, 8, 4)),  # parts, devices, fsdp
-    ('expression', (4, 1, 1)),
+    pytest.param('expression', (4, 1, 1), marks=pytest.mark.release),
   ],
 )
 def test_a_step_in_parts_equals_the_whole(stage, cut):

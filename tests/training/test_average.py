@@ -70,7 +70,8 @@ def test_it_survives_a_resume_is_read_by_default_and_stays_behind_at_a_hand_off(
 
   train(settings(ema=0.0), str(plain))
   assert not hand_off.read_run(str(plain)).averaged and same(params(plain), params(plain, raw=True))
-  assert same(params(plain), params(whole, raw=True))  # the average changes nothing of the run
+  for path, array in params(whole, raw=True).items():  # the average changes nothing but the rounding of another program
+    np.testing.assert_allclose(params(plain)[path], array, rtol=1e-6, atol=1e-6, err_msg=path)
   validation = [path.joinpath('metrics.jsonl').read_text().splitlines()[-1] for path in (plain, whole)]
   assert validation[0] != validation[1]  # it is what validation sees
 

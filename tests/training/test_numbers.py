@@ -80,6 +80,7 @@ def cosine(a, b) -> float:
   return sum(np.sum(a[path] * b[path]) for path in b) / (norm(a) * norm(b))
 
 
+@pytest.mark.integration
 def test_nothing_is_summed_in_bfloat16():
   """Sums over pixels or channels, such as the gradients of biases, styles and flow, would lose small terms."""
   assert summed_in_bfloat16(traced(dtype='bfloat16').jaxpr.jaxpr) == []
@@ -91,6 +92,7 @@ def test_sums_in_bfloat16_are_found():
   assert len(summed_in_bfloat16(program.jaxpr.jaxpr)) == 1
 
 
+@pytest.mark.integration
 def test_bfloat16_takes_about_the_same_step():
   exact, low = first_update(), first_update(dtype='bfloat16')
   assert {leaf.dtype for leaf in jax.tree.leaves(low)} == {np.dtype('float32')}
@@ -114,7 +116,9 @@ def test_a_few_steps_learn_the_batch(dtype):
   assert np.isfinite(losses).all() and losses[-1] < 0.8 * losses[0], losses
 
 
-@pytest.mark.parametrize('remat', ['convs', 'blocks'])
+@pytest.mark.parametrize(
+  'remat', [pytest.param('convs', marks=pytest.mark.integration), pytest.param('blocks', marks=pytest.mark.release)]
+)
 def test_rematerialisation_computes_the_same(remat):
   plain, ours = first_update(), first_update(remat=remat)
   for name, value in plain.metrics.items():

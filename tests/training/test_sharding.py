@@ -31,6 +31,7 @@ def compared():
   return json.loads(done.stdout)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize('mesh', ['8x1x1', '2x4x1', '2x2x2'])
 def test_two_train_steps_on_a_mesh_equal_those_on_one_device(compared, mesh):
   """Parameters, moments (the gradients), EMA, counters and metrics, every one of them."""
