@@ -128,6 +128,13 @@ LAYERS: dict[str, Callable] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def rank_promotion():
+  """The layers above are put together in this file as the official code has them, which promotes ranks."""
+  with jax.numpy_rank_promotion('allow'):
+    yield
+
+
 @pytest.fixture(scope='module')
 def pack():
   case = dict(np.load(parity_dir() / 'case_ops.npz'))
