@@ -48,7 +48,7 @@ def test_records_hold_what_they_were_rendered_from(made):
   assert item.mask(7).max() < len(parts.LABELS)
 
 
-@pytest.mark.release
+@pytest.mark.integration
 def test_every_number_of_workers_gives_the_same_bytes(made, tmp_path):
   synthetic.make(PLAN, tmp_path, workers=2)
   first, second = (

@@ -18,7 +18,7 @@ from edtalk_jax.networks.audio import AudioToMouth
 from tests import tiny, untrained
 from tests.networks.tiny import CONFIG, variables
 
-pytestmark = [pytest.mark.release, pytest.mark.usefixtures('all_platforms')]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures('all_platforms')]
 
 ROOT = pathlib.Path(__file__).parents[2]
 

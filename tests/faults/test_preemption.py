@@ -1,5 +1,6 @@
 """SIGTERM and SIGINT: saved at the next step that all processes share, exit code 75, and on as if nothing had been."""
 
+import dataclasses
 import os
 import re
 import signal
@@ -7,9 +8,11 @@ import signal
 import pytest
 
 from edtalk_jax import terminal
-from edtalk_jax.training import metrics, preemption
+from edtalk_jax.config import CheckpointConfig, LogConfig
+from edtalk_jax.training import hooks, metrics, preemption
 from edtalk_jax.training.preemption import Preemption
 from edtalk_jax.training.shelf import Shelf
+from tests.faults import toy
 from tests.faults.processes import Command
 
 
@@ -82,3 +85,33 @@ def test_several_processes_ask_by_numbers_that_go_up_one_by_one_whatever_the_ste
       notices.reached()
       notices.reached()
   assert asked == [*range(asked[0], asked[0] + 4)]
+
+
+class Notice(hooks.Hook):
+  """A scheduler's SIGTERM while step 3 is logged."""
+
+  def __call__(self, step):
+    if step.number == 3:
+      signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_preempted_run_saves_without_validation_and_resumes_as_if_nothing_had_been(tmp_path):
+  config = dataclasses.replace(
+    toy.CONFIG,
+    run=dataclasses.replace(toy.CONFIG.run, steps=6),
+    log=LogConfig(every=1, samples_every=0),
+    checkpoint=CheckpointConfig(every=2),
+  )
+  whole, parts, held_out = tmp_path / 'whole', tmp_path / 'parts', [toy.batch(99)]
+  before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+  try:
+    with pytest.raises(terminal.Preempted, match='step 3 is saved; run the same command again'):
+      toy.train(config, parts, toy.from_step, held_out, hooks=[Notice(1)])
+  finally:
+    signal.signal(signal.SIGTERM, before[0])
+    signal.signal(signal.SIGINT, before[1])
+  assert Shelf(parts).steps() == [2, 3]
+  assert [line['step'] for line in lines_of(parts) if 'validation/loss' in line] == [2]
+  toy.train(config, parts, toy.from_step, held_out)
+  toy.train(config, whole, toy.from_step, held_out)
+  assert lines_of(parts) == lines_of(whole)
